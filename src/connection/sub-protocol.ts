@@ -1,0 +1,62 @@
+import type { TlsError } from '../errors/errors.ts';
+
+export type Role = 'client' | 'server';
+
+/** What the hellos have settled by the time a sub-protocol is asked. */
+export interface HelloContext {
+  readonly serverName: string | undefined;
+  /** Protocol selected by ALPN; known to the server when it answers, to the client when it confirms. */
+  readonly alpnProtocol: string | undefined;
+}
+
+/**
+ * The seam: a protocol that shares the session with application_data.
+ * It owns content types, at most one hello extension, and post-handshake message types.
+ * One instance serves one connection. Whatever it throws as a `TlsError` ends the session with that error's alert.
+ *
+ * Negotiation: client `offer` → server `answer` → client `confirm`. It is negotiated when the server answered with a
+ * body. Until it is negotiated *and* the peer's Finished has been verified, its content and handshake types are
+ * `unexpected_message`, and they never travel in early data. It is negotiated afresh on every resumption.
+ */
+export interface SubProtocol {
+  readonly name: string;
+  readonly extensionType: number;
+  readonly contentTypes: readonly number[];
+  readonly handshakeTypes: readonly number[];
+
+  /** Client: the extension's body for ClientHello, or `undefined` not to offer it. */
+  offer(): Uint8Array | undefined;
+  /**
+   * Server: the body for EncryptedExtensions, or `undefined` for none. `offered` is `undefined` when the client sent
+   * no such extension; then the result must be `undefined` as well (RFC 8446 §4.2).
+   */
+  answer(offered: Uint8Array | undefined, hello: HelloContext): Uint8Array | undefined;
+  /** Client: what the server answered, `undefined` when it left the extension out. */
+  confirm(answered: Uint8Array | undefined, hello: HelloContext): void;
+
+  /** The handshake is complete and this sub-protocol was negotiated. */
+  start(link: SubProtocolLink): void;
+  /** Content of one record of one of `contentTypes`. `content` may be kept. */
+  receiveRecord(contentType: number, content: Uint8Array): void;
+  /** One whole post-handshake message of one of `handshakeTypes`, without its 4-byte header. */
+  receiveHandshake(type: number, body: Uint8Array): void;
+  /** The peer sent close_notify: nothing more will be received. Only after `start`. */
+  receiveEnd(): void;
+  /** The session is over; nothing can be sent or received. `error` is absent after an orderly close. Only after `start`. */
+  closed(error: Error | undefined): void;
+}
+
+/** What a started sub-protocol can do with its session. */
+export interface SubProtocolLink {
+  readonly role: Role;
+  /** Seals `content` into as many records as it needs; they leave with the connection's next `transmit()`. */
+  send(contentType: number, content: Uint8Array): void;
+  /** Sends one post-handshake message. */
+  sendHandshake(type: number, body: Uint8Array): void;
+  /** RFC 8446 §7.5. */
+  exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array;
+  /** Ends the session with the error's alert. */
+  fail(error: TlsError): void;
+}
+
+export type SubProtocolFactory = (role: Role) => SubProtocol;

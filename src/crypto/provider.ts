@@ -1,0 +1,88 @@
+/**
+ * What the engine asks of cryptography. The engine never imports an implementation:
+ * `crypto/node` is the one on node:crypto; tests inject deterministic ones (RFC 8448) or fake ones (fuzzing).
+ */
+
+export type HashName = 'sha256' | 'sha384' | 'sha512';
+
+export const HASH_LENGTH: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
+
+/** A hash under way. */
+export interface RunningHash {
+  update(data: Uint8Array): void;
+  /** Digest of everything so far; the hash can go on. */
+  snapshot(): Uint8Array;
+  copy(): RunningHash;
+}
+
+export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305';
+
+/** An AEAD under one key. Nonces are 12 bytes, tags 16. The caller never repeats a nonce. */
+export interface Aead {
+  /** Ciphertext ‖ tag, in one or more pieces, in order. `plaintext` is not changed. */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array[];
+  /** Plaintext, or `undefined` if the tag is wrong. */
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | undefined;
+}
+
+/** Our half of a key exchange that we began. */
+export interface KeyExchange {
+  /** The `key_exchange` of KeyShareEntry, RFC 8446 §4.2.8. */
+  readonly share: Uint8Array;
+  /** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the peer's share is not a valid one (§4.2.8.2, §7.4.2) */
+  complete(peerShare: Uint8Array): Uint8Array;
+}
+
+/** A named group. `respond` exists beside `begin` so that a KEM fits (the responder encapsulates). */
+export interface KeyExchangeGroup {
+  readonly id: number;
+  begin(): KeyExchange;
+  /** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER */
+  respond(peerShare: Uint8Array): { readonly share: Uint8Array; readonly secret: Uint8Array };
+}
+
+export type EcCurve = 'P-256' | 'P-384' | 'P-521';
+
+export type SignatureAlgorithm =
+  | { readonly kind: 'ecdsa'; readonly hash: HashName }
+  | { readonly kind: 'rsa-pkcs1'; readonly hash: HashName }
+  | { readonly kind: 'rsa-pss'; readonly hash: HashName }
+  | { readonly kind: 'ed25519' };
+
+/**
+ * A public key from a SubjectPublicKeyInfo. `kind` tells rsaEncryption (`rsa`) from id-RSASSA-PSS (`rsa-pss`),
+ * which TLS keeps apart (RFC 8446 §4.2.3).
+ */
+export type PublicKey = (
+  | { readonly kind: 'rsa' | 'rsa-pss'; readonly modulusBits: number }
+  | { readonly kind: 'ec'; readonly curve: EcCurve }
+  | { readonly kind: 'ed25519' }
+) & { readonly spki: Uint8Array };
+
+export interface CryptoProvider {
+  randomBytes(length: number): Uint8Array;
+  hash(name: HashName): RunningHash;
+  digest(name: HashName, data: Uint8Array): Uint8Array;
+  hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
+  /** HKDF-Expand, RFC 5869 §2.3. */
+  hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  /** Constant-time comparison; lengths may differ (then false). */
+  equal(a: Uint8Array, b: Uint8Array): boolean;
+  aead(name: AeadName, key: Uint8Array): Aead;
+  group(id: number): KeyExchangeGroup | undefined;
+  /** @throws CertificateError CERT_MALFORMED, UNSUPPORTED_SIGNATURE_ALGORITHM for a key of another kind */
+  importPublicKey(spki: Uint8Array): PublicKey;
+  /** False for a signature that does not verify, whatever is wrong with its bytes. RSA-PSS: salt as long as the hash. */
+  verify(algorithm: SignatureAlgorithm, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
+}
+
+/**
+ * A private key, wherever it lives: a KeyObject, a card, a PKCS#11 token.
+ * The engine only sees `schemes`; it asks for signatures through its *wanted* state.
+ */
+export interface SigningKey {
+  /** SignatureScheme values that this key can make, best first. */
+  readonly schemes: readonly number[];
+  /** Signs `data` (not a digest). */
+  sign(scheme: number, data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}

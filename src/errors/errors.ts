@@ -1,0 +1,153 @@
+import { AlertDescription, type AlertName, alertName } from './alerts.ts';
+
+/**
+ * Every fault that the engine can find, with the alert that tells the peer (RFC 8446 §6.2).
+ * This is the only place where a code becomes an alert. Certificate faults carry the names
+ * that `node:tls` (OpenSSL) uses for them, so that programs which test `error.code` keep working.
+ */
+export const ALERT_OF = {
+  // Record layer, RFC 8446 §5
+  ERR_TLS_RECORD_OVERFLOW: 'record_overflow',
+  ERR_TLS_BAD_RECORD_MAC: 'bad_record_mac',
+  ERR_TLS_KEY_LIMIT: 'internal_error',
+  // Syntax and order
+  ERR_TLS_DECODE: 'decode_error',
+  ERR_TLS_UNEXPECTED_MESSAGE: 'unexpected_message',
+  ERR_TLS_ILLEGAL_PARAMETER: 'illegal_parameter',
+  ERR_TLS_MISSING_EXTENSION: 'missing_extension',
+  ERR_TLS_UNSUPPORTED_EXTENSION: 'unsupported_extension',
+  // Negotiation
+  ERR_TLS_UNSUPPORTED_VERSION: 'protocol_version',
+  ERR_TLS_NO_SHARED_CIPHER: 'handshake_failure',
+  ERR_TLS_NO_SHARED_GROUP: 'handshake_failure',
+  ERR_TLS_NO_SHARED_SIGNATURE_SCHEME: 'handshake_failure',
+  ERR_TLS_HANDSHAKE_FAILURE: 'handshake_failure',
+  ERR_TLS_INSUFFICIENT_SECURITY: 'insufficient_security',
+  ERR_TLS_INAPPROPRIATE_FALLBACK: 'inappropriate_fallback',
+  ERR_TLS_NO_APPLICATION_PROTOCOL: 'no_application_protocol',
+  ERR_TLS_UNRECOGNIZED_NAME: 'unrecognized_name',
+  ERR_TLS_UNKNOWN_PSK_IDENTITY: 'unknown_psk_identity',
+  ERR_TLS_ACCESS_DENIED: 'access_denied',
+  ERR_TLS_USER_CANCELED: 'user_canceled',
+  // Proofs
+  ERR_TLS_BAD_SIGNATURE: 'decrypt_error',
+  ERR_TLS_BAD_FINISHED: 'decrypt_error',
+  ERR_TLS_BAD_BINDER: 'decrypt_error',
+  ERR_TLS_BAD_CERTIFICATE: 'bad_certificate',
+  ERR_TLS_CERTIFICATE_REQUIRED: 'certificate_required',
+  ERR_TLS_BAD_CERTIFICATE_STATUS: 'bad_certificate_status_response',
+  // Certificate paths (RFC 5280), names (RFC 9525)
+  CERT_NOT_YET_VALID: 'bad_certificate',
+  CERT_HAS_EXPIRED: 'certificate_expired',
+  CERT_REVOKED: 'certificate_revoked',
+  CERT_REJECTED: 'certificate_unknown',
+  CERT_SIGNATURE_FAILURE: 'bad_certificate',
+  CERT_MALFORMED: 'bad_certificate',
+  UNABLE_TO_GET_ISSUER_CERT: 'unknown_ca',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unknown_ca',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'unknown_ca',
+  SELF_SIGNED_CERT_IN_CHAIN: 'unknown_ca',
+  CERT_CHAIN_TOO_LONG: 'unknown_ca',
+  INVALID_CA: 'unknown_ca',
+  PATH_LENGTH_EXCEEDED: 'unknown_ca',
+  INVALID_PURPOSE: 'unsupported_certificate',
+  UNSUPPORTED_SIGNATURE_ALGORITHM: 'unsupported_certificate',
+  WEAK_KEY: 'unsupported_certificate',
+  UNHANDLED_CRITICAL_EXTENSION: 'unsupported_certificate',
+  PERMITTED_VIOLATION: 'bad_certificate',
+  EXCLUDED_VIOLATION: 'bad_certificate',
+  NAME_CONSTRAINTS_WITHOUT_PROOF: 'bad_certificate',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'bad_certificate',
+  // Ours, the peer is not at fault
+  ERR_TLS_HANDSHAKE_TIMEOUT: 'user_canceled',
+  ERR_TLS_INTERNAL: 'internal_error',
+  // Multiplexing; a breach of its rules is a protocol fault like any other
+  ERR_MUX_REQUIRED: 'handshake_failure',
+} as const satisfies Record<string, AlertName>;
+
+export type TlsErrorCode = keyof typeof ALERT_OF;
+
+/** Base class of everything Trellis throws on purpose; `code` is stable, the text is for people. */
+export class TrellisError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A fault found by this side. `alert` is what the peer is told. */
+export class TlsError extends TrellisError {
+  declare readonly code: TlsErrorCode;
+  constructor(code: TlsErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+  get alert(): AlertName {
+    return ALERT_OF[this.code];
+  }
+}
+
+/** Malformed bytes: too short, too long, out of a declared bound. Never means "need more data". */
+export class DecodeError extends TlsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_TLS_DECODE', message, options);
+  }
+}
+
+/** A fault in the peer's certificate path. Decides the `authorizationError` that `node:tls` users know. */
+export class CertificateError extends TlsError {
+  /** Position in the path, 0 = end entity. */
+  readonly depth: number;
+  constructor(code: TlsErrorCode, message: string, depth = 0, options?: ErrorOptions) {
+    super(code, message, options);
+    this.depth = depth;
+  }
+}
+
+/** The peer sent a fatal alert. `code` is `ERR_TLS_ALERT_` and the alert's name in capitals. */
+export class AlertReceivedError extends TrellisError {
+  readonly alert: AlertName | undefined;
+  readonly description: number;
+  constructor(description: number) {
+    const name = alertName(description);
+    super(
+      `ERR_TLS_ALERT_${(name ?? `unknown_${description}`).toUpperCase()}`,
+      `The peer closed the session with alert ${name ?? description} (${description}).`,
+    );
+    this.alert = name;
+    this.description = description;
+  }
+}
+
+/** What the adapters report about sockets, limits and use; no alert belongs to these. */
+export type ConnectionErrorCode =
+  | 'ERR_TLS_TRUNCATED' // transport ended without close_notify, RFC 8446 §6.1
+  | 'ERR_TLS_CLOSED' // used after close
+  | 'ERR_TLS_NOT_CONNECTED'
+  | 'ERR_TLS_OPTION' // an option that cannot work; message says which
+  | 'ERR_MUX_REFUSED' // the peer does not serve that application, or has no room
+  | 'ERR_MUX_ABORTED' // the peer, or a limit here, aborted this connection
+  | 'ERR_MUX_OVERFLOW' // receive buffer full for longer than allowed
+  | 'ERR_MUX_LIMIT' // too many connections in this session
+  | 'ERR_MUX_SESSION_CLOSED'; // the session under this connection ended
+
+export class ConnectionError extends TrellisError {
+  declare readonly code: ConnectionErrorCode;
+  constructor(code: ConnectionErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** Alert number for a fault; anything that is not a TlsError is our own bug: internal_error. */
+export function alertFor(error: unknown): number {
+  return AlertDescription[error instanceof TlsError ? error.alert : 'internal_error'];
+}
+
+/** Turns anything thrown into an Error that has a code. */
+export function asTrellisError(error: unknown): TrellisError {
+  if (error instanceof TrellisError) return error;
+  return new TlsError('ERR_TLS_INTERNAL', `Internal error: ${error instanceof Error ? error.message : error}`, {
+    cause: error,
+  });
+}
