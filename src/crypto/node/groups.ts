@@ -1,0 +1,85 @@
+import crypto, { type KeyObject } from 'node:crypto';
+import { TlsError } from '../../errors/errors.ts';
+import { NamedGroup } from '../../wire/codepoints.ts';
+import type { KeyExchange, KeyExchangeGroup } from '../provider.ts';
+
+/** Groups of RFC 8446 §4.2.7 that this provider has. Place for X25519MLKEM768: a KEM fits `begin`/`respond`. */
+export function nodeGroup(id: number): KeyExchangeGroup | undefined {
+  switch (id) {
+    case NamedGroup.x25519:
+      return x25519;
+    case NamedGroup.secp256r1:
+      return secp256r1;
+    case NamedGroup.secp384r1:
+      return secp384r1;
+    default:
+      return undefined;
+  }
+}
+
+/** A Diffie-Hellman group: the responder simply begins too, and completes at once. */
+function diffieHellman(id: number, begin: () => KeyExchange): KeyExchangeGroup {
+  return {
+    id,
+    begin,
+    respond(peerShare) {
+      const own = begin();
+      return { share: own.share, secret: own.complete(peerShare) };
+    },
+  };
+}
+
+const X25519_LENGTH = 32;
+
+const x25519 = diffieHellman(NamedGroup.x25519, () => {
+  const { privateKey, publicKey } = crypto.generateKeyPairSync('x25519');
+  return x25519Exchange(privateKey, publicKey);
+});
+
+/** RFC 8446 §7.4.2. Keys cross as JWK: OpenSSL's DER encoders and decoders cost as much as the curve itself. */
+export function x25519Exchange(privateKey: KeyObject, publicKey: KeyObject): KeyExchange {
+  return {
+    share: Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url'),
+    complete(peerShare) {
+      if (peerShare.length !== X25519_LENGTH) throw badShare('x25519', 'is not 32 bytes');
+      const x = Buffer.from(peerShare.buffer, peerShare.byteOffset, peerShare.length).toString('base64url');
+      const peer = crypto.createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'X25519', x } });
+      try {
+        return crypto.diffieHellman({ privateKey, publicKey: peer });
+      } catch (cause) {
+        // OpenSSL refuses an all-zero result, the check that §7.4.2 demands.
+        throw badShare('x25519', 'is a point of small order', cause);
+      }
+    },
+  };
+}
+
+const secp256r1 = diffieHellman(NamedGroup.secp256r1, () => ecdh('prime256v1', 65));
+const secp384r1 = diffieHellman(NamedGroup.secp384r1, () => ecdh('secp384r1', 97));
+
+function ecdh(curve: string, shareLength: number): KeyExchange {
+  const key = crypto.createECDH(curve);
+  const share = key.generateKeys();
+  return { share, complete: (peerShare) => completeEcdh(key, curve, shareLength, peerShare) };
+}
+
+/** RFC 8446 §4.2.8.2: uncompressed points only; OpenSSL checks that the point is on the curve. */
+export function completeEcdh(
+  key: crypto.ECDH,
+  curve: string,
+  shareLength: number,
+  peerShare: Uint8Array,
+): Uint8Array {
+  if (peerShare.length !== shareLength || peerShare[0] !== 4) {
+    throw badShare(curve, 'is not an uncompressed point');
+  }
+  try {
+    return key.computeSecret(peerShare);
+  } catch (cause) {
+    throw badShare(curve, 'is not a point on the curve', cause);
+  }
+}
+
+function badShare(group: string, what: string, cause?: unknown): TlsError {
+  return new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `The peer's ${group} key share ${what}`, { cause });
+}

@@ -1,0 +1,85 @@
+import crypto from 'node:crypto';
+import type { CryptoProvider, HashName, RunningHash, SignatureAlgorithm } from '../provider.ts';
+import { NodeAead } from './aead.ts';
+import { nodeGroup } from './groups.ts';
+import { importSpki, keyObject } from './public-key.ts';
+
+/** The CryptoProvider on node:crypto. It holds no state of its own. */
+export const nodeCrypto: CryptoProvider = {
+  randomBytes: (length) => crypto.randomBytes(length),
+  hash: (name) => new NodeHash(crypto.createHash(name)),
+  digest: (name, data) => crypto.createHash(name).update(data).digest(),
+  hmac: (name, key, data) => crypto.createHmac(name, key).update(data).digest(),
+  hkdfExpand,
+  equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),
+  aead: (name, key) => new NodeAead(name, key),
+  group: nodeGroup,
+  importPublicKey: importSpki,
+
+  verify(algorithm, key, data, signature) {
+    const options = { key: keyObject(key), ...signatureOptions(algorithm) };
+    try {
+      return crypto.verify(hashOf(algorithm), data, options, signature);
+    } catch {
+      // node:crypto throws on signatures that it cannot even parse; those do not verify either.
+      return false;
+    }
+  },
+};
+
+/** Padding and salt as TLS and X.509 require them (RFC 8446 §4.2.3: the salt is as long as the digest). */
+export function signatureOptions(algorithm: SignatureAlgorithm): { padding?: number; saltLength?: number } {
+  switch (algorithm.kind) {
+    case 'rsa-pkcs1':
+      return { padding: crypto.constants.RSA_PKCS1_PADDING };
+    case 'rsa-pss':
+      return {
+        padding: crypto.constants.RSA_PKCS1_PSS_PADDING,
+        saltLength: crypto.constants.RSA_PSS_SALTLEN_DIGEST,
+      };
+    case 'ecdsa':
+    case 'ed25519':
+      return {};
+  }
+}
+
+export function hashOf(algorithm: SignatureAlgorithm): HashName | null {
+  return algorithm.kind === 'ed25519' ? null : algorithm.hash;
+}
+
+class NodeHash implements RunningHash {
+  readonly #hash: crypto.Hash;
+  constructor(hash: crypto.Hash) {
+    this.#hash = hash;
+  }
+  update(data: Uint8Array): void {
+    this.#hash.update(data);
+  }
+  snapshot(): Uint8Array {
+    return this.#hash.copy().digest();
+  }
+  copy(): RunningHash {
+    return new NodeHash(this.#hash.copy());
+  }
+}
+
+/** RFC 5869 §2.3. Written out because crypto.hkdfSync always extracts first, which TLS 1.3 must not. */
+function hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  const first = crypto.createHmac(name, prk).update(info).update(ONE).digest();
+  if (length <= first.length) return first.subarray(0, length);
+  const blocks: Uint8Array[] = [first];
+  let produced = first.length;
+  for (let counter = 2; produced < length; counter++) {
+    const block = crypto
+      .createHmac(name, prk)
+      .update(blocks[counter - 2] as Uint8Array)
+      .update(info)
+      .update(Uint8Array.of(counter))
+      .digest();
+    blocks.push(block);
+    produced += block.length;
+  }
+  return Buffer.concat(blocks, length);
+}
+
+const ONE = Uint8Array.of(1);

@@ -1,0 +1,38 @@
+import crypto, { type KeyObject } from 'node:crypto';
+import { TrellisError } from '../../errors/errors.ts';
+import type { PublicKey, SigningKey } from '../provider.ts';
+import { SCHEMES, type Scheme, schemeById, schemeFitsKey } from '../schemes.ts';
+import { hashOf, signatureOptions } from './provider.ts';
+import { importSpki } from './public-key.ts';
+
+/** A SigningKey that signs at once with a private key in this process. */
+export class KeyObjectSigningKey implements SigningKey {
+  readonly schemes: readonly number[];
+  readonly publicKey: PublicKey;
+  readonly #key: KeyObject;
+
+  /** @throws TrellisError ERR_TLS_OPTION when no TLS 1.3 scheme fits this kind of key */
+  constructor(privateKey: KeyObject) {
+    this.#key = privateKey;
+    this.publicKey = importSpki(crypto.createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
+    this.schemes = SCHEMES.filter((s) => s.handshake && this.#canSign(s)).map((s) => s.id);
+    if (this.schemes.length === 0) {
+      throw new TrellisError(
+        'ERR_TLS_OPTION',
+        `A ${privateKey.asymmetricKeyType} key cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384 or Ed25519`,
+      );
+    }
+  }
+
+  sign(scheme: number, data: Uint8Array): Uint8Array {
+    const { algorithm } = schemeById(scheme) as Scheme;
+    return crypto.sign(hashOf(algorithm), data, { key: this.#key, ...signatureOptions(algorithm) });
+  }
+
+  /** An id-RSASSA-PSS key may be bound to one hash (RFC 8017 §A.2.3). */
+  #canSign(scheme: Scheme): boolean {
+    if (!schemeFitsKey(scheme, this.publicKey)) return false;
+    const bound = this.#key.asymmetricKeyDetails?.hashAlgorithm;
+    return bound === undefined || (scheme.algorithm.kind === 'rsa-pss' && scheme.algorithm.hash === bound);
+  }
+}

@@ -1,0 +1,73 @@
+import { SignatureScheme } from '../wire/codepoints.ts';
+import type { EcCurve, PublicKey, SignatureAlgorithm } from './provider.ts';
+
+/** What a SignatureScheme of RFC 8446 §4.2.3 means. */
+export interface Scheme {
+  readonly id: number;
+  readonly name: keyof typeof SignatureScheme;
+  readonly algorithm: SignatureAlgorithm;
+  /** Kind of key that makes it; for ECDSA, TLS 1.3 binds the curve as well. */
+  readonly keyKind: PublicKey['kind'];
+  readonly curve?: EcCurve;
+  /** RSASSA-PKCS1-v1_5 signs certificates only, never the handshake (§4.2.3). */
+  readonly handshake: boolean;
+}
+
+const rsaPkcs1 = (name: Scheme['name'], hash: 'sha256' | 'sha384' | 'sha512'): Scheme => ({
+  id: SignatureScheme[name],
+  name,
+  algorithm: { kind: 'rsa-pkcs1', hash },
+  keyKind: 'rsa',
+  handshake: false,
+});
+const rsaPss = (
+  name: Scheme['name'],
+  keyKind: 'rsa' | 'rsa-pss',
+  hash: 'sha256' | 'sha384' | 'sha512',
+): Scheme => ({
+  id: SignatureScheme[name],
+  name,
+  algorithm: { kind: 'rsa-pss', hash },
+  keyKind,
+  handshake: true,
+});
+const ecdsa = (name: Scheme['name'], curve: EcCurve, hash: 'sha256' | 'sha384'): Scheme => ({
+  id: SignatureScheme[name],
+  name,
+  algorithm: { kind: 'ecdsa', hash },
+  keyKind: 'ec',
+  curve,
+  handshake: true,
+});
+
+/** Default preference: small and fast signatures first. */
+export const SCHEMES: readonly Scheme[] = [
+  ecdsa('ecdsa_secp256r1_sha256', 'P-256', 'sha256'),
+  {
+    id: SignatureScheme.ed25519,
+    name: 'ed25519',
+    algorithm: { kind: 'ed25519' },
+    keyKind: 'ed25519',
+    handshake: true,
+  },
+  ecdsa('ecdsa_secp384r1_sha384', 'P-384', 'sha384'),
+  rsaPss('rsa_pss_rsae_sha256', 'rsa', 'sha256'),
+  rsaPss('rsa_pss_rsae_sha384', 'rsa', 'sha384'),
+  rsaPss('rsa_pss_rsae_sha512', 'rsa', 'sha512'),
+  rsaPss('rsa_pss_pss_sha256', 'rsa-pss', 'sha256'),
+  rsaPss('rsa_pss_pss_sha384', 'rsa-pss', 'sha384'),
+  rsaPss('rsa_pss_pss_sha512', 'rsa-pss', 'sha512'),
+  rsaPkcs1('rsa_pkcs1_sha256', 'sha256'),
+  rsaPkcs1('rsa_pkcs1_sha384', 'sha384'),
+  rsaPkcs1('rsa_pkcs1_sha512', 'sha512'),
+];
+
+export function schemeById(id: number): Scheme | undefined {
+  return SCHEMES.find((candidate) => candidate.id === id);
+}
+
+/** Can this key make or verify this scheme? */
+export function schemeFitsKey(scheme: Scheme, key: PublicKey): boolean {
+  if (scheme.keyKind !== key.kind) return false;
+  return key.kind !== 'ec' || scheme.curve === undefined || scheme.curve === key.curve;
+}
