@@ -1,0 +1,239 @@
+import { DecodeError, TlsError } from '../errors/errors.ts';
+import { ExtensionType } from '../wire/codepoints.ts';
+import { Reader } from '../wire/reader.ts';
+import { Writer } from '../wire/writer.ts';
+
+/** One entry of an extension block; bodies stay raw, so unknown types survive a round trip. */
+export interface Extension {
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+/**
+ * `Extension extensions<0..2^16-1>`. RFC 8446 §4.2: no type may occur twice in a block.
+ * @throws TlsError ERR_TLS_ILLEGAL_PARAMETER for a duplicate
+ */
+export function readExtensions(reader: Reader): Extension[] {
+  const extensions = reader.list(2, (r) => ({ type: r.u16(), body: r.vector(2) }));
+  const seen = new Set<number>();
+  for (const { type } of extensions) {
+    if (seen.has(type)) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `Extension ${extensionName(type)} occurs twice`);
+    seen.add(type);
+  }
+  return extensions;
+}
+
+export function writeExtensions(writer: Writer, extensions: readonly Extension[]): void {
+  writer.vector(2, (w) => {
+    for (const { type, body } of extensions) w.u16(type).vector(2, body);
+  });
+}
+
+export function findExtension(extensions: readonly Extension[], type: number): Uint8Array | undefined {
+  return extensions.find((extension) => extension.type === type)?.body;
+}
+
+export function extensionName(type: number): string {
+  const found = Object.entries(ExtensionType).find(([, value]) => value === type);
+  return found === undefined ? `0x${type.toString(16).padStart(4, '0')}` : found[0];
+}
+
+/** A pure codec of one extension body: exact end, declared bounds. */
+interface Codec<T> {
+  parse(body: Uint8Array): T;
+  build(value: T): Uint8Array;
+}
+
+function codec<T>(name: string, read: (reader: Reader) => T, write: (writer: Writer, value: T) => void): Codec<T> {
+  return {
+    parse(body) {
+      const reader = new Reader(body, name);
+      const value = read(reader);
+      reader.end();
+      return value;
+    },
+    build(value) {
+      const writer = new Writer(64);
+      write(writer, value);
+      return writer.finish();
+    },
+  };
+}
+
+const u16List = (name: string, prefix: 1 | 2, max: number): Codec<readonly number[]> =>
+  codec<readonly number[]>(
+    name,
+    (r) => r.list(prefix, (item) => item.u16(), 2, max),
+    (w, values) =>
+      w.vector(prefix, (list) => {
+        for (const value of values) list.u16(value);
+      }),
+  );
+
+const emptyBody = (name: string): Codec<null> =>
+  codec<null>(
+    name,
+    () => null,
+    () => {},
+  );
+
+// ── ClientHello ──────────────────────────────────────────────────────────────────────────────────
+
+/** `ProtocolVersion versions<2..254>`, RFC 8446 §4.2.1. */
+export const supportedVersions = u16List('supported_versions', 1, 254);
+/** `NamedGroup named_group_list<2..2^16-1>`, §4.2.7. */
+export const supportedGroups = u16List('supported_groups', 2, 0xffff);
+/** `SignatureScheme supported_signature_algorithms<2..2^16-2>`, §4.2.3; signature_algorithms_cert likewise. */
+export const signatureAlgorithms = u16List('signature_algorithms', 2, 0xfffe);
+
+/** `ServerNameList`, RFC 6066 §3. Only host_name exists; TLS ignores names of other types. */
+export const serverNameList = codec<string | undefined>(
+  'server_name',
+  (r) => {
+    const names = r.list(2, (entry) => ({ type: entry.u8(), name: entry.vector(2, 1) }), 1);
+    const hosts = names.filter(({ type }) => type === HOST_NAME);
+    if (hosts.length > 1) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'server_name: two names of one type');
+    return hosts[0] === undefined ? undefined : asciiName(hosts[0].name);
+  },
+  (w, name) => {
+    if (name === undefined) return;
+    w.vector(2, (list) => list.u8(HOST_NAME).vector(2, ascii(name)));
+  },
+);
+const HOST_NAME = 0;
+
+/** `ProtocolNameList`, RFC 7301 §3.1. Names are bytes; they are kept as latin1 strings, which is lossless. */
+export const protocolNameList = codec<readonly string[]>(
+  'application_layer_protocol_negotiation',
+  (r) => r.list(2, (entry) => latin1(entry.vector(1, 1)), 2),
+  (w, names) =>
+    w.vector(2, (list) => {
+      for (const name of names) list.vector(1, ascii(name));
+    }),
+);
+
+export interface KeyShareEntry {
+  readonly group: number;
+  readonly keyExchange: Uint8Array;
+}
+
+const readKeyShareEntry = (r: Reader): KeyShareEntry => ({ group: r.u16(), keyExchange: r.vector(2, 1) });
+const writeKeyShareEntry = (w: Writer, entry: KeyShareEntry): void => {
+  w.u16(entry.group).vector(2, entry.keyExchange);
+};
+
+/** `KeyShareEntry client_shares<0..2^16-1>`, RFC 8446 §4.2.8. */
+export const keyShareClientHello = codec<readonly KeyShareEntry[]>(
+  'key_share',
+  (r) => r.list(2, readKeyShareEntry),
+  (w, shares) =>
+    w.vector(2, (list) => {
+      for (const share of shares) writeKeyShareEntry(list, share);
+    }),
+);
+
+/** `PskKeyExchangeMode ke_modes<1..255>`, §4.2.9. */
+export const pskKeyExchangeModes = codec<readonly number[]>(
+  'psk_key_exchange_modes',
+  (r) => r.list(1, (mode) => mode.u8(), 1),
+  (w, modes) => w.vector(1, Uint8Array.from(modes)),
+);
+
+export interface PskIdentity {
+  readonly identity: Uint8Array;
+  /** Milliseconds since the ticket arrived plus ticket_age_add, modulo 2^32. */
+  readonly obfuscatedTicketAge: number;
+}
+
+export interface OfferedPsks {
+  readonly identities: readonly PskIdentity[];
+  readonly binders: readonly Uint8Array[];
+}
+
+/** `OfferedPsks`, §4.2.11. As many binders as identities. */
+export const offeredPsks = codec<OfferedPsks>(
+  'pre_shared_key',
+  (r) => {
+    const identities = r.list(2, (i) => ({ identity: i.vector(2, 1), obfuscatedTicketAge: i.u32() }), 7);
+    const binders = r.list(2, (b) => b.vector(1, 32), 33);
+    if (identities.length !== binders.length) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'pre_shared_key: not one binder for each identity');
+    }
+    return { identities, binders };
+  },
+  (w, { identities, binders }) => {
+    w.vector(2, (list) => {
+      for (const { identity, obfuscatedTicketAge } of identities) {
+        list.vector(2, identity).u32(obfuscatedTicketAge);
+      }
+    });
+    w.vector(2, (list) => {
+      for (const binder of binders) list.vector(1, binder);
+    });
+  },
+);
+
+/** Bytes at the end of a ClientHello that its binders do not cover (§4.2.11.2): the binders list itself. */
+export function bindersLength(binders: readonly Uint8Array[]): number {
+  return binders.reduce((sum, binder) => sum + 1 + binder.length, 2);
+}
+
+/** `DistinguishedName authorities<3..2^16-1>`, §4.2.4. */
+export const certificateAuthorities = codec<readonly Uint8Array[]>(
+  'certificate_authorities',
+  (r) => r.list(2, (name) => name.vector(2, 1), 3),
+  (w, names) =>
+    w.vector(2, (list) => {
+      for (const name of names) list.vector(2, name);
+    }),
+);
+
+/** `opaque cookie<1..2^16-1>`, §4.2.2; in HelloRetryRequest and the ClientHello after it. */
+export const cookie = codec<Uint8Array>(
+  'cookie',
+  (r) => r.vector(2, 1),
+  (w, value) => w.vector(2, value),
+);
+
+// ── ServerHello, HelloRetryRequest, EncryptedExtensions, NewSessionTicket ────────────────────────
+
+const u16 = (name: string): Codec<number> =>
+  codec(
+    name,
+    (r) => r.u16(),
+    (w, value) => w.u16(value),
+  );
+
+/** §4.2.1. */
+export const selectedVersion = u16('supported_versions');
+/** §4.2.8, HelloRetryRequest. */
+export const selectedGroup = u16('key_share');
+/** §4.2.11. */
+export const selectedIdentity = u16('pre_shared_key');
+/** §4.2.8, ServerHello. */
+export const keyShareServerHello = codec<KeyShareEntry>('key_share', readKeyShareEntry, writeKeyShareEntry);
+/** The server's acknowledgement of server_name, RFC 6066 §3. */
+export const serverNameAck = emptyBody('server_name');
+
+/** The server's choice: a list of exactly one name, RFC 7301 §3.1. */
+export function selectedProtocol(body: Uint8Array): string {
+  const [name, ...more] = protocolNameList.parse(body);
+  if (name === undefined || more.length > 0) {
+    throw new DecodeError('application_layer_protocol_negotiation: the answer must name exactly one protocol');
+  }
+  return name;
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+/** A host_name is ASCII without a trailing dot and never a literal address (RFC 6066 §3); here only its bytes count. */
+function asciiName(bytes: Uint8Array): string {
+  if (bytes.some((byte) => byte <= 0x20 || byte >= 0x7f)) throw new DecodeError('server_name: not an ASCII host name');
+  return latin1(bytes);
+}
+
+function ascii(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
