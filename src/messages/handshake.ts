@@ -51,7 +51,7 @@ export class HandshakeJoiner {
       return;
     }
     const needed = this.#length + fragment.length;
-    if (this.#pending.length < needed || this.#pending.byteOffset !== 0) {
+    if (this.#pending.length < needed) {
       // Doubling keeps a message that arrives a byte at a time linear.
       const bigger = new Uint8Array(Math.max(needed, this.#length * 2));
       bigger.set(this.#pending.subarray(0, this.#length));

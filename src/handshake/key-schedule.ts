@@ -1,0 +1,181 @@
+import type { CryptoProvider, HashName } from '../crypto/provider.ts';
+import { HASH_LENGTH } from '../crypto/provider.ts';
+import type { Suite } from '../crypto/suites.ts';
+import type { TrafficKeys } from '../record/tls/protection.ts';
+import { Writer } from '../wire/writer.ts';
+
+/*
+ * RFC 8446 §7.1, one class per stage; each stage hands out its secrets and makes the next one.
+ *
+ *              0 -> HKDF-Extract(PSK or 0)          = EarlySecret
+ *    (EC)DHE     -> HKDF-Extract(Derive-Secret(…))  = HandshakeSecret
+ *              0 -> HKDF-Extract(Derive-Secret(…))  = MasterSecret
+ */
+
+export class EarlySecret {
+  readonly #schedule: Schedule;
+  readonly #secret: Uint8Array;
+
+  /** @param psk `undefined` for a handshake without one */
+  constructor(crypto: CryptoProvider, hash: HashName, psk: Uint8Array | undefined) {
+    this.#schedule = new Schedule(crypto, hash);
+    const zeros = new Uint8Array(HASH_LENGTH[hash]);
+    this.#secret = this.#schedule.extract(zeros, psk ?? zeros);
+  }
+
+  /** Key of the binders, for PSKs that came from a ticket (§4.2.11.2). Place for "ext binder" and early traffic. */
+  resumptionBinderKey(): Uint8Array {
+    return this.#schedule.deriveSecret(this.#secret, 'res binder', this.#schedule.emptyHash);
+  }
+
+  /** @param sharedSecret the (EC)DHE result; psk_ke without one is not supported */
+  handshakeSecret(sharedSecret: Uint8Array): HandshakeSecret {
+    return new HandshakeSecret(this.#schedule, this.#schedule.next(this.#secret, sharedSecret));
+  }
+}
+
+export class HandshakeSecret {
+  readonly #schedule: Schedule;
+  readonly #secret: Uint8Array;
+
+  constructor(schedule: Schedule, secret: Uint8Array) {
+    this.#schedule = schedule;
+    this.#secret = secret;
+  }
+
+  /** @param transcript ClientHello…ServerHello */
+  trafficSecrets(transcript: Uint8Array): { client: Uint8Array; server: Uint8Array } {
+    return {
+      client: this.#schedule.deriveSecret(this.#secret, 'c hs traffic', transcript),
+      server: this.#schedule.deriveSecret(this.#secret, 's hs traffic', transcript),
+    };
+  }
+
+  masterSecret(): MasterSecret {
+    const zeros = new Uint8Array(this.#schedule.hashLength);
+    return new MasterSecret(this.#schedule, this.#schedule.next(this.#secret, zeros));
+  }
+}
+
+export class MasterSecret {
+  readonly #schedule: Schedule;
+  readonly #secret: Uint8Array;
+
+  constructor(schedule: Schedule, secret: Uint8Array) {
+    this.#schedule = schedule;
+    this.#secret = secret;
+  }
+
+  /** @param transcript ClientHello…server Finished */
+  applicationSecrets(transcript: Uint8Array): { client: Uint8Array; server: Uint8Array; exporter: Uint8Array } {
+    return {
+      client: this.#schedule.deriveSecret(this.#secret, 'c ap traffic', transcript),
+      server: this.#schedule.deriveSecret(this.#secret, 's ap traffic', transcript),
+      exporter: this.#schedule.deriveSecret(this.#secret, 'exp master', transcript),
+    };
+  }
+
+  /** @param transcript ClientHello…client Finished */
+  resumptionSecret(transcript: Uint8Array): Uint8Array {
+    return this.#schedule.deriveSecret(this.#secret, 'res master', transcript);
+  }
+}
+
+/** Key and IV of a traffic secret, §7.3. */
+export function trafficKeys(crypto: CryptoProvider, suite: Suite, secret: Uint8Array): TrafficKeys {
+  return {
+    suite,
+    key: hkdfExpandLabel(crypto, suite.hash, secret, 'key', NO_CONTEXT, suite.keyLength),
+    iv: hkdfExpandLabel(crypto, suite.hash, secret, 'iv', NO_CONTEXT, 12),
+  };
+}
+
+/** The traffic secret after a KeyUpdate, §7.2. */
+export function nextTrafficSecret(crypto: CryptoProvider, suite: Suite, secret: Uint8Array): Uint8Array {
+  return hkdfExpandLabel(crypto, suite.hash, secret, 'traffic upd', NO_CONTEXT, suite.hashLength);
+}
+
+/** `verify_data` of Finished, and a PSK binder, which is made the same way (§4.4.4, §4.2.11.2). */
+export function finishedMac(
+  crypto: CryptoProvider,
+  hash: HashName,
+  baseKey: Uint8Array,
+  transcript: Uint8Array,
+): Uint8Array {
+  const key = hkdfExpandLabel(crypto, hash, baseKey, 'finished', NO_CONTEXT, HASH_LENGTH[hash]);
+  return crypto.hmac(hash, key, transcript);
+}
+
+/** PSK of a ticket, §4.6.1. */
+export function resumptionPsk(
+  crypto: CryptoProvider,
+  hash: HashName,
+  resumptionSecret: Uint8Array,
+  nonce: Uint8Array,
+): Uint8Array {
+  return hkdfExpandLabel(crypto, hash, resumptionSecret, 'resumption', nonce, HASH_LENGTH[hash]);
+}
+
+/** TLS-Exporter, §7.5. An absent context is the same as an empty one. */
+export function exportKeyingMaterial(
+  crypto: CryptoProvider,
+  hash: HashName,
+  exporterSecret: Uint8Array,
+  label: string,
+  context: Uint8Array,
+  length: number,
+): Uint8Array {
+  const empty = crypto.digest(hash, NO_CONTEXT);
+  const secret = hkdfExpandLabel(crypto, hash, exporterSecret, label, empty, HASH_LENGTH[hash]);
+  return hkdfExpandLabel(crypto, hash, secret, 'exporter', crypto.digest(hash, context), length);
+}
+
+/**
+ * HKDF-Expand-Label, §7.1:
+ * `struct { uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>; } HkdfLabel;`
+ */
+export function hkdfExpandLabel(
+  crypto: CryptoProvider,
+  hash: HashName,
+  secret: Uint8Array,
+  label: string,
+  context: Uint8Array,
+  length: number,
+): Uint8Array {
+  const info = new Writer(4 + 6 + label.length + context.length)
+    .u16(length)
+    .vector(1, utf8.encode(`tls13 ${label}`))
+    .vector(1, context)
+    .finish();
+  return crypto.hkdfExpand(hash, secret, info, length);
+}
+
+const NO_CONTEXT = new Uint8Array(0);
+const utf8 = new TextEncoder();
+
+class Schedule {
+  readonly hashLength: number;
+  readonly emptyHash: Uint8Array;
+  readonly #crypto: CryptoProvider;
+  readonly #hash: HashName;
+
+  constructor(crypto: CryptoProvider, hash: HashName) {
+    this.#crypto = crypto;
+    this.#hash = hash;
+    this.hashLength = HASH_LENGTH[hash];
+    this.emptyHash = crypto.digest(hash, NO_CONTEXT);
+  }
+
+  /** HKDF-Extract, RFC 5869 §2.2. */
+  extract(salt: Uint8Array, inputKeyMaterial: Uint8Array): Uint8Array {
+    return this.#crypto.hmac(this.#hash, salt, inputKeyMaterial);
+  }
+
+  deriveSecret(secret: Uint8Array, label: string, transcript: Uint8Array): Uint8Array {
+    return hkdfExpandLabel(this.#crypto, this.#hash, secret, label, transcript, this.hashLength);
+  }
+
+  next(secret: Uint8Array, inputKeyMaterial: Uint8Array): Uint8Array {
+    return this.extract(this.deriveSecret(secret, 'derived', this.emptyHash), inputKeyMaterial);
+  }
+}

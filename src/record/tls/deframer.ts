@@ -1,0 +1,135 @@
+import { TlsError } from '../../errors/errors.ts';
+
+/** `ContentType type; ProtocolVersion legacy_record_version; uint16 length;`, RFC 8446 §5.1. */
+export const RECORD_HEADER_LENGTH = 5;
+/** TLSPlaintext.length MUST NOT exceed 2^14 (RFC 8446 §5.1). */
+export const MAX_PLAINTEXT = 2 ** 14;
+/** TLSCiphertext.length MUST NOT exceed 2^14 + 256 (RFC 8446 §5.2). */
+export const MAX_CIPHERTEXT = MAX_PLAINTEXT + 256;
+
+export interface Frame {
+  readonly type: number;
+  /** The five header bytes: the additional data of a protected record (RFC 8446 §5.2). */
+  readonly header: Uint8Array;
+  readonly fragment: Uint8Array;
+}
+
+/**
+ * Cuts the transport's byte stream into records. Whole records are views on the bytes that were fed;
+ * only a record that straddles two feeds is copied. Holds at most what was fed and not yet taken.
+ */
+export class Deframer {
+  /** Bytes fed and not yet taken; `#at` is where the next record begins. */
+  #chunk: Uint8Array = NOTHING;
+  #at = 0;
+  /** A record under way that began in an earlier feed. */
+  #partial: Uint8Array = NOTHING;
+  #partialLength = 0;
+
+  feed(bytes: Uint8Array): void {
+    if (this.#at === this.#chunk.length) {
+      this.#chunk = bytes;
+    } else {
+      // Only while the caller is paused (a wanted answer is outstanding) can bytes pile up.
+      const rest = this.#chunk.subarray(this.#at);
+      const joined = new Uint8Array(rest.length + bytes.length);
+      joined.set(rest);
+      joined.set(bytes, rest.length);
+      this.#chunk = joined;
+    }
+    this.#at = 0;
+  }
+
+  /** True when no byte waits here: a record boundary. */
+  get empty(): boolean {
+    return this.#partialLength === 0 && this.#at === this.#chunk.length;
+  }
+
+  /**
+   * The next whole record, or `undefined` while bytes are missing.
+   * @throws TlsError ERR_TLS_RECORD_OVERFLOW as soon as a header announces more than `maxFragment`
+   */
+  next(maxFragment: number): Frame | undefined {
+    if (this.#partialLength > 0) return this.#nextStraddling(maxFragment);
+    const available = this.#chunk.length - this.#at;
+    if (available < RECORD_HEADER_LENGTH) return this.#keep();
+    const total = recordLength(this.#chunk, this.#at, maxFragment);
+    if (available < total) return this.#keep();
+    const start = this.#at;
+    this.#at += total;
+    const frame = frameAt(this.#chunk, start, total);
+    if (this.#at === this.#chunk.length) this.#forget();
+    return frame;
+  }
+
+  /** Moves the unfinished record out of the caller's buffer, which may be reused or large. */
+  #keep(): undefined {
+    const available = this.#chunk.length - this.#at;
+    if (available > 0) {
+      this.#grow(available);
+      this.#take(available);
+    }
+    this.#forget();
+    return undefined;
+  }
+
+  #nextStraddling(maxFragment: number): Frame | undefined {
+    if (!this.#fillTo(RECORD_HEADER_LENGTH)) return undefined;
+    const total = recordLength(this.#partial, 0, maxFragment);
+    if (!this.#fillTo(total)) return undefined;
+    const frame = frameAt(this.#partial, 0, total);
+    // The frame's views own this buffer now.
+    this.#partial = NOTHING;
+    this.#partialLength = 0;
+    return frame;
+  }
+
+  #fillTo(total: number): boolean {
+    const missing = total - this.#partialLength;
+    if (missing <= 0) return true;
+    const available = Math.min(missing, this.#chunk.length - this.#at);
+    this.#grow(total);
+    this.#take(available);
+    if (this.#at === this.#chunk.length) this.#forget();
+    return available === missing;
+  }
+
+  #grow(capacity: number): void {
+    if (this.#partial.length >= capacity) return;
+    const bigger = new Uint8Array(Math.max(capacity, SMALL_RECORD));
+    bigger.set(this.#partial.subarray(0, this.#partialLength));
+    this.#partial = bigger;
+  }
+
+  #take(length: number): void {
+    this.#partial.set(this.#chunk.subarray(this.#at, this.#at + length), this.#partialLength);
+    this.#partialLength += length;
+    this.#at += length;
+  }
+
+  /** An idle session holds no buffer. */
+  #forget(): void {
+    this.#chunk = NOTHING;
+    this.#at = 0;
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+/** Room for an alert, a ticket or a short message, so that most straddling records are copied once. */
+const SMALL_RECORD = 64;
+
+function recordLength(bytes: Uint8Array, at: number, maxFragment: number): number {
+  const length = ((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number);
+  if (length > maxFragment) {
+    throw new TlsError('ERR_TLS_RECORD_OVERFLOW', `A record announces ${length} bytes; at most ${maxFragment} are allowed`);
+  }
+  return RECORD_HEADER_LENGTH + length;
+}
+
+function frameAt(bytes: Uint8Array, start: number, total: number): Frame {
+  return {
+    type: bytes[start] as number,
+    header: bytes.subarray(start, start + RECORD_HEADER_LENGTH),
+    fragment: bytes.subarray(start + RECORD_HEADER_LENGTH, start + total),
+  };
+}

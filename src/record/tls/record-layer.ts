@@ -1,0 +1,189 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import { DecodeError, TlsError } from '../../errors/errors.ts';
+import { ContentType } from '../../wire/codepoints.ts';
+import { Deframer, MAX_CIPHERTEXT, MAX_PLAINTEXT, RECORD_HEADER_LENGTH } from './deframer.ts';
+import { type Content, Opener, Sealer, type TrafficKeys } from './protection.ts';
+
+/** Records without content in a row that are tolerated; they cost the receiver work and carry nothing. */
+export const MAX_EMPTY_RECORDS = 32;
+/** change_cipher_spec records of middlebox compatibility mode; one is sent, a few are forgiven. */
+export const MAX_CHANGE_CIPHER_SPECS = 8;
+
+export interface RecordOptions {
+  /** Largest plaintext of one record, 1 to 2^14. */
+  readonly maxFragment: number;
+  /** Content is padded to a multiple of this; 1 pads nothing (RFC 8446 §5.4). */
+  readonly padTo: number;
+}
+
+/** The TLS 1.3 record layer of one connection (RFC 8446 §5): bytes in, contents out, and back. */
+export class RecordLayer {
+  readonly #crypto: CryptoProvider;
+  readonly #options: RecordOptions;
+  readonly #deframer = new Deframer();
+  #opener: Opener | undefined;
+  #sealer: Sealer | undefined;
+  #out: Uint8Array[] = [];
+  #outBytes = 0;
+  #emptyRecords = 0;
+  #changeCipherSpecs = 0;
+  /** Compatibility records may come between the first ClientHello and the peer's Finished (§5). */
+  #changeCipherSpecAllowed = false;
+  /** legacy_record_version of the first ClientHello may be 0x0301 for old middleboxes (§5.1). */
+  #firstRecordSent = false;
+
+  constructor(crypto: CryptoProvider, options: RecordOptions) {
+    this.#crypto = crypto;
+    this.#options = options;
+  }
+
+  // ── receiving ──────────────────────────────────────────────────────────────────────────────────
+
+  feed(bytes: Uint8Array): void {
+    this.#deframer.feed(bytes);
+  }
+
+  /** The next record's content, or `undefined` while bytes are missing. */
+  next(): Content | undefined {
+    for (;;) {
+      const frame = this.#deframer.next(this.#opener === undefined ? MAX_PLAINTEXT : MAX_CIPHERTEXT);
+      if (frame === undefined) return undefined;
+      const { type, header, fragment } = frame;
+      if (type === ContentType.change_cipher_spec) {
+        this.#dropChangeCipherSpec(fragment);
+        continue;
+      }
+      const content = this.#opener === undefined ? this.#plaintext(type, fragment) : this.#open(type, header, fragment);
+      this.#checkEmpty(content);
+      return content;
+    }
+  }
+
+  set readKeys(keys: TrafficKeys) {
+    this.#opener = new Opener(this.#crypto, keys);
+  }
+
+  /** The peer's Finished has been verified; from here on change_cipher_spec is unexpected (§5). */
+  endCompatibility(): void {
+    this.#changeCipherSpecAllowed = false;
+  }
+
+  // ── sending ────────────────────────────────────────────────────────────────────────────────────
+
+  set writeKeys(keys: TrafficKeys) {
+    this.#sealer = new Sealer(this.#crypto, keys);
+  }
+
+  /** True when the write key has sealed as much as it may. */
+  get writeKeyExhausted(): boolean {
+    return this.#sealer?.exhausted ?? false;
+  }
+
+  /** Bytes that wait for `drain()`. */
+  get pendingBytes(): number {
+    return this.#outBytes;
+  }
+
+  /** Cuts `content` into records. Empty content makes one empty record. */
+  write(type: number, content: Uint8Array): void {
+    const { maxFragment } = this.#options;
+    if (content.length <= maxFragment) {
+      this.#writeRecord(type, content);
+      return;
+    }
+    for (let at = 0; at < content.length; at += maxFragment) {
+      this.#writeRecord(type, content.subarray(at, at + maxFragment));
+    }
+  }
+
+  /** The dummy record of middlebox compatibility mode, always in clear (RFC 8446 §D.4). */
+  writeChangeCipherSpec(): void {
+    this.#push(Uint8Array.of(ContentType.change_cipher_spec, 3, 3, 0, 1, 1));
+  }
+
+  /** Everything written since the last call, in order. */
+  drain(): Uint8Array[] {
+    const out = this.#out;
+    this.#out = [];
+    this.#outBytes = 0;
+    return out;
+  }
+
+  #writeRecord(type: number, content: Uint8Array): void {
+    if (this.#sealer !== undefined) {
+      this.#outBytes += this.#sealer.seal(type, content, this.#paddedLength(content.length), this.#out);
+      return;
+    }
+    const record = new Uint8Array(RECORD_HEADER_LENGTH + content.length);
+    record[0] = type;
+    record[1] = 3;
+    record[2] = !this.#firstRecordSent && content[0] === CLIENT_HELLO ? 1 : 3;
+    record[3] = content.length >> 8;
+    record[4] = content.length;
+    record.set(content, RECORD_HEADER_LENGTH);
+    this.#firstRecordSent = true;
+    this.#changeCipherSpecAllowed = true;
+    this.#push(record);
+  }
+
+  #push(bytes: Uint8Array): void {
+    this.#out.push(bytes);
+    this.#outBytes += bytes.length;
+  }
+
+  #paddedLength(length: number): number {
+    const { padTo, maxFragment } = this.#options;
+    return padTo === 1 ? length : Math.min(Math.ceil(Math.max(length, 1) / padTo) * padTo, maxFragment);
+  }
+
+  #open(type: number, header: Uint8Array, fragment: Uint8Array): Content {
+    const opener = this.#opener as Opener;
+    if (type === ContentType.application_data) return opener.open(header, fragment);
+    // A peer that failed before it had keys can only tell us so in clear. This helps an attacker no more than
+    // cutting the transport would.
+    if (type === ContentType.alert && opener.unused) return { type, content: fragment };
+    throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `Received a record of type ${type} in clear after encryption began`);
+  }
+
+  #plaintext(type: number, content: Uint8Array): Content {
+    if (type === ContentType.handshake) this.#changeCipherSpecAllowed = true;
+    else if (type !== ContentType.alert) {
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        `Received a record of type ${type} before encryption began; is the peer speaking TLS?`,
+      );
+    }
+    return { type, content };
+  }
+
+  /** RFC 8446 §5: exactly the byte 0x01, in clear, and only during the handshake; then it is dropped. */
+  #dropChangeCipherSpec(fragment: Uint8Array): void {
+    const allowed = this.#changeCipherSpecAllowed && ++this.#changeCipherSpecs <= MAX_CHANGE_CIPHER_SPECS;
+    if (!allowed || fragment.length !== 1 || fragment[0] !== 1) {
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received a change_cipher_spec that has no place here');
+    }
+  }
+
+  #checkEmpty({ type, content }: Content): void {
+    if (content.length > 0) {
+      this.#emptyRecords = 0;
+      return;
+    }
+    if (type === ContentType.handshake || type === ContentType.alert) {
+      // §5.1, §5.4: zero-length fragments of these types MUST NOT be sent.
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received an empty handshake or alert record');
+    }
+    if (++this.#emptyRecords > MAX_EMPTY_RECORDS) {
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `Received more than ${MAX_EMPTY_RECORDS} empty records in a row`);
+    }
+  }
+}
+
+const CLIENT_HELLO = 1;
+
+/** `AlertLevel level; AlertDescription description;`, RFC 8446 §6. Never fragmented (§5.1). */
+export function parseAlert(content: Uint8Array): number {
+  if (content.length !== 2) throw new DecodeError(`Alert: ${content.length} bytes instead of 2`);
+  return content[1] as number;
+}
+
