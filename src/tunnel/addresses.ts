@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { APPLICATION_NAME_MAX, RESERVED_NAMES } from '../mux/limits.ts';
 import { TunnelError } from './errors.ts';
 
 /** A host name or IP address (no brackets) and a TCP port, 0–65535. */
@@ -24,12 +25,6 @@ export interface Forward {
 
 /** A forward that names no address listens here: other machines must be let in on purpose. */
 export const LOOPBACK = '127.0.0.1';
-
-/** `ApplicationProtocolName<1..16>`: the wire has no room for more. */
-const NAME_LENGTH_MAX = 16;
-
-/** Names that have a meaning of their own in the extension. */
-const RESERVED_NAMES: readonly string[] = ['ALL', 'CHANNEL'];
 
 /**
  * `HOST:PORT`, an IPv6 address in brackets: `db.internal:5432`, `10.0.0.7:22`, `[::1]:8443`.
@@ -130,8 +125,8 @@ function parseName(text: string, name: string): string {
   if (!/^[A-Za-z0-9._/+-]+$/.test(name)) {
     throw invalid(text, 'an application name is letters, digits and . _ / + -');
   }
-  if (name.length > NAME_LENGTH_MAX) {
-    throw invalid(text, `an application name has at most ${NAME_LENGTH_MAX} characters`);
+  if (name.length > APPLICATION_NAME_MAX) {
+    throw invalid(text, `an application name has at most ${APPLICATION_NAME_MAX} characters`);
   }
   if (RESERVED_NAMES.includes(name))
     throw invalid(text, `${name} has a meaning of its own; choose another name`);

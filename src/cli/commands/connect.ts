@@ -1,0 +1,41 @@
+import { formatEndpoint } from '../../tunnel/addresses.ts';
+import { connectTunnel } from '../../tunnel/connect.ts';
+import { readCredential } from '../../tunnel/credentials.ts';
+import type { CommandContext } from '../context.ts';
+import { runUntilStopped } from '../lifecycle.ts';
+import { createLog, standardError } from '../log.ts';
+import { commonOptions, connectOptions } from '../options.ts';
+import { type Found, readValues } from '../values.ts';
+import { sessionOptionsFrom } from './session-options.ts';
+
+/** `trellis connect`: runs until a signal. @returns the exit code */
+export async function connect(
+  given: ReadonlyMap<string, Found>,
+  { printResult }: CommandContext,
+): Promise<number> {
+  const values = readValues([...connectOptions, ...commonOptions], given);
+  const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
+  const { ca, cert, key } = values;
+  const tunnel = await connectTunnel({
+    ...sessionOptionsFrom(values),
+    server: values.server,
+    ca: ca === undefined ? undefined : await readCredential('--ca', ca),
+    servername: values.servername,
+    cert: cert === undefined ? undefined : await readCredential('--cert', cert),
+    key: key === undefined ? undefined : await readCredential('--key', key),
+    forwards: values.forward,
+    eager: values.eager,
+    waitTimeout: values['wait-timeout'],
+    connectTimeout: values['connect-timeout'],
+    log,
+  });
+  const server = formatEndpoint(values.server);
+  const forwards = tunnel.forwards.map(({ listen, application }) => ({
+    listen: formatEndpoint(listen),
+    application,
+  }));
+  const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
+  log.info({ event: 'ready', server, forwards: shown }, 'ready');
+  if (values.json) printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+  return runUntilStopped(tunnel, log);
+}

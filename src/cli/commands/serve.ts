@@ -1,0 +1,43 @@
+import { formatEndpoint } from '../../tunnel/addresses.ts';
+import { readCredential } from '../../tunnel/credentials.ts';
+import { serveTunnel } from '../../tunnel/serve.ts';
+import type { CommandContext } from '../context.ts';
+import { runUntilStopped } from '../lifecycle.ts';
+import { createLog, standardError } from '../log.ts';
+import { commonOptions, serveOptions } from '../options.ts';
+import { type Found, readValues } from '../values.ts';
+import { sessionOptionsFrom } from './session-options.ts';
+
+/** `trellis serve`: runs until a signal. @returns the exit code */
+export async function serve(
+  given: ReadonlyMap<string, Found>,
+  { printResult }: CommandContext,
+): Promise<number> {
+  const values = readValues([...serveOptions, ...commonOptions], given);
+  const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
+  const clientCa = values['client-ca'];
+  const tunnel = await serveTunnel({
+    ...sessionOptionsFrom(values),
+    listen: values.listen,
+    cert: await readCredential('--cert', values.cert),
+    key: await readCredential('--key', values.key),
+    clientCa: clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa),
+    applications: values.app,
+    mux: values.mux,
+    connectTimeout: values['connect-timeout'],
+    maxSessions: values['max-sessions'],
+    log,
+  });
+  const listen = formatEndpoint(tunnel.address);
+  const applications = values.app.map(
+    ({ name, port, target }) => `${name}:${port}=${formatEndpoint(target)}`,
+  );
+  const mux = values.mux ?? 'require';
+  log.info(
+    { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
+    'ready',
+  );
+  if (values.json)
+    printResult({ event: 'ready', command: 'serve', pid: process.pid, listen, applications, mux });
+  return runUntilStopped(tunnel, log);
+}

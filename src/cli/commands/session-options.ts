@@ -1,0 +1,30 @@
+import { keyLogFile } from '../../node/keylog.ts';
+import { errorMessage, TunnelError } from '../../tunnel/errors.ts';
+import type { TunnelOptions } from '../../tunnel/options.ts';
+
+/** What `serve` and `connect` have in common, from the command line's names to the library's. */
+export function sessionOptionsFrom(values: {
+  readonly keylog: string | undefined;
+  readonly 'drain-timeout': number | undefined;
+  readonly 'handshake-timeout': number | undefined;
+  readonly 'max-connections': number | undefined;
+  readonly 'connection-buffer': number | undefined;
+  readonly 'session-buffer': number | undefined;
+}): TunnelOptions {
+  return {
+    onKeylog: values.keylog === undefined ? undefined : keylogTo(values.keylog),
+    drainTimeout: values['drain-timeout'],
+    handshakeTimeout: values['handshake-timeout'],
+    maxConnections: values['max-connections'],
+    connectionBuffer: values['connection-buffer'],
+    sessionBuffer: values['session-buffer'],
+  };
+}
+
+function keylogTo(path: string): (line: Uint8Array) => void {
+  try {
+    return keyLogFile(path);
+  } catch (cause) {
+    throw new TunnelError('ERR_TUNNEL_FILE', `--keylog: ${errorMessage(cause)}`, { cause });
+  }
+}

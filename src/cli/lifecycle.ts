@@ -1,0 +1,45 @@
+import type { TunnelLog } from '../tunnel/log.ts';
+import type { Tunnel } from '../tunnel/options.ts';
+
+export const EXIT_OK = 0;
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+/**
+ * Runs a tunnel until a signal or a failure ends it. The first signal lets connections finish, the second does not.
+ * @returns the exit code
+ */
+export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog): Promise<number> {
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    const { open } = tunnel.stats.connections;
+    if (signals === 1) log.info({ event: 'stopping', signal, connections: open }, 'stopping');
+    void tunnel.close();
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  try {
+    const failure = await tunnel.finished;
+    if (failure !== undefined) {
+      log.error({ event: 'failed', reason: failure.message }, 'failed');
+      return EXIT_FAILURE;
+    }
+    const { sessions, connections, bytesIn, bytesOut } = tunnel.stats;
+    log.info(
+      {
+        event: 'stopped',
+        sessions: sessions.total,
+        connections: connections.total,
+        failed: connections.failed,
+        bytesIn,
+        bytesOut,
+      },
+      'stopped',
+    );
+    return EXIT_OK;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}

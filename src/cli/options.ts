@@ -1,0 +1,248 @@
+import {
+  CONNECT_TIMEOUT,
+  DRAIN_TIMEOUT,
+  HANDSHAKE_TIMEOUT,
+  SESSIONS_MAX,
+  WAIT_TIMEOUT,
+} from '../tunnel/options.ts';
+
+/** How an option's text becomes a value; `values.ts` has a schema for each. */
+export type ValueType =
+  | 'application'
+  | 'count'
+  | 'duration'
+  | 'endpoint'
+  | 'file'
+  | 'flag'
+  | 'forward'
+  | 'host'
+  | 'level'
+  | 'policy'
+  | 'size'
+  | 'text';
+
+export interface OptionSpec {
+  /** As on the command line without `--`, and as in the configuration file. */
+  readonly name: string;
+  readonly type: ValueType;
+  /** What stands for the value in the help; a flag has none. */
+  readonly value?: string;
+  readonly repeat?: true;
+  readonly required?: true;
+  /** Given without `--` on the command line, by name in the file. */
+  readonly positional?: true;
+  /** Makes no sense in the configuration file. */
+  readonly commandLineOnly?: true;
+  readonly help: string;
+}
+
+export interface CommandSpec {
+  readonly name: CommandName;
+  readonly summary: string;
+  readonly options: readonly OptionSpec[];
+  readonly examples: readonly string[];
+}
+
+export type CommandName = 'init' | 'serve' | 'connect';
+
+const seconds = (milliseconds: number): string => `${milliseconds / 1000}s`;
+
+export const commonOptions = [
+  {
+    name: 'config',
+    type: 'file',
+    value: 'FILE',
+    commandLineOnly: true,
+    help: 'read options from this TOML file, under the same names; the command line wins',
+  },
+  {
+    name: 'log-level',
+    type: 'level',
+    value: 'LEVEL',
+    help: 'debug, info, warn, error or silent (default: info)',
+  },
+  {
+    name: 'json',
+    type: 'flag',
+    help: 'log as JSON lines on stderr; one JSON line on stdout when ready, or why not',
+  },
+] as const satisfies readonly OptionSpec[];
+
+const sessionOptions = [
+  {
+    name: 'keylog',
+    type: 'file',
+    value: 'FILE',
+    help: 'append the secrets of every session to FILE, for Wireshark; whoever has it can read all',
+  },
+  {
+    name: 'drain-timeout',
+    type: 'duration',
+    value: 'TIME',
+    help: `how long connections may take to finish after SIGINT or SIGTERM (default: ${seconds(DRAIN_TIMEOUT)})`,
+  },
+  {
+    name: 'handshake-timeout',
+    type: 'duration',
+    value: 'TIME',
+    help: `how long a TLS handshake may take (default: ${seconds(HANDSHAKE_TIMEOUT)})`,
+  },
+  {
+    name: 'max-connections',
+    type: 'count',
+    value: 'N',
+    help: 'connections in one session at a time (default: 4096)',
+  },
+  {
+    name: 'connection-buffer',
+    type: 'size',
+    value: 'SIZE',
+    help: 'bytes held for the slow reader of one connection (default: 1MiB)',
+  },
+  {
+    name: 'session-buffer',
+    type: 'size',
+    value: 'SIZE',
+    help: 'bytes held for all slow readers of a session (default: 16MiB)',
+  },
+] as const satisfies readonly OptionSpec[];
+
+export const initOptions = [
+  { name: 'out', type: 'file', value: 'DIR', required: true, help: 'folder to write to; made if missing' },
+  {
+    name: 'host',
+    type: 'host',
+    value: 'NAME',
+    repeat: true,
+    help: 'DNS name or IP address of the server, for its certificate (default: localhost, 127.0.0.1, ::1); may be repeated',
+  },
+  { name: 'force', type: 'flag', help: 'overwrite files of an earlier init' },
+] as const satisfies readonly OptionSpec[];
+
+export const serveOptions = [
+  {
+    name: 'listen',
+    type: 'endpoint',
+    value: 'HOST:PORT',
+    required: true,
+    help: 'address to accept sessions on; port 0 picks a free one',
+  },
+  {
+    name: 'cert',
+    type: 'file',
+    value: 'FILE',
+    required: true,
+    help: "the server's certificate and its chain, PEM",
+  },
+  { name: 'key', type: 'file', value: 'FILE', required: true, help: 'its private key, PEM' },
+  {
+    name: 'client-ca',
+    type: 'file',
+    value: 'FILE',
+    help: 'accept only clients with a certificate of this CA, PEM; without it anyone may reach the applications',
+  },
+  {
+    name: 'app',
+    type: 'application',
+    value: 'NAME[:PORT]=HOST:PORT',
+    repeat: true,
+    required: true,
+    help: "an application and where it is; PORT is the session's name for it, by default the same; may be repeated",
+  },
+  {
+    name: 'mux',
+    type: 'policy',
+    value: 'require|allow',
+    help: 'clients that do not multiplex: refuse them, or connect them to the first application (default: require)',
+  },
+  {
+    name: 'connect-timeout',
+    type: 'duration',
+    value: 'TIME',
+    help: `how long connecting to an application may take (default: ${seconds(CONNECT_TIMEOUT)})`,
+  },
+  {
+    name: 'max-sessions',
+    type: 'count',
+    value: 'N',
+    help: `sessions at a time (default: ${SESSIONS_MAX})`,
+  },
+  ...sessionOptions,
+] as const satisfies readonly OptionSpec[];
+
+export const connectOptions = [
+  {
+    name: 'server',
+    type: 'endpoint',
+    value: 'HOST:PORT',
+    required: true,
+    positional: true,
+    help: 'where `trellis serve` listens',
+  },
+  {
+    name: 'ca',
+    type: 'file',
+    value: 'FILE',
+    help: "CA of the server's certificate, PEM (default: the public CAs that Node brings)",
+  },
+  {
+    name: 'servername',
+    type: 'text',
+    value: 'NAME',
+    help: "name that the server's certificate must have (default: the host)",
+  },
+  { name: 'cert', type: 'file', value: 'FILE', help: "the client's certificate and its chain, PEM" },
+  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  {
+    name: 'forward',
+    type: 'forward',
+    value: '[BIND:]LPORT=NAME',
+    repeat: true,
+    required: true,
+    help: 'local port whose connections go to application NAME; BIND is loopback by default, LPORT 0 picks a free port; may be repeated',
+  },
+  { name: 'eager', type: 'flag', help: 'open the session at start instead of on first use' },
+  {
+    name: 'wait-timeout',
+    type: 'duration',
+    value: 'TIME',
+    help: `how long a new connection waits while there is no session (default: ${seconds(WAIT_TIMEOUT)})`,
+  },
+  {
+    name: 'connect-timeout',
+    type: 'duration',
+    value: 'TIME',
+    help: `how long connecting to the server may take (default: ${seconds(CONNECT_TIMEOUT)})`,
+  },
+  ...sessionOptions,
+] as const satisfies readonly OptionSpec[];
+
+export const commands: Readonly<Record<CommandName, CommandSpec>> = {
+  init: {
+    name: 'init',
+    summary: 'make a private CA and certificates for a server and a client',
+    options: initOptions,
+    examples: [
+      'trellis init --out ./pki',
+      'trellis init --out ./pki --host gateway.example.org --host 192.0.2.7',
+    ],
+  },
+  serve: {
+    name: 'serve',
+    summary: 'offer applications to clients, many in one TLS session',
+    options: serveOptions,
+    examples: [
+      'trellis serve --listen 0.0.0.0:4433 --cert pki/server.pem --key pki/server.key \\\n      --client-ca pki/ca.pem --app web=127.0.0.1:8080 --app db=10.0.0.5:5432',
+      'trellis serve --config /etc/trellis/serve.toml --json',
+    ],
+  },
+  connect: {
+    name: 'connect',
+    summary: 'forward local ports to the applications of a server, over one TLS session',
+    options: connectOptions,
+    examples: [
+      'trellis connect gateway.example.org:4433 --ca pki/ca.pem --cert pki/client.pem --key pki/client.key \\\n      --forward 8080=web --forward 5432=db',
+      'trellis connect [2001:db8::7]:4433 --config trellis.toml --eager',
+    ],
+  },
+};

@@ -1,0 +1,98 @@
+import type { Application, Endpoint, Forward } from './addresses.ts';
+import type { TunnelLog } from './log.ts';
+
+/** Milliseconds that connections may take to finish once the tunnel is told to stop. */
+export const DRAIN_TIMEOUT = 10_000;
+
+/** Milliseconds that a new local connection waits for a session: a few attempts, and less than most clients' patience. */
+export const WAIT_TIMEOUT = 10_000;
+
+/** Milliseconds for the TCP connection to an application, or from the client to the server. */
+export const CONNECT_TIMEOUT = 10_000;
+
+/** Milliseconds for the TLS handshake, TCP not included. */
+export const HANDSHAKE_TIMEOUT = 10_000;
+
+/** Sessions of one server at a time: with the default budget per session 16 GiB at the very worst, about 40 MB when idle. */
+export const SESSIONS_MAX = 1_024;
+
+/** Local connections of one client that wait for a session; each holds a socket and nothing else. */
+export const WAITING_MAX = 1_024;
+
+/** Milliseconds of silence after which the kernel probes the session's TCP connection, so that a dead path is noticed. */
+export const KEEPALIVE = 30_000;
+
+/** Durations are milliseconds, sizes bytes, certificates and keys PEM. What is left out has the default named here. */
+export interface TunnelOptions {
+  /** PEM: the certificate first, then its chain. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** `DRAIN_TIMEOUT` */
+  readonly drainTimeout?: number | undefined;
+  /** `CONNECT_TIMEOUT` */
+  readonly connectTimeout?: number | undefined;
+  /** `HANDSHAKE_TIMEOUT` */
+  readonly handshakeTimeout?: number | undefined;
+  /** Connections in one session; the default is multiplexing's. */
+  readonly maxConnections?: number | undefined;
+  /** Bytes received and not yet taken by the reader, for each connection; the default is multiplexing's. */
+  readonly connectionBuffer?: number | undefined;
+  /** The same for all connections of a session together; the default is multiplexing's. */
+  readonly sessionBuffer?: number | undefined;
+  /** Receives SSLKEYLOGFILE lines without line ends. They open every session: for debugging only. */
+  readonly onKeylog?: ((line: string) => void) | undefined;
+  /** Nothing is logged by default. */
+  readonly log?: TunnelLog | undefined;
+}
+
+export interface ServeOptions extends TunnelOptions {
+  /** Port 0 picks a free one. */
+  readonly listen: Endpoint;
+  readonly cert: string;
+  readonly key: string;
+  /** PEM. With it, clients must have a certificate of this CA; without it anyone may come. */
+  readonly clientCa?: string | undefined;
+  /** Names and ports are unique; at least one. */
+  readonly applications: readonly Application[];
+  /**
+   * What to do with a client that does not multiplex: `require` ends the handshake, `allow` gives it ordinary TLS to the
+   * first application. Default `require`.
+   */
+  readonly mux?: 'require' | 'allow' | undefined;
+  /** `SESSIONS_MAX` */
+  readonly maxSessions?: number | undefined;
+}
+
+export interface ConnectOptions extends TunnelOptions {
+  readonly server: Endpoint;
+  /** PEM of the CAs that may have issued the server's certificate; default: those that Node brings. */
+  readonly ca?: string | undefined;
+  /** Name that the server's certificate must be for; default: `server.host`. */
+  readonly servername?: string | undefined;
+  readonly forwards: readonly Forward[];
+  /** Open the session at start instead of on first use. */
+  readonly eager?: boolean | undefined;
+  /** `WAIT_TIMEOUT` */
+  readonly waitTimeout?: number | undefined;
+}
+
+/** A running tunnel, either side. */
+export interface Tunnel {
+  readonly stats: TunnelStats;
+  /**
+   * Settles when the tunnel is over: with `undefined` after `close()`, with an error when it broke down by itself.
+   * Never rejects.
+   */
+  readonly finished: Promise<Error | undefined>;
+  /** Stops accepting, lets connections finish for `drainTimeout`, then resets the rest. The second call resets at once. */
+  close(): Promise<void>;
+}
+
+/** Counters since the start, and what is open now. Bytes are the applications', not the wire's. */
+export interface TunnelStats {
+  readonly sessions: { readonly open: number; readonly total: number };
+  readonly connections: { readonly open: number; readonly total: number; readonly failed: number };
+  /** Received from, and sent to, the other side of the session. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
