@@ -63,6 +63,7 @@ export const ALERT_OF = {
   ERR_TLS_INTERNAL: 'internal_error',
   // Multiplexing; a breach of its rules is a protocol fault like any other
   ERR_MUX_REQUIRED: 'handshake_failure',
+  ERR_MUX_FLOOD: 'unexpected_message',
 } as const satisfies Record<string, AlertName>;
 
 export type TlsErrorCode = keyof typeof ALERT_OF;
@@ -130,6 +131,7 @@ export type ConnectionErrorCode =
   | 'ERR_MUX_ABORTED' // the peer, or a limit here, aborted this connection
   | 'ERR_MUX_OVERFLOW' // receive buffer full for longer than allowed
   | 'ERR_MUX_LIMIT' // too many connections in this session
+  | 'ERR_MUX_UNKNOWN_APPLICATION' // not among those that the hellos agreed on
   | 'ERR_MUX_SESSION_CLOSED'; // the session under this connection ended
 
 export class ConnectionError extends TrellisError {
@@ -147,7 +149,11 @@ export function alertFor(error: unknown): number {
 /** Turns anything thrown into an Error that has a code. */
 export function asTrellisError(error: unknown): TrellisError {
   if (error instanceof TrellisError) return error;
-  return new TlsError('ERR_TLS_INTERNAL', `Internal error: ${error instanceof Error ? error.message : error}`, {
-    cause: error,
-  });
+  return new TlsError(
+    'ERR_TLS_INTERNAL',
+    `Internal error: ${error instanceof Error ? error.message : error}`,
+    {
+      cause: error,
+    },
+  );
 }

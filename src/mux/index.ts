@@ -1,0 +1,29 @@
+/**
+ * Multiplexing: many applications in one session (docs/multiplexing.md).
+ *
+ * ```
+ * extension.ts    the data_multiplexing extension, every form of it
+ * negotiation.ts  what is offered, answered, agreed
+ * protocol.ts     both on the engine's seam
+ * session.ts      what an adapter sees of a session, whatever its mode
+ * ports/          ports mode
+ * channel/        channel mode; not there yet, nothing offers it
+ * limits.ts       every bound
+ * ```
+ */
+export {
+  type Application,
+  type DataMultiplexing,
+  decodeDataMultiplexing,
+  encodeDataMultiplexing,
+} from './extension.ts';
+export type { Agreement, MuxPolicy } from './negotiation.ts';
+export type { MuxClientOptions, MuxOptions, MuxServerOptions, OverflowPolicy } from './options.ts';
+export { Multiplexing, type MuxFactory, muxClient, muxServer } from './protocol.ts';
+export type {
+  ApplicationReference,
+  MultiplexedConnection,
+  MultiplexedSession,
+  OpenOptions,
+  SessionEvent,
+} from './session.ts';

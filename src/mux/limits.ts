@@ -1,0 +1,51 @@
+/** Every bound of multiplexing, with its reason. docs/limits.md lists them; those that users may change are options. */
+
+/** `ApplicationProtocolName<1..16>`. */
+export const APPLICATION_NAME_MAX = 16;
+
+/** The list may be 2^20-1 bytes by its own syntax, but an extension holds 65,535, 3 of them the list's length. */
+export const APPLICATION_LIST_MAX = 65_532;
+
+/** Applications in one hello. A list that fills an extension would have 16,383; nobody serves that many. */
+export const APPLICATIONS_MAX = 1_024;
+
+/** `ALL` and `CHANNEL` are words of the protocol, not applications. */
+export const RESERVED_NAMES: readonly string[] = ['ALL', 'CHANNEL'];
+
+/** First of the dynamic ports, RFC 6335 §6; the client takes from here when it has no local socket's port to show. */
+export const FIRST_DYNAMIC_PORT = 49_152;
+export const LAST_PORT = 65_535;
+
+/** Content of one record, RFC 8446 §5.1. Frames are packed so that each record is full and no frame spans two. */
+export const RECORD_CONTENT_MAX = 16_384;
+
+/** The smallest receive buffer that may be asked for: one read of the network must fit. */
+export const RECEIVE_BUFFER_MIN = 65_536;
+
+/** Bytes received on one connection that its application has not read: 100 ms at 80 Mbit/s. */
+export const RECEIVE_BUFFER = 1_048_576;
+
+/** The same, of all connections of a session: sixteen full connections. */
+export const SESSION_BUDGET = 16_777_216;
+
+/**
+ * What may arrive beyond either bound before the reading of the network has stopped: several reads of 64 KiB and the
+ * record that they end in. Who is still above it then is aborted at once, so memory is bounded in any case.
+ */
+export const OVERSHOOT = 524_288;
+
+/** Milliseconds that a full buffer may stop the reading of the whole session before its connection is aborted. */
+export const PAUSE_LIMIT = 10_000;
+
+/** Reading goes on when a full connection is down to this share, so that it does not stop and start at every piece. */
+export const CONNECTION_RESUME_SHARE = 1 / 2;
+export const SESSION_RESUME_SHARE = 3 / 4;
+
+/** Connections of one session: with their streams about 12 MB of memory, and four times what `wrk -c1000` opens. */
+export const CONNECTIONS_MAX = 4_096;
+
+/**
+ * Refusals and aborts that the peer has not answered. An honest client can be refused once for each of its ports of an
+ * application, so more than all ports is a peer that never answers.
+ */
+export const UNANSWERED_MAX = 65_536;

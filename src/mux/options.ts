@@ -1,0 +1,150 @@
+import { UnassignedCodePoint } from '../wire/codepoints.ts';
+import type { Application } from './extension.ts';
+import {
+  CONNECTIONS_MAX,
+  PAUSE_LIMIT,
+  RECEIVE_BUFFER,
+  RECEIVE_BUFFER_MIN,
+  SESSION_BUDGET,
+  UNANSWERED_MAX,
+} from './limits.ts';
+import {
+  badOption,
+  type ClientPolicy,
+  checkApplications,
+  type MuxPolicy,
+  type ServerPolicy,
+} from './negotiation.ts';
+
+/** What happens when a connection's receive buffer, or the session's budget, is full. */
+export type OverflowPolicy =
+  /** Stop reading from the network, for all connections, up to `pauseLimit`; then abort. */
+  | 'pause'
+  /** Abort that connection at once; for the session's budget, the one that holds most. */
+  | 'abort';
+
+/** Limits of one session and the code points; the same for both sides. */
+export interface MuxOptions {
+  /** Bytes received on one connection and not yet read, 64 KiB or more. Default 1 MiB. */
+  readonly receiveBuffer?: number;
+  /** The same for all connections of the session, 64 KiB or more. Default 16 MiB. */
+  readonly sessionBudget?: number;
+  /** Default `pause`. */
+  readonly overflow?: OverflowPolicy;
+  /** Milliseconds that `pause` may last. Default 10,000. */
+  readonly pauseLimit?: number;
+  /** Connections in one session, 1 to 65,536. Default 4,096. */
+  readonly maxConnections?: number;
+  /** Code point of `data_multiplexing`. Default 0xFF4D; no registry has assigned one. */
+  readonly extensionType?: number;
+  /** Content type `mtls`. Default 28; no registry has assigned one. */
+  readonly contentType?: number;
+}
+
+export interface MuxClientOptions extends MuxOptions {
+  /** What to ask for. Default `'all'`, which tells an observer of the ClientHello no name. */
+  readonly applications?: 'all' | readonly Application[];
+  /** Accept applications in the answer that were not asked for. Default false. */
+  readonly acceptOthers?: boolean;
+  /** Without an agreement: default `require`. */
+  readonly policy?: MuxPolicy;
+}
+
+export interface MuxServerOptions extends MuxOptions {
+  /** What is served. May be left out with `any`. */
+  readonly applications?: readonly Application[];
+  /** Take every port as an application. Default false. */
+  readonly any?: boolean;
+  /** Tell a client that names applications of the others, too. Default false. */
+  readonly nameOthers?: boolean;
+  /** Without an agreement: default `require`. */
+  readonly policy?: MuxPolicy;
+}
+
+export interface SessionLimits {
+  readonly receiveBuffer: number;
+  readonly sessionBudget: number;
+  readonly overflow: OverflowPolicy;
+  readonly pauseLimit: number;
+  readonly maxConnections: number;
+}
+
+export interface CodePoints {
+  readonly extensionType: number;
+  readonly contentType: number;
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function clientPolicy(options: MuxClientOptions): ClientPolicy {
+  const applications = options.applications ?? 'all';
+  if (applications !== 'all') {
+    checkApplications(applications, 'allowed');
+    if (applications.length === 0) throw badOption('Name at least one application, or ask for "all"');
+  }
+  return { applications, acceptOthers: options.acceptOthers ?? false, policy: policyOf(options.policy) };
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function serverPolicy(options: MuxServerOptions): ServerPolicy {
+  const applications = options.applications ?? [];
+  const any = options.any ?? false;
+  checkApplications(applications, 'refused');
+  if (applications.length === 0 && !any)
+    throw badOption('Name at least one application to serve, or set "any"');
+  return { applications, any, nameOthers: options.nameOthers ?? false, policy: policyOf(options.policy) };
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function sessionLimits(options: MuxOptions): SessionLimits {
+  const overflow = options.overflow ?? 'pause';
+  if (overflow !== 'pause' && overflow !== 'abort') throw badOption('overflow must be "pause" or "abort"');
+  return {
+    receiveBuffer: within(
+      'receiveBuffer',
+      options.receiveBuffer ?? RECEIVE_BUFFER,
+      RECEIVE_BUFFER_MIN,
+      BYTES_MAX,
+    ),
+    sessionBudget: within(
+      'sessionBudget',
+      options.sessionBudget ?? SESSION_BUDGET,
+      RECEIVE_BUFFER_MIN,
+      BYTES_MAX,
+    ),
+    overflow,
+    pauseLimit: within('pauseLimit', options.pauseLimit ?? PAUSE_LIMIT, 0, PAUSE_MAX),
+    maxConnections: within('maxConnections', options.maxConnections ?? CONNECTIONS_MAX, 1, UNANSWERED_MAX),
+  };
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function codePoints(options: MuxOptions): CodePoints {
+  return {
+    extensionType: within(
+      'extensionType',
+      options.extensionType ?? UnassignedCodePoint.data_multiplexing,
+      0,
+      0xffff,
+    ),
+    // 20 to 23 are TLS's own, RFC 8446 §5.1.
+    contentType: within('contentType', options.contentType ?? UnassignedCodePoint.mtls, 24, 255),
+  };
+}
+
+/** No buffer larger than this was ever meant. */
+const BYTES_MAX = 2 ** 40;
+/** The longest wait that a timer of 31 bits can count. */
+const PAUSE_MAX = 2 ** 31 - 1;
+
+function policyOf(policy: MuxPolicy | undefined): MuxPolicy {
+  if (policy === undefined) return 'require';
+  if (policy !== 'require' && policy !== 'allow') throw badOption('policy must be "require" or "allow"');
+  return policy;
+}
+
+function within(name: string, value: number, min: number, max: number): number {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw badOption(`${name} is ${value}, must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}

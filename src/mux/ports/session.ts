@@ -1,0 +1,461 @@
+import type { Role } from '../../connection/sub-protocol.ts';
+import { ConnectionError, TlsError } from '../../errors/errors.ts';
+import type { Application } from '../extension.ts';
+import { FIRST_DYNAMIC_PORT, LAST_PORT, UNANSWERED_MAX } from '../limits.ts';
+import { type Agreement, badOption } from '../negotiation.ts';
+import type { SessionLimits } from '../options.ts';
+import { ReceiveBudget } from '../receive-budget.ts';
+import type { ApplicationReference, MultiplexedSession, OpenOptions, SessionEvent } from '../session.ts';
+import { FrameBatch } from './batch.ts';
+import { type ConnectionOwner, News, PortsConnection } from './connection.ts';
+import { type Control, ControlCode, ControlReader, FrameReader } from './frame.ts';
+
+export interface PortsSessionOptions {
+  readonly role: Role;
+  readonly agreement: Agreement;
+  /** Names for ports that an agreement on `ALL` leaves open. */
+  readonly known?: readonly Application[];
+  readonly limits: SessionLimits;
+  /** Seals the content of one record before it returns. */
+  readonly send: (content: Uint8Array) => void;
+}
+
+/**
+ * Ports mode over TLS: the life of every pair of ports in one session.
+ *
+ * ```
+ *            open / first frame                 both ends said
+ *   (free) ───────────────────────▶ open ───────────────────────▶ (free)
+ *      │ not served, no room         │ abort, overflow, breach
+ *      │ we send `refused`           │ we send `abort`
+ *      └──────────────▶ unanswered ◀─┘         open ── `refused`/`abort` came, we answer `abort` ──▶ (free)
+ *                          └── `refused`/`abort` came ──▶ (free)
+ * ```
+ * Whatever one connection does wrong ends that connection. Only what makes the stream of frames unreadable, and a
+ * peer that floods, ends the session: those are thrown as TlsError.
+ */
+export class PortsSession implements MultiplexedSession, ConnectionOwner {
+  readonly agreement: Agreement;
+  readonly #role: Role;
+  readonly #limits: SessionLimits;
+  readonly #applicationByPort: ReadonlyMap<number, Application>;
+  readonly #batch: FrameBatch;
+  #wake: (() => void) | undefined;
+
+  /** Open pairs, and those that wait for the answer to our `refused` or `abort`, by `pairKey`. */
+  readonly #pairs = new Map<number, PortsConnection>();
+  readonly #unanswered = new Set<number>();
+  /** Open connections, and those that are closed on the wire with bytes left to read. */
+  readonly #live = new Set<PortsConnection>();
+  #nextPort = FIRST_DYNAMIC_PORT;
+
+  readonly #frames = new FrameReader();
+  readonly #control = new ControlReader();
+  /** Where the rest of the current frame goes; `undefined`: nowhere. */
+  #target: PortsConnection | undefined;
+
+  /** Connections with news, oldest first; each is here at most once, so it needs no bound of its own. */
+  #newsworthy: PortsConnection[] = [];
+  #newsHead = 0;
+
+  readonly #budget: ReceiveBudget<PortsConnection>;
+  #closedBecause: ConnectionError | undefined;
+
+  constructor(options: PortsSessionOptions) {
+    this.agreement = options.agreement;
+    this.#role = options.role;
+    this.#limits = options.limits;
+    this.#batch = new FrameBatch(options.send);
+    this.#budget = new ReceiveBudget<PortsConnection>(
+      options.limits,
+      this.#live,
+      (connection) => this.#overflow(connection),
+      () => this.#wake?.(),
+    );
+    const named = [
+      ...options.agreement.applications,
+      ...(options.agreement.any ? (options.known ?? []) : []),
+    ];
+    // The first name of a port is the one that counts.
+    this.#applicationByPort = new Map(named.reverse().map((application) => [application.port, application]));
+  }
+
+  get connections(): number {
+    return this.#live.size;
+  }
+
+  get paused(): boolean {
+    return this.#budget.paused;
+  }
+
+  onWake(wake: () => void): void {
+    this.#wake = wake;
+    if (this.#newsworthy.length > 0 || !this.#batch.empty || this.paused) wake();
+  }
+
+  open(reference: ApplicationReference, options: OpenOptions = {}): PortsConnection {
+    if (this.#closedBecause !== undefined) throw this.#closedBecause;
+    if (this.#role !== 'client') {
+      throw new ConnectionError('ERR_TLS_OPTION', 'In ports mode connections are opened by the client only.');
+    }
+    const application = this.#resolve(reference);
+    if (this.#live.size >= this.#limits.maxConnections || this.#unanswered.size >= UNANSWERED_MAX) {
+      throw new ConnectionError(
+        'ERR_MUX_LIMIT',
+        `This session has its ${this.#limits.maxConnections} connections; close some, or raise maxConnections.`,
+      );
+    }
+    const clientPort = this.#reserve(application.port, options.localPort);
+    const connection = this.#add(application, clientPort, true);
+    this.#sendControl(clientPort, application.port, ControlCode.open);
+    return connection;
+  }
+
+  nextEvent(): SessionEvent | undefined {
+    for (;;) {
+      const connection = this.#newsworthy[this.#newsHead];
+      if (connection === undefined) {
+        this.#newsworthy = [];
+        this.#newsHead = 0;
+        return undefined;
+      }
+      const event = takeNews(connection);
+      if (connection.news === 0) {
+        connection.queued = false;
+        this.#newsHead++;
+      }
+      if (event !== undefined) return event;
+    }
+  }
+
+  flush(): void {
+    this.#batch.flush();
+  }
+
+  nextTimeout(now: number): number | undefined {
+    return this.#budget.nextTimeout(now);
+  }
+
+  handleTimeout(now: number): void {
+    this.#budget.handleTimeout(now);
+  }
+
+  /** The content of one `mtls` record. @throws TlsError */
+  receive(content: Uint8Array): void {
+    if (this.#closedBecause !== undefined) return;
+    const frames = this.#frames;
+    frames.push(content);
+    while (frames.next()) {
+      if ((frames.source | frames.destination) === 0) {
+        const control = this.#control.push(frames.piece, frames.length);
+        if (control !== undefined) this.#receiveControl(control);
+        continue;
+      }
+      if (frames.starts) this.#target = this.#find(frames.source, frames.destination, frames.length);
+      const target = this.#target;
+      if (target === undefined || target.error !== undefined) continue;
+      if (frames.length === 0) this.#receiveEnd(target);
+      else if (frames.piece.length > 0) this.#receiveData(target, frames.piece);
+    }
+  }
+
+  /**
+   * Nothing more comes, orderly or not. Connections that are not through fail: an end of the session is not an end
+   * of their streams. What others received stays readable.
+   */
+  close(cause: Error | undefined): void {
+    if (this.#closedBecause !== undefined) return;
+    this.#closedBecause = sessionClosed(cause);
+    this.#batch.discard();
+    for (const connection of this.#pairs.values()) this.#fail(connection, sessionClosed(cause));
+    this.#pairs.clear();
+    this.#unanswered.clear();
+  }
+
+  // What connections ask for: ConnectionOwner.
+
+  write(connection: PortsConnection, data: Uint8Array): void {
+    this.#wakeToFlush();
+    const { clientPort, application } = connection;
+    if (this.#role === 'client') this.#batch.data(clientPort, application.port, data);
+    else this.#batch.data(application.port, clientPort, data);
+  }
+
+  end(connection: PortsConnection): void {
+    connection.localEnd = true;
+    this.#wakeToFlush();
+    const { clientPort, application } = connection;
+    if (this.#role === 'client') this.#batch.end(clientPort, application.port);
+    else this.#batch.end(application.port, clientPort);
+    if (connection.remoteEnd) this.#free(connection);
+  }
+
+  abandon(connection: PortsConnection, code: 'refused' | 'abort'): void {
+    if (connection.error !== undefined) return;
+    this.#withdraw(connection, ControlCode[code]);
+    connection.error = new ConnectionError(
+      code === 'abort' ? 'ERR_MUX_ABORTED' : 'ERR_MUX_REFUSED',
+      `This side ${code === 'abort' ? 'aborted' : 'refused'} ${describe(connection)}.`,
+    );
+    this.#drop(connection);
+  }
+
+  consumed(connection: PortsConnection, bytes: number): void {
+    this.#budget.consumed(connection, bytes);
+    this.#releaseIfDone(connection);
+  }
+
+  // Receiving.
+
+  /** The connection that a frame is for, opened if need be; `undefined` when its data is to be skipped. */
+  #find(source: number, destination: number, length: number): PortsConnection | undefined {
+    if (source === 0 || destination === 0) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `mux frame from port ${source} to port ${destination}`);
+    }
+    const [clientPort, applicationPort] =
+      this.#role === 'client' ? [destination, source] : [source, destination];
+    const connection = this.#pairs.get(pairKey(clientPort, applicationPort));
+    if (connection === undefined) return this.#receiveOpen(clientPort, applicationPort);
+    if (connection.remoteEnd) {
+      this.#breach(connection, length === 0 ? 'ended the stream twice' : 'sent data after its end of stream');
+      return undefined;
+    }
+    return connection;
+  }
+
+  #receiveData(connection: PortsConnection, piece: Uint8Array): void {
+    connection.received.append(piece);
+    this.#budget.received(connection, piece.length);
+    if (connection.error === undefined) this.#tell(connection, News.readable);
+  }
+
+  #receiveEnd(connection: PortsConnection): void {
+    connection.remoteEnd = true;
+    this.#tell(connection, News.readable);
+    if (connection.localEnd) this.#free(connection);
+  }
+
+  #receiveControl({ clientPort, applicationPort, code }: Control): void {
+    const key = pairKey(clientPort, applicationPort);
+    const connection = this.#pairs.get(key);
+    if (code === ControlCode.open) {
+      // That a pair is not in use is the opener's check: two connections cannot be told apart on it, so it has none.
+      if (connection !== undefined) this.#breach(connection, 'opened a pair that is in use');
+      else this.#receiveOpen(clientPort, applicationPort);
+      return;
+    }
+    // The answer that we wait for; when both sides gave up at once, each takes the other's word for it.
+    if (this.#unanswered.delete(key)) return;
+    this.#sendControl(clientPort, applicationPort, ControlCode.abort);
+    if (connection === undefined) return;
+    this.#pairs.delete(key);
+    this.#fail(
+      connection,
+      code === ControlCode.refused
+        ? new ConnectionError(
+            'ERR_MUX_REFUSED',
+            `The peer refused ${describe(connection)}; it does not serve it, or has no room.`,
+          )
+        : new ConnectionError('ERR_MUX_ABORTED', `The peer aborted ${describe(connection)}.`),
+    );
+  }
+
+  #receiveOpen(clientPort: number, applicationPort: number): PortsConnection | undefined {
+    if (this.#unanswered.has(pairKey(clientPort, applicationPort))) return undefined;
+    const application = this.#role === 'server' ? this.#served(applicationPort) : undefined;
+    if (this.#unanswered.size >= UNANSWERED_MAX) {
+      throw new TlsError('ERR_MUX_FLOOD', `The peer left ${UNANSWERED_MAX} refusals and aborts unanswered.`);
+    }
+    if (application === undefined || this.#live.size >= this.#limits.maxConnections) {
+      this.#unanswered.add(pairKey(clientPort, applicationPort));
+      this.#sendControl(clientPort, applicationPort, ControlCode.refused);
+      return undefined;
+    }
+    const connection = this.#add(application, clientPort, false);
+    this.#tell(connection, News.opened);
+    return connection;
+  }
+
+  #overflow(connection: PortsConnection): void {
+    this.#giveUp(
+      connection,
+      new ConnectionError(
+        'ERR_MUX_OVERFLOW',
+        `${connection.unread} bytes wait to be read on ${describe(connection)}, for longer than the session can wait; it was aborted.`,
+      ),
+    );
+  }
+
+  #breach(connection: PortsConnection, what: string): void {
+    this.#giveUp(
+      connection,
+      new ConnectionError('ERR_MUX_ABORTED', `The peer ${what} on ${describe(connection)}.`),
+    );
+  }
+
+  // Pairs.
+
+  #add(application: Application, clientPort: number, announced: boolean): PortsConnection {
+    const connection = new PortsConnection(this, application, clientPort, announced);
+    this.#pairs.set(pairKey(clientPort, application.port), connection);
+    this.#live.add(connection);
+    return connection;
+  }
+
+  /** Both sides have ended: the pair may be used again, whatever is left to read here. */
+  #free(connection: PortsConnection): void {
+    this.#pairs.delete(pairKey(connection.clientPort, connection.application.port));
+    this.#releaseIfDone(connection);
+  }
+
+  /** Tells the peer, if the connection is still open on the wire; the pair then waits for the answer. */
+  #withdraw(connection: PortsConnection, code: ControlCode): void {
+    const { clientPort, application } = connection;
+    const key = pairKey(clientPort, application.port);
+    if (this.#pairs.get(key) !== connection) return;
+    this.#pairs.delete(key);
+    this.#unanswered.add(key);
+    this.#sendControl(clientPort, application.port, code);
+  }
+
+  /** Ends a connection from here and tells the adapter why. */
+  #giveUp(connection: PortsConnection, error: ConnectionError): void {
+    this.#withdraw(connection, ControlCode.abort);
+    this.#fail(connection, error);
+  }
+
+  #fail(connection: PortsConnection, error: ConnectionError): void {
+    connection.error = error;
+    this.#drop(connection);
+    if (connection.announced) this.#tell(connection, News.failed);
+  }
+
+  /** Whatever it holds is given back, and what was to be told of it is not news any more. */
+  #drop(connection: PortsConnection): void {
+    connection.received.clear();
+    connection.news = 0;
+    this.#budget.released(connection);
+    this.#releaseIfDone(connection);
+  }
+
+  #releaseIfDone(connection: PortsConnection): void {
+    const closed = connection.error !== undefined || (connection.localEnd && connection.remoteEnd);
+    if (closed && connection.unread === 0) this.#live.delete(connection);
+  }
+
+  #tell(connection: PortsConnection, news: number): void {
+    if (connection.queued) {
+      connection.news |= news;
+      return;
+    }
+    connection.news = news;
+    connection.queued = true;
+    if (this.#newsworthy.length === this.#newsHead) this.#wake?.();
+    this.#newsworthy.push(connection);
+  }
+
+  /** @returns the client's port */
+  #reserve(applicationPort: number, wished: number | undefined): number {
+    if (wished !== undefined) {
+      if (!Number.isInteger(wished) || wished < 1 || wished > LAST_PORT) {
+        throw badOption(`localPort is ${wished}, must be 1 to 65535`);
+      }
+      if (this.#isFree(wished, applicationPort)) return wished;
+    }
+    for (let tries = FIRST_DYNAMIC_PORT; tries <= LAST_PORT; tries++) {
+      const port = this.#nextPort;
+      this.#nextPort = port === LAST_PORT ? FIRST_DYNAMIC_PORT : port + 1;
+      if (this.#isFree(port, applicationPort)) return port;
+    }
+    throw new ConnectionError(
+      'ERR_MUX_LIMIT',
+      `Every client port from ${FIRST_DYNAMIC_PORT} is in use for application port ${applicationPort}; close some connections.`,
+    );
+  }
+
+  #isFree(clientPort: number, applicationPort: number): boolean {
+    const key = pairKey(clientPort, applicationPort);
+    return !this.#pairs.has(key) && !this.#unanswered.has(key);
+  }
+
+  #resolve(reference: ApplicationReference): Application {
+    const { applications, any } = this.agreement;
+    if (typeof reference === 'string') {
+      const application = applications.find(({ name }) => name === reference);
+      if (application !== undefined) return application;
+      if (any) {
+        throw unknownApplication(
+          `The server takes any application but named none: give the port of ${JSON.stringify(reference)}, as { name, port }.`,
+        );
+      }
+    } else {
+      const wanted = typeof reference === 'number' ? this.#served(reference) : reference;
+      const agreed = any
+        ? wanted
+        : applications.find(({ name, port }) => name === wanted?.name && port === wanted.port);
+      if (
+        agreed !== undefined &&
+        Number.isInteger(agreed.port) &&
+        agreed.port >= 1 &&
+        agreed.port <= LAST_PORT
+      ) {
+        return agreed;
+      }
+    }
+    const asked = typeof reference === 'object' ? `${reference.name}, port ${reference.port},` : reference;
+    const agreed = applications.map(({ name, port }) => `${name} (${port})`).join(', ') || 'every port';
+    throw unknownApplication(`The application ${asked} was not agreed in this session; it has ${agreed}.`);
+  }
+
+  /** The application with this port, if frames for it may be taken. */
+  #served(port: number): Application | undefined {
+    return this.#applicationByPort.get(port) ?? (this.agreement.any ? { name: '', port } : undefined);
+  }
+
+  // Sending.
+
+  #sendControl(clientPort: number, applicationPort: number, code: ControlCode): void {
+    this.#wakeToFlush();
+    this.#batch.control({ clientPort, applicationPort, code });
+  }
+
+  #wakeToFlush(): void {
+    if (this.#batch.empty) this.#wake?.();
+  }
+}
+
+/** A number that V8 keeps unboxed. */
+function pairKey(clientPort: number, applicationPort: number): number {
+  return (clientPort << 16) | applicationPort;
+}
+
+function takeNews(connection: PortsConnection): SessionEvent | undefined {
+  if ((connection.news & News.opened) !== 0) {
+    connection.news &= ~News.opened;
+    connection.announced = true;
+    return { type: 'connection', connection };
+  }
+  const { news, error } = connection;
+  connection.news = 0;
+  if (error !== undefined)
+    return (news & News.failed) !== 0 ? { type: 'failed', connection, error } : undefined;
+  return (news & News.readable) !== 0 ? { type: 'readable', connection } : undefined;
+}
+
+function describe({ application, clientPort }: PortsConnection): string {
+  return `the connection to ${application.name || 'port'} (${application.port}) from port ${clientPort}`;
+}
+
+function sessionClosed(cause: Error | undefined): ConnectionError {
+  return new ConnectionError(
+    'ERR_MUX_SESSION_CLOSED',
+    cause === undefined
+      ? 'The session under this connection was closed; open a new session.'
+      : `The session under this connection ended: ${cause.message}`,
+    cause === undefined ? undefined : { cause },
+  );
+}
+
+function unknownApplication(message: string): ConnectionError {
+  return new ConnectionError('ERR_MUX_UNKNOWN_APPLICATION', message);
+}
