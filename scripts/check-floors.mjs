@@ -11,9 +11,10 @@ const { forbidden, options } = rules;
 
 /**
  * @param {string} root folder that holds a src/ folder
+ * @param {import('dependency-cruiser').ICruiseOptions} [more] options beside those of the rules' file
  * @returns {Promise<{ faults: string[], modules: number }>} one line per fault
  */
-export async function checkFloors(root) {
+export async function checkFloors(root, more = {}) {
   const files = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true }).filter(
     (entry) => entry.isFile() && entry.name.endsWith('.ts'),
   );
@@ -21,7 +22,13 @@ export async function checkFloors(root) {
     .filter((entry) => entry.isDirectory() && !FLOORS.includes(entry.name))
     .map(({ name }) => `src/${name} is on no floor: give it its place in scripts/floors.cjs`);
 
-  const report = await cruise(['src'], { ...options, ruleSet: { forbidden }, validate: true, baseDir: root });
+  const report = await cruise(['src'], {
+    ...options,
+    ...more,
+    ruleSet: { forbidden },
+    validate: true,
+    baseDir: root,
+  });
   if (typeof report.output === 'string')
     throw new Error('dependency-cruiser gave text where a result was due');
   const modules = report.output.modules.filter(({ source }) => source.startsWith('src/')).length;

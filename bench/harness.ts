@@ -1,0 +1,118 @@
+/** One thing that is measured, ours against software that others trust. */
+export interface Bench {
+  readonly name: string;
+  /** Of every number below, such as `MB/s` or `ms`. */
+  readonly unit: string;
+  readonly higherIsBetter: boolean;
+  /** Whom we are compared with, and its version where that matters. */
+  readonly peerName: string;
+  /** One measurement. What it prepares and tears down is not part of the number it gives. */
+  ours(): Promise<number>;
+  /** The same work done by the peer; `undefined` when the peer is not on this machine. */
+  peer(): Promise<number> | undefined;
+  /** Rounds that count, without the warm-up. Default 5. */
+  readonly rounds?: number;
+}
+
+export interface Round {
+  readonly ours: number;
+  readonly peer: number | null;
+}
+
+/** What `npm run bench -- NAME --json` prints. */
+export interface BenchResult {
+  readonly name: string;
+  /** Median of the rounds. */
+  readonly ours: number;
+  /** Median of the rounds, or `null` without a peer. */
+  readonly peer: number | null;
+  readonly peerName: string;
+  /** Of the medians. Above 1 ours is better, whichever way the unit counts. `null` without a peer. */
+  readonly ratio: number | null;
+  readonly unit: string;
+  readonly rounds: readonly Round[];
+}
+
+/** Odd, so that the median is a measured value; enough to leave an outlier on each side. */
+export const DEFAULT_ROUNDS = 5;
+
+/** Gives a bench its type; a file in bench/benches exports the result as its default and benches/index.ts lists it. */
+export function defineBench(bench: Bench): Bench {
+  return bench;
+}
+
+/**
+ * Measures ours and the peer in turn, so that a machine that gets slower meanwhile slows both. Each goes first in every
+ * other round. The first round warms up (code, caches, clocks) and is thrown away.
+ */
+export async function measure(
+  bench: Bench,
+  rounds: number = bench.rounds ?? DEFAULT_ROUNDS,
+  progress: (line: string) => void = () => {},
+): Promise<BenchResult> {
+  await measureRound(bench, true);
+  progress(`${bench.name}: warmed up`);
+  const measured: Round[] = [];
+  for (let index = 0; index < rounds; index++) {
+    const round = await measureRound(bench, index % 2 === 0);
+    measured.push(round);
+    progress(`${bench.name}: round ${index + 1} of ${rounds}: ${describeRound(bench, round)}`);
+  }
+  return summarise(bench, measured);
+}
+
+/** The medians and their ratio. */
+export function summarise(
+  { name, unit, peerName, higherIsBetter }: Pick<Bench, 'name' | 'unit' | 'peerName' | 'higherIsBetter'>,
+  rounds: readonly Round[],
+): BenchResult {
+  const ours = median(rounds.map((round) => round.ours));
+  const peers = rounds.map((round) => round.peer).filter((value) => value !== null);
+  const peer = peers.length === 0 ? null : median(peers);
+  const ratio = peer === null ? null : higherIsBetter ? ours / peer : peer / ours;
+  return { name, ours, peer, peerName, ratio, unit, rounds };
+}
+
+/** The middle value; of an even number of values, the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1];
+  if (upper === undefined || lower === undefined) throw new RangeError('A median needs at least one value');
+  return (lower + upper) / 2;
+}
+
+/** The result for a reader. */
+export function renderResult(bench: Bench, result: BenchResult): string {
+  const direction = bench.higherIsBetter ? 'higher is better' : 'lower is better';
+  const heading = `${result.name} (${result.unit}, ${direction}; median of ${result.rounds.length} rounds)`;
+  const ours = `  ours   ${formatNumber(result.ours)}`;
+  if (result.peer === null || result.ratio === null) {
+    return `${heading}\n${ours}\n  peer   ${result.peerName} is not on this machine: no comparison`;
+  }
+  const verdict = result.ratio >= 1 ? 'ours is better' : 'the peer is better';
+  return [
+    heading,
+    ours,
+    `  peer   ${formatNumber(result.peer)}  ${result.peerName}`,
+    `  ratio  ${result.ratio.toFixed(2)}  ${verdict}`,
+  ].join('\n');
+}
+
+async function measureRound(bench: Bench, oursFirst: boolean): Promise<Round> {
+  if (oursFirst) {
+    const ours = await bench.ours();
+    return { ours, peer: (await bench.peer()) ?? null };
+  }
+  const peer = (await bench.peer()) ?? null;
+  return { ours: await bench.ours(), peer };
+}
+
+function describeRound({ unit, peerName }: Bench, { ours, peer }: Round): string {
+  const other = peer === null ? `no ${peerName} here` : `${peerName} ${formatNumber(peer)}`;
+  return `ours ${formatNumber(ours)}, ${other} (${unit})`;
+}
+
+function formatNumber(value: number): string {
+  return value.toLocaleString('en', { maximumSignificantDigits: 4 });
+}

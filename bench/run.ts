@@ -1,0 +1,49 @@
+// npm run bench -- [NAME] [--json] [--rounds N]
+import { parseArgs } from 'node:util';
+import { benches } from './benches/index.ts';
+import { measure, renderResult } from './harness.ts';
+
+const USAGE = 'usage: npm run bench -- [NAME] [--json] [--rounds N]';
+/** More is a typing mistake: some benches take many seconds a round. */
+const MAX_ROUNDS = 1000;
+
+const { name, json, rounds } = readArguments();
+const bench = benches.find((candidate) => candidate.name === name);
+if (name === undefined) {
+  for (const { name, unit, higherIsBetter, peerName } of benches) {
+    console.log(
+      `${name.padEnd(12)} ${unit}, ${higherIsBetter ? 'higher' : 'lower'} is better, against ${peerName}`,
+    );
+  }
+} else if (bench === undefined) {
+  refuse(
+    `no bench called ${name}; there are ${benches.map((candidate) => candidate.name).join(', ') || 'none'}`,
+  );
+} else {
+  const progress = process.stderr.isTTY ? (line: string) => console.error(line) : undefined;
+  const result = await measure(bench, rounds, progress);
+  console.log(json ? JSON.stringify(result) : renderResult(bench, result));
+}
+
+function readArguments(): { name: string | undefined; json: boolean; rounds: number | undefined } {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { json: { type: 'boolean', default: false }, rounds: { type: 'string' } },
+    });
+    const [name, ...more] = positionals;
+    if (more.length > 0) refuse(`one bench at a time; ${USAGE}`);
+    const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+    if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MAX_ROUNDS)) {
+      refuse(`--rounds takes a whole number from 1 to ${MAX_ROUNDS}`);
+    }
+    return { name, json: values.json, rounds };
+  } catch (error) {
+    return refuse(`${error instanceof Error ? error.message : error}; ${USAGE}`);
+  }
+}
+
+function refuse(why: string): never {
+  console.error(`bench: ${why}`);
+  process.exit(2);
+}
