@@ -1,13 +1,7 @@
 import type { TlsError } from '../errors/errors.ts';
+import type { HelloContext, HelloExtension, Role } from '../handshake/hello-extension.ts';
 
-export type Role = 'client' | 'server';
-
-/** What the hellos have settled by the time a sub-protocol is asked. */
-export interface HelloContext {
-  readonly serverName: string | undefined;
-  /** Protocol selected by ALPN; known to the server when it answers, to the client when it confirms. */
-  readonly alpnProtocol: string | undefined;
-}
+export type { HelloContext, Role };
 
 /**
  * The seam: a protocol that shares the session with application_data.
@@ -18,21 +12,10 @@ export interface HelloContext {
  * body. Until it is negotiated *and* the peer's Finished has been verified, its content and handshake types are
  * `unexpected_message`, and they never travel in early data. It is negotiated afresh on every resumption.
  */
-export interface SubProtocol {
+export interface SubProtocol extends HelloExtension {
   readonly name: string;
-  readonly extensionType: number;
   readonly contentTypes: readonly number[];
   readonly handshakeTypes: readonly number[];
-
-  /** Client: the extension's body for ClientHello, or `undefined` not to offer it. */
-  offer(): Uint8Array | undefined;
-  /**
-   * Server: the body for EncryptedExtensions, or `undefined` for none. `offered` is `undefined` when the client sent
-   * no such extension; then the result must be `undefined` as well (RFC 8446 §4.2).
-   */
-  answer(offered: Uint8Array | undefined, hello: HelloContext): Uint8Array | undefined;
-  /** Client: what the server answered, `undefined` when it left the extension out. */
-  confirm(answered: Uint8Array | undefined, hello: HelloContext): void;
 
   /** The handshake is complete and this sub-protocol was negotiated. */
   start(link: SubProtocolLink): void;

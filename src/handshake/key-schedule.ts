@@ -67,7 +67,11 @@ export class MasterSecret {
   }
 
   /** @param transcript ClientHello…server Finished */
-  applicationSecrets(transcript: Uint8Array): { client: Uint8Array; server: Uint8Array; exporter: Uint8Array } {
+  applicationSecrets(transcript: Uint8Array): {
+    client: Uint8Array;
+    server: Uint8Array;
+    exporter: Uint8Array;
+  } {
     return {
       client: this.#schedule.deriveSecret(this.#secret, 'c ap traffic', transcript),
       server: this.#schedule.deriveSecret(this.#secret, 's ap traffic', transcript),

@@ -17,7 +17,8 @@ export function readExtensions(reader: Reader): Extension[] {
   const extensions = reader.list(2, (r) => ({ type: r.u16(), body: r.vector(2) }));
   const seen = new Set<number>();
   for (const { type } of extensions) {
-    if (seen.has(type)) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `Extension ${extensionName(type)} occurs twice`);
+    if (seen.has(type))
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `Extension ${extensionName(type)} occurs twice`);
     seen.add(type);
   }
   return extensions;
@@ -44,7 +45,11 @@ interface Codec<T> {
   build(value: T): Uint8Array;
 }
 
-function codec<T>(name: string, read: (reader: Reader) => T, write: (writer: Writer, value: T) => void): Codec<T> {
+function codec<T>(
+  name: string,
+  read: (reader: Reader) => T,
+  write: (writer: Writer, value: T) => void,
+): Codec<T> {
   return {
     parse(body) {
       const reader = new Reader(body, name);
@@ -92,7 +97,8 @@ export const serverNameList = codec<string | undefined>(
   (r) => {
     const names = r.list(2, (entry) => ({ type: entry.u8(), name: entry.vector(2, 1) }), 1);
     const hosts = names.filter(({ type }) => type === HOST_NAME);
-    if (hosts.length > 1) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'server_name: two names of one type');
+    if (hosts.length > 1)
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'server_name: two names of one type');
     return hosts[0] === undefined ? undefined : asciiName(hosts[0].name);
   },
   (w, name) => {
@@ -219,7 +225,9 @@ export const serverNameAck = emptyBody('server_name');
 export function selectedProtocol(body: Uint8Array): string {
   const [name, ...more] = protocolNameList.parse(body);
   if (name === undefined || more.length > 0) {
-    throw new DecodeError('application_layer_protocol_negotiation: the answer must name exactly one protocol');
+    throw new DecodeError(
+      'application_layer_protocol_negotiation: the answer must name exactly one protocol',
+    );
   }
   return name;
 }
@@ -230,7 +238,8 @@ function latin1(bytes: Uint8Array): string {
 
 /** A host_name is ASCII without a trailing dot and never a literal address (RFC 6066 §3); here only its bytes count. */
 function asciiName(bytes: Uint8Array): string {
-  if (bytes.some((byte) => byte <= 0x20 || byte >= 0x7f)) throw new DecodeError('server_name: not an ASCII host name');
+  if (bytes.some((byte) => byte <= 0x20 || byte >= 0x7f))
+    throw new DecodeError('server_name: not an ASCII host name');
   return latin1(bytes);
 }
 

@@ -28,7 +28,9 @@ export function asHandshakeMessage(raw: Uint8Array): HandshakeMessage {
 }
 
 export function handshakeName(type: number): string {
-  return Object.entries(HandshakeType).find(([, value]) => value === type)?.[0] ?? `handshake message ${type}`;
+  return (
+    Object.entries(HandshakeType).find(([, value]) => value === type)?.[0] ?? `handshake message ${type}`
+  );
 }
 
 /**
@@ -70,7 +72,9 @@ export class HandshakeJoiner {
     const [type, high, middle, low] = this.#pending as unknown as [number, number, number, number];
     const bodyLength = (high << 16) | (middle << 8) | low;
     if (bodyLength > MAX_HANDSHAKE_MESSAGE) {
-      throw new DecodeError(`${handshakeName(type)} announces ${bodyLength} bytes; at most ${MAX_HANDSHAKE_MESSAGE}`);
+      throw new DecodeError(
+        `${handshakeName(type)} announces ${bodyLength} bytes; at most ${MAX_HANDSHAKE_MESSAGE}`,
+      );
     }
     const total = HANDSHAKE_HEADER_LENGTH + bodyLength;
     if (this.#length < total) return undefined;

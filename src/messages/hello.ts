@@ -1,7 +1,7 @@
 import { TlsError } from '../errors/errors.ts';
 import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
 import { Reader } from '../wire/reader.ts';
-import { Writer } from '../wire/writer.ts';
+import type { Writer } from '../wire/writer.ts';
 import { type Extension, readExtensions, writeExtensions } from './extensions.ts';
 import { handshakeMessage } from './handshake.ts';
 
@@ -41,7 +41,10 @@ export function parseClientHello(body: Uint8Array): ClientHello {
   const psk = hello.extensions.findIndex(({ type }) => type === ExtensionType.pre_shared_key);
   if (psk !== -1 && psk !== hello.extensions.length - 1) {
     // §4.2.11: servers MUST check that pre_shared_key is the last extension.
-    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'pre_shared_key is not the last extension of ClientHello');
+    throw new TlsError(
+      'ERR_TLS_ILLEGAL_PARAMETER',
+      'pre_shared_key is not the last extension of ClientHello',
+    );
   }
   return hello;
 }

@@ -50,7 +50,10 @@ export class Writer {
     else this.bytes(body);
     const length = this.#length - start - prefix;
     if (length >= 2 ** (8 * prefix)) {
-      throw new TlsError('ERR_TLS_INTERNAL', `A vector of ${length} bytes does not fit its ${prefix}-byte length`);
+      throw new TlsError(
+        'ERR_TLS_INTERNAL',
+        `A vector of ${length} bytes does not fit its ${prefix}-byte length`,
+      );
     }
     for (let i = 0; i < prefix; i++) this.#buffer[start + i] = length >>> (8 * (prefix - 1 - i));
     return this;

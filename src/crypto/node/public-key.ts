@@ -15,9 +15,12 @@ const objects = new WeakMap<PublicKey, KeyObject>();
 export function importSpki(spki: Uint8Array): PublicKey {
   let object: KeyObject;
   try {
-    object = importFast(spki) ?? crypto.createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+    object =
+      importFast(spki) ?? crypto.createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
   } catch (cause) {
-    throw new CertificateError('CERT_MALFORMED', 'The public key in the certificate cannot be read', 0, { cause });
+    throw new CertificateError('CERT_MALFORMED', 'The public key in the certificate cannot be read', 0, {
+      cause,
+    });
   }
   const key = describe(object, spki);
   objects.set(key, object);
@@ -62,7 +65,8 @@ const UNCOMPRESSED = 0x04;
  */
 function importFast(spki: Uint8Array): KeyObject | undefined {
   const at = P256_PREFIX.length;
-  if (spki.length !== at + 65 || spki[at] !== UNCOMPRESSED || P256_PREFIX.compare(spki, 0, at) !== 0) return undefined;
+  if (spki.length !== at + 65 || spki[at] !== UNCOMPRESSED || P256_PREFIX.compare(spki, 0, at) !== 0)
+    return undefined;
   const point = Buffer.from(spki.buffer, spki.byteOffset + at + 1, 64);
   return crypto.createPublicKey({
     format: 'jwk',

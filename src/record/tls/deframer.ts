@@ -121,7 +121,10 @@ const SMALL_RECORD = 64;
 function recordLength(bytes: Uint8Array, at: number, maxFragment: number): number {
   const length = ((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number);
   if (length > maxFragment) {
-    throw new TlsError('ERR_TLS_RECORD_OVERFLOW', `A record announces ${length} bytes; at most ${maxFragment} are allowed`);
+    throw new TlsError(
+      'ERR_TLS_RECORD_OVERFLOW',
+      `A record announces ${length} bytes; at most ${maxFragment} are allowed`,
+    );
   }
   return RECORD_HEADER_LENGTH + length;
 }

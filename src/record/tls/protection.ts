@@ -77,13 +77,18 @@ export class Opener {
       split < 1
         ? undefined
         : this.#aead.open(this.#nonce.next(), header, fragment.subarray(0, split), fragment.subarray(split));
-    if (inner === undefined) throw new TlsError('ERR_TLS_BAD_RECORD_MAC', 'A record does not decrypt under this key');
+    if (inner === undefined)
+      throw new TlsError('ERR_TLS_BAD_RECORD_MAC', 'A record does not decrypt under this key');
     if (inner.length > MAX_PLAINTEXT + 1) {
-      throw new TlsError('ERR_TLS_RECORD_OVERFLOW', `A record holds ${inner.length} bytes of inner plaintext`);
+      throw new TlsError(
+        'ERR_TLS_RECORD_OVERFLOW',
+        `A record holds ${inner.length} bytes of inner plaintext`,
+      );
     }
     let end = inner.length - 1;
     while (end >= 0 && inner[end] === 0) end--;
-    if (end < 0) throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'A record is padding only: it has no content type');
+    if (end < 0)
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'A record is padding only: it has no content type');
     return { type: inner[end] as number, content: inner.subarray(0, end) };
   }
 }

@@ -53,7 +53,8 @@ export class RecordLayer {
         this.#dropChangeCipherSpec(fragment);
         continue;
       }
-      const content = this.#opener === undefined ? this.#plaintext(type, fragment) : this.#open(type, header, fragment);
+      const content =
+        this.#opener === undefined ? this.#plaintext(type, fragment) : this.#open(type, header, fragment);
       this.#checkEmpty(content);
       return content;
     }
@@ -142,7 +143,10 @@ export class RecordLayer {
     // A peer that failed before it had keys can only tell us so in clear. This helps an attacker no more than
     // cutting the transport would.
     if (type === ContentType.alert && opener.unused) return { type, content: fragment };
-    throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `Received a record of type ${type} in clear after encryption began`);
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      `Received a record of type ${type} in clear after encryption began`,
+    );
   }
 
   #plaintext(type: number, content: Uint8Array): Content {
@@ -160,7 +164,10 @@ export class RecordLayer {
   #dropChangeCipherSpec(fragment: Uint8Array): void {
     const allowed = this.#changeCipherSpecAllowed && ++this.#changeCipherSpecs <= MAX_CHANGE_CIPHER_SPECS;
     if (!allowed || fragment.length !== 1 || fragment[0] !== 1) {
-      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received a change_cipher_spec that has no place here');
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        'Received a change_cipher_spec that has no place here',
+      );
     }
   }
 
@@ -174,7 +181,10 @@ export class RecordLayer {
       throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received an empty handshake or alert record');
     }
     if (++this.#emptyRecords > MAX_EMPTY_RECORDS) {
-      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `Received more than ${MAX_EMPTY_RECORDS} empty records in a row`);
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        `Received more than ${MAX_EMPTY_RECORDS} empty records in a row`,
+      );
     }
   }
 }
@@ -186,4 +196,3 @@ export function parseAlert(content: Uint8Array): number {
   if (content.length !== 2) throw new DecodeError(`Alert: ${content.length} bytes instead of 2`);
   return content[1] as number;
 }
-

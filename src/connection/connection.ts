@@ -1,0 +1,415 @@
+import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
+import {
+  AlertReceivedError,
+  alertFor,
+  asTrellisError,
+  ConnectionError,
+  TlsError,
+  type TrellisError,
+} from '../errors/errors.ts';
+import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
+import type { Agreement, Established } from '../handshake/established.ts';
+import { exportKeyingMaterial } from '../handshake/key-schedule.ts';
+import type { ClientSession } from '../handshake/session.ts';
+import type { SignatureWanted, Step } from '../handshake/step.ts';
+import { startClient } from '../handshake/tls13/client.ts';
+import { startServer } from '../handshake/tls13/server.ts';
+import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
+import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
+import { ContentType } from '../wire/codepoints.ts';
+import type { PeerIdentity } from '../x509/peer.ts';
+import { EngineIO } from './engine-io.ts';
+import { Seat } from './seat.ts';
+import type { Role, SubProtocol, SubProtocolFactory, SubProtocolLink } from './sub-protocol.ts';
+
+/** What happened, in order; the reader polls with `nextEvent()`. */
+export type ConnectionEvent =
+  /** Both Finished messages have been verified. */
+  | { readonly type: 'connected' }
+  | { readonly type: 'data'; readonly data: Uint8Array }
+  /** Client: this session can be resumed. */
+  | { readonly type: 'ticket'; readonly session: ClientSession }
+  /** One line of SSLKEYLOGFILE, without its newline. */
+  | { readonly type: 'keylog'; readonly line: string }
+  /** The peer's close_notify: it will send no more. */
+  | { readonly type: 'end' }
+  /** The session failed. At most once, and nothing follows. */
+  | { readonly type: 'error'; readonly error: TrellisError };
+
+/** What the handshake settled, once it is complete. */
+export interface ConnectionInfo extends Agreement {
+  readonly protocol: 'TLSv1.3';
+  readonly peer: PeerIdentity | undefined;
+  /** Names of the sub-protocols that were negotiated. */
+  readonly subProtocols: readonly string[];
+}
+
+/** user_canceled may precede close_notify (RFC 8446 §6.1); more than a few of them are a flood. */
+export const MAX_WARNING_ALERTS = 4;
+
+/**
+ * One TLS connection without I/O. Bytes from the transport go into `receive`, bytes for the transport come out of
+ * `transmit`; in between it is a state machine. Times are Unix milliseconds and come in as arguments.
+ *
+ * The peer's faults never throw: they queue an alert for `transmit` and an `error` event.
+ * While `wanted` is set, received bytes wait; the caller should stop reading the transport until it has answered.
+ */
+export class Connection {
+  readonly role: Role;
+  readonly #config: ClientConfig | ServerConfig;
+  readonly #records: RecordLayer;
+  readonly #joiner = new HandshakeJoiner();
+  readonly #io: EngineIO;
+  /** Sub-protocols; those that were not negotiated leave when the handshake ends. */
+  #seats: readonly Seat[];
+  #step: Step;
+  #events: ConnectionEvent[] = [];
+  #nextEvent = 0;
+  #deadline: number | undefined;
+  #warnings = 0;
+  #keyUpdateOwed = false;
+  #readState: 'open' | 'ended' | 'failed' = 'open';
+  #writeState: 'open' | 'closed' = 'open';
+
+  static client(
+    config: ClientConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[] = [],
+  ): Connection {
+    return new Connection('client', config, now, subProtocols, (seats, io) => startClient(config, seats, io));
+  }
+
+  static server(
+    config: ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[] = [],
+  ): Connection {
+    return new Connection('server', config, now, subProtocols, (seats) => startServer(config, seats));
+  }
+
+  private constructor(
+    role: Role,
+    config: ClientConfig | ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    start: (seats: readonly Seat[], io: EngineIO) => Step,
+  ) {
+    this.role = role;
+    this.#config = config;
+    this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
+    this.#records = new RecordLayer(config.crypto, config);
+    this.#io = new EngineIO(config, this.#records, this.#joiner, now, (event) => this.#emit(event));
+    this.#seats = subProtocols.map((make) => new Seat(make(role)));
+    this.#step = start(this.#seats, this.#io);
+  }
+
+  // ── from the transport ─────────────────────────────────────────────────────────────────────────
+
+  /** Takes bytes from the transport. They are kept by reference until they have been processed. */
+  receive(bytes: Uint8Array, now: number): void {
+    // RFC 8446 §6.1: data after a closure alert MUST be ignored.
+    if (this.#readState !== 'open') return;
+    this.#io.now = now;
+    this.#records.feed(bytes);
+    this.#process();
+  }
+
+  /** The transport has ended. Without close_notify before, data may be missing (RFC 8446 §6.1): an error. */
+  receiveEnd(): void {
+    if (this.#readState !== 'open') return;
+    this.#fail(
+      new ConnectionError(
+        'ERR_TLS_TRUNCATED',
+        'The transport ended without close_notify; data may be missing',
+      ),
+    );
+  }
+
+  /** Unix milliseconds at which `handleTimeout` must be called, if any. */
+  nextTimeout(): number | undefined {
+    return this.#deadline;
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#deadline === undefined || now < this.#deadline) return;
+    this.#fail(
+      new TlsError(
+        'ERR_TLS_HANDSHAKE_TIMEOUT',
+        `The handshake did not finish in ${this.#config.handshakeTimeout} ms`,
+      ),
+    );
+  }
+
+  // ── to the transport ───────────────────────────────────────────────────────────────────────────
+
+  /** Takes out everything that is to be sent, in order. */
+  transmit(): Uint8Array[] {
+    return this.#records.drain();
+  }
+
+  /** Bytes that wait for `transmit()`. */
+  get pendingBytes(): number {
+    return this.#records.pendingBytes;
+  }
+
+  // ── for the application ────────────────────────────────────────────────────────────────────────
+
+  nextEvent(): ConnectionEvent | undefined {
+    const event = this.#events[this.#nextEvent];
+    if (event === undefined) return undefined;
+    this.#nextEvent++;
+    if (this.#nextEvent === this.#events.length) {
+      this.#events = [];
+      this.#nextEvent = 0;
+    }
+    return event;
+  }
+
+  /** Work that the caller must do before the handshake goes on. */
+  get wanted(): SignatureWanted | undefined {
+    return this.#step.kind === 'waiting' ? this.#step.wanted : undefined;
+  }
+
+  /** Answers `wanted`. */
+  provide(signature: Uint8Array, now: number): void {
+    const step = this.#step;
+    if (this.#readState === 'failed' || step.kind !== 'waiting') return;
+    this.#io.now = now;
+    this.#guard(() => this.#advance(step.provide(signature, this.#io)));
+    this.#process();
+  }
+
+  /** Ends the connection because of a fault on this side: its alert, or internal_error. */
+  abandon(error: unknown): void {
+    this.#fail(asTrellisError(error));
+  }
+
+  /**
+   * Seals application data.
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`, ERR_TLS_CLOSED after `close()` or a failure
+   */
+  send(data: Uint8Array): void {
+    this.#write(ContentType.application_data, data);
+  }
+
+  /** Sends close_notify (RFC 8446 §6.1). What the peer still sends can be received. */
+  close(): void {
+    if (this.#writeState === 'closed') return;
+    this.#sendAlert(AlertLevel.warning, AlertDescription.close_notify);
+    this.#writeState = 'closed';
+    if (this.#readState === 'ended') this.#closeSubProtocols(undefined);
+  }
+
+  /** Sends KeyUpdate; with `requestPeer` the peer changes its key as well (RFC 8446 §4.6.3). */
+  updateKeys(requestPeer: boolean): void {
+    this.#established().updateWriteKey(this.#io, requestPeer);
+  }
+
+  /** RFC 8446 §7.5. */
+  exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array {
+    const { agreement, exporterSecret } = this.#established();
+    return exportKeyingMaterial(
+      this.#config.crypto,
+      agreement.suite.hash,
+      exporterSecret,
+      label,
+      context,
+      length,
+    );
+  }
+
+  /** `undefined` until `connected`. */
+  get info(): ConnectionInfo | undefined {
+    if (this.#step.kind !== 'established') return undefined;
+    const { agreement, peer } = this.#step;
+    return {
+      ...agreement,
+      protocol: 'TLSv1.3',
+      peer,
+      subProtocols: this.#seats.map(({ occupant }) => occupant.name),
+    };
+  }
+
+  /** False once `close()` was called or the session failed. */
+  get writable(): boolean {
+    return this.#writeState === 'open' && this.#step.kind === 'established';
+  }
+
+  // ── records in ─────────────────────────────────────────────────────────────────────────────────
+
+  #process(): void {
+    this.#guard(() => {
+      while (this.#readState === 'open' && this.#step.kind !== 'waiting') {
+        if (!this.#joiner.empty && this.#dispatchMessages()) continue;
+        const record = this.#records.next();
+        if (record === undefined) return;
+        this.#dispatch(record.type, record.content);
+      }
+    });
+    this.#payKeyUpdate();
+  }
+
+  #dispatch(type: number, content: Uint8Array): void {
+    if (type === ContentType.handshake) {
+      this.#joiner.push(content);
+      this.#dispatchMessages();
+      return;
+    }
+    if (!this.#joiner.empty) {
+      // RFC 8446 §5.1: handshake messages MUST NOT be interleaved with other record types.
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        'A record came between the parts of a handshake message',
+      );
+    }
+    if (type === ContentType.alert) return this.#receiveAlert(parseAlert(content));
+    const step = this.#step;
+    if (step.kind === 'established') {
+      if (type === ContentType.application_data) {
+        if (content.length > 0) {
+          step.dataReceived();
+          this.#emit({ type: 'data', data: content });
+        }
+        return;
+      }
+      const owner = this.#occupant((subProtocol) => subProtocol.contentTypes.includes(type));
+      if (owner !== undefined) {
+        step.dataReceived();
+        return owner.receiveRecord(type, content);
+      }
+    }
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      `Received a record of content type ${type}, which has no place here`,
+    );
+  }
+
+  /** Hands whole handshake messages to the state that awaits them. @returns whether there was one */
+  #dispatchMessages(): boolean {
+    let any = false;
+    while (this.#readState === 'open' && this.#step.kind !== 'waiting') {
+      const message = this.#joiner.next();
+      if (message === undefined) return any;
+      any = true;
+      const step = this.#step;
+      if (step.kind === 'expect') this.#advance(step.receive(message, this.#io));
+      else if (step.kind === 'established') this.#receivePostHandshake(step, message);
+    }
+    return any;
+  }
+
+  #receivePostHandshake(step: Established, message: HandshakeMessage): void {
+    const owner = this.#occupant((subProtocol) => subProtocol.handshakeTypes.includes(message.type));
+    if (owner !== undefined) return owner.receiveHandshake(message.type, message.body);
+    if (step.receive(message, this.#io)) this.#keyUpdateOwed = true;
+  }
+
+  #occupant(is: (subProtocol: SubProtocol) => boolean): SubProtocol | undefined {
+    return this.#seats.find(({ occupant }) => is(occupant))?.occupant;
+  }
+
+  /** A KeyUpdate that the peer asked for, once for however many requests came together (RFC 8446 §4.6.3). */
+  #payKeyUpdate(): void {
+    if (!this.#keyUpdateOwed || !this.writable) return;
+    this.#keyUpdateOwed = false;
+    this.updateKeys(false);
+  }
+
+  /** RFC 8446 §6: in TLS 1.3 the level says nothing; every alert but two is fatal. */
+  #receiveAlert(description: number): void {
+    if (description === AlertDescription.close_notify) {
+      if (this.#step.kind !== 'established') return this.#end(new AlertReceivedError(description));
+      this.#readState = 'ended';
+      for (const { occupant } of this.#seats) occupant.receiveEnd();
+      this.#emit({ type: 'end' });
+      if (this.#writeState === 'closed') this.#closeSubProtocols(undefined);
+      return;
+    }
+    if (description === AlertDescription.user_canceled) {
+      if (++this.#warnings > MAX_WARNING_ALERTS) {
+        throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received too many warning alerts');
+      }
+      return;
+    }
+    this.#end(new AlertReceivedError(description));
+  }
+
+  // ── states ─────────────────────────────────────────────────────────────────────────────────────
+
+  #advance(step: Step): void {
+    this.#step = step;
+    if (step.kind !== 'established') return;
+    this.#deadline = undefined;
+    this.#records.endCompatibility();
+    this.#emit({ type: 'connected' });
+    this.#seats = this.#seats.filter(({ agreed }) => agreed);
+    for (const { occupant } of this.#seats) occupant.start(this.#link());
+  }
+
+  #established(): Established {
+    if (this.#step.kind !== 'established') {
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
+    }
+    return this.#step;
+  }
+
+  #write(type: number, content: Uint8Array): void {
+    const established = this.#established();
+    if (this.#writeState === 'closed') {
+      throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
+    }
+    if (this.#records.writeKeyExhausted) established.updateWriteKey(this.#io, false);
+    this.#records.write(type, content);
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(asTrellisError(error));
+    }
+  }
+
+  /** Our verdict: tell the peer, then end. */
+  #fail(error: TrellisError): void {
+    if (this.#readState === 'failed') return;
+    if (this.#writeState === 'open') this.#sendAlert(AlertLevel.fatal, alertFor(error));
+    this.#end(error);
+  }
+
+  #end(error: TrellisError): void {
+    if (this.#readState === 'failed') return;
+    this.#readState = 'failed';
+    this.#writeState = 'closed';
+    this.#deadline = undefined;
+    this.#closeSubProtocols(error);
+    this.#emit({ type: 'error', error });
+  }
+
+  #sendAlert(level: number, description: number): void {
+    this.#records.write(ContentType.alert, Uint8Array.of(level, description));
+  }
+
+  #closeSubProtocols(error: Error | undefined): void {
+    const seats = this.#step.kind === 'established' ? this.#seats : [];
+    this.#seats = [];
+    for (const { occupant } of seats) occupant.closed(error);
+  }
+
+  #emit(event: ConnectionEvent): void {
+    this.#events.push(event);
+  }
+
+  #link(): SubProtocolLink {
+    return {
+      role: this.role,
+      send: (contentType, content) => this.#write(contentType, content),
+      sendHandshake: (type, body) => {
+        if (!this.writable) throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
+        this.#io.send(handshakeMessage(type, (writer) => writer.bytes(body)));
+      },
+      exportKeyingMaterial: (label, context, length) => this.exportKeyingMaterial(label, context, length),
+      fail: (error) => this.#fail(error),
+    };
+  }
+}

@@ -1,0 +1,76 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { Suite } from '../crypto/suites.ts';
+import { TlsError } from '../errors/errors.ts';
+import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
+import { trafficKeys } from '../handshake/key-schedule.ts';
+import type { ClientSession } from '../handshake/session.ts';
+import type { HandshakeIO, KeylogLabel } from '../handshake/step.ts';
+import type { HandshakeJoiner } from '../messages/handshake.ts';
+import type { RecordLayer } from '../record/tls/record-layer.ts';
+import { ContentType } from '../wire/codepoints.ts';
+import type { ConnectionEvent } from './connection.ts';
+
+/** What the handshake's states may do, carried out on TLS records. */
+export class EngineIO implements HandshakeIO {
+  now: number;
+  readonly #config: ClientConfig | ServerConfig;
+  readonly #records: RecordLayer;
+  readonly #joiner: HandshakeJoiner;
+  readonly #emit: (event: ConnectionEvent) => void;
+
+  constructor(
+    config: ClientConfig | ServerConfig,
+    records: RecordLayer,
+    joiner: HandshakeJoiner,
+    now: number,
+    emit: (event: ConnectionEvent) => void,
+  ) {
+    this.#config = config;
+    this.#records = records;
+    this.#joiner = joiner;
+    this.now = now;
+    this.#emit = emit;
+  }
+
+  get crypto(): CryptoProvider {
+    return this.#config.crypto;
+  }
+
+  send(message: Uint8Array): void {
+    this.#records.write(ContentType.handshake, message);
+  }
+
+  sendChangeCipherSpec(): void {
+    this.#records.writeChangeCipherSpec();
+  }
+
+  protectRead(suite: Suite, secret: Uint8Array): void {
+    if (!this.#joiner.empty) {
+      // RFC 8446 §5.1: messages that precede a key change MUST align with a record boundary.
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        'A record goes on after a message that changes the keys',
+      );
+    }
+    this.#records.readKeys = trafficKeys(this.crypto, suite, secret);
+  }
+
+  protectWrite(suite: Suite, secret: Uint8Array): void {
+    this.#records.writeKeys = trafficKeys(this.crypto, suite, secret);
+  }
+
+  keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
+    if (!this.#config.keylog) return;
+    this.#emit({ type: 'keylog', line: `${label} ${hex(clientRandom)} ${hex(secret)}` });
+  }
+
+  ticket(session: ClientSession): void {
+    this.#emit({ type: 'ticket', session });
+  }
+}
+
+function hex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
+}

@@ -1,0 +1,71 @@
+import crypto, { KeyObject } from 'node:crypto';
+import { ConnectionError } from '../../errors/errors.ts';
+import { KeyObjectSigningKey } from './signing-key.ts';
+
+/** A private key as users of node:tls give it: PEM text, PEM or DER bytes (PKCS#8, PKCS#1, SEC 1), or a KeyObject. */
+export type PrivateKeyInput = string | Uint8Array | KeyObject;
+
+/** A private key in this process, and the check that it belongs to a certificate. */
+export class ImportedKey extends KeyObjectSigningKey {
+  readonly #object: KeyObject;
+  constructor(object: KeyObject) {
+    super(object);
+    this.#object = object;
+  }
+
+  /** @param certificate DER */
+  belongsTo(certificate: Uint8Array): boolean {
+    return new crypto.X509Certificate(certificate).checkPrivateKey(this.#object);
+  }
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION when the key cannot be read, or is of a kind that TLS 1.3 has no scheme for */
+export function importPrivateKey(input: PrivateKeyInput, passphrase?: string): ImportedKey {
+  return new ImportedKey(input instanceof KeyObject ? requirePrivate(input) : parse(input, passphrase));
+}
+
+export function isKeyObject(value: unknown): value is KeyObject {
+  return value instanceof KeyObject;
+}
+
+function requirePrivate(object: KeyObject): KeyObject {
+  if (object.type === 'private') return object;
+  throw new ConnectionError(
+    'ERR_TLS_OPTION',
+    `Option key: a private key is needed, this is a ${object.type} key`,
+  );
+}
+
+const PEM_START = '-----BEGIN ';
+
+function parse(input: string | Uint8Array, passphrase: string | undefined): KeyObject {
+  const bytes = typeof input === 'string' ? Buffer.from(input) : Buffer.from(input);
+  const secret = passphrase === undefined ? {} : { passphrase };
+  try {
+    if (bytes.includes(PEM_START)) return crypto.createPrivateKey({ key: bytes, format: 'pem', ...secret });
+    return parseDer(bytes, secret);
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    const advice =
+      code === 'ERR_MISSING_PASSPHRASE'
+        ? 'it is encrypted; give its passphrase in the option passphrase'
+        : passphrase === undefined
+          ? 'it must be a PEM or DER private key'
+          : 'it must be a PEM or DER private key, and the passphrase must be the one it was encrypted with';
+    throw new ConnectionError('ERR_TLS_OPTION', `Option key: the private key cannot be read; ${advice}`, {
+      cause,
+    });
+  }
+}
+
+function parseDer(key: Buffer, secret: { passphrase?: string }): KeyObject {
+  let failure: unknown;
+  for (const type of ['pkcs8', 'sec1', 'pkcs1'] as const) {
+    try {
+      return crypto.createPrivateKey({ key, format: 'der', type, ...secret });
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}

@@ -1,0 +1,86 @@
+import type { CryptoProvider, SigningKey } from '../crypto/provider.ts';
+import type { Suite } from '../crypto/suites.ts';
+import type { PeerIdentity } from '../x509/peer.ts';
+import type { HelloExtension } from './hello-extension.ts';
+import type { ClientSession } from './session.ts';
+import type { TicketKeys } from './tickets.ts';
+
+/** A certificate chain, end entity first, and the key that belongs to its first certificate. */
+export interface Identity {
+  readonly chain: readonly Uint8Array[];
+  readonly key: SigningKey;
+}
+
+/**
+ * Judges the peer's certificates. Its result is the proof that the handshake goes on with.
+ * @param chain DER certificates, end entity first; never empty
+ * @param schemes SignatureScheme values acceptable inside certificates
+ * @throws CertificateError
+ */
+export type PeerVerifier = (
+  chain: readonly Uint8Array[],
+  context: {
+    readonly now: number;
+    readonly serverName: string | undefined;
+    readonly schemes: readonly number[];
+  },
+) => PeerIdentity;
+
+interface CommonConfig {
+  readonly crypto: CryptoProvider;
+  /** Best first. */
+  readonly suites: readonly Suite[];
+  /** NamedGroup values, best first. */
+  readonly groups: readonly number[];
+  /** SignatureScheme values accepted in CertificateVerify, best first. */
+  readonly schemes: readonly number[];
+  /** SignatureScheme values accepted in certificates, when not the same (signature_algorithms_cert). */
+  readonly certificateSchemes?: readonly number[] | undefined;
+  readonly verifyPeer: PeerVerifier;
+  /** Milliseconds until an unfinished handshake fails; 0 waits for ever. */
+  readonly handshakeTimeout: number;
+  /** Largest plaintext of a record, 1 to 2^14. */
+  readonly maxFragment: number;
+  /** Pad the content of records to a multiple of this; 1 pads nothing. */
+  readonly padTo: number;
+  /** Emit SSLKEYLOGFILE lines. */
+  readonly keylog: boolean;
+}
+
+export interface ClientConfig extends CommonConfig {
+  /** Sent as server_name when it is a DNS name, and checked against the certificate by `verifyPeer`. */
+  readonly serverName: string | undefined;
+  /** False for an IP address, which must not be sent (RFC 6066 §3). */
+  readonly sendServerName: boolean;
+  /** Groups to send a key share for at once; a subset of `groups`. */
+  readonly keyShares: readonly number[];
+  readonly alpnProtocols: readonly string[];
+  /** Certificates to choose from when the server asks. */
+  readonly identities: readonly Identity[];
+  /** Session to resume. */
+  readonly session: ClientSession | undefined;
+  /** Middlebox compatibility mode, RFC 8446 §D.4. */
+  readonly compatibility: boolean;
+}
+
+export interface ServerConfig extends CommonConfig {
+  /**
+   * Certificates to choose from for this name.
+   * @throws TlsError ERR_TLS_UNRECOGNIZED_NAME to refuse the name
+   */
+  readonly selectIdentities: (serverName: string | undefined) => readonly Identity[];
+  /** The protocol to answer. `undefined`: none shared, which is fatal (RFC 7301 §3.2). Absent: ALPN is ignored. */
+  readonly selectProtocol?:
+    | ((offered: readonly string[], serverName: string | undefined) => string | undefined)
+    | undefined;
+  readonly clientCertificate: 'none' | 'request' | 'require';
+  /** DER distinguished names sent as certificate_authorities; empty sends none. */
+  readonly certificateAuthorities: readonly Uint8Array[];
+  /** Absent: no tickets, no resumption. */
+  readonly tickets?:
+    | { readonly keys: TicketKeys; readonly lifetime: number; readonly count: number }
+    | undefined;
+}
+
+/** A connection's view of its extensions outside the engine. */
+export type HelloExtensions = readonly HelloExtension[];

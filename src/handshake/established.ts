@@ -1,0 +1,126 @@
+import type { Suite } from '../crypto/suites.ts';
+import { TlsError } from '../errors/errors.ts';
+import { findExtension } from '../messages/extensions.ts';
+import { type HandshakeMessage, unexpected } from '../messages/handshake.ts';
+import {
+  buildKeyUpdate,
+  type NewSessionTicket,
+  parseKeyUpdate,
+  parseNewSessionTicket,
+} from '../messages/post-handshake.ts';
+import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
+import type { PeerIdentity } from '../x509/peer.ts';
+import type { Role } from './hello-extension.ts';
+import { nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
+import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
+import { MAX_TICKET_LIFETIME } from './session.ts';
+import type { HandshakeIO } from './step.ts';
+
+/** KeyUpdates in a row, without application data between, that are tolerated. */
+export const MAX_KEY_UPDATES = 32;
+
+/** What the handshake settled. */
+export interface Agreement {
+  readonly suite: Suite;
+  readonly group: number;
+  readonly serverName: string | undefined;
+  readonly alpnProtocol: string | undefined;
+  readonly resumed: boolean;
+}
+
+/** Secrets that outlive the handshake. */
+export interface SessionSecrets {
+  read: Uint8Array;
+  write: Uint8Array;
+  readonly exporter: Uint8Array;
+  readonly resumption: Uint8Array;
+}
+
+/** An established session: what only post-handshake messages still change (RFC 8446 §4.6). */
+export class Established {
+  readonly kind = 'established';
+  readonly role: Role;
+  readonly agreement: Agreement;
+  readonly peer: PeerIdentity | undefined;
+  /** Transcript-Hash(ClientHello…client Finished), which sub-protocols may bind to. */
+  readonly transcriptHash: Uint8Array;
+  readonly #secrets: SessionSecrets;
+  #keyUpdates = 0;
+
+  constructor(
+    role: Role,
+    agreement: Agreement,
+    secrets: SessionSecrets,
+    transcriptHash: Uint8Array,
+    _finished: FinishedVerified,
+    authenticated: PeerAuthenticated,
+  ) {
+    this.role = role;
+    this.agreement = agreement;
+    this.#secrets = secrets;
+    this.transcriptHash = transcriptHash;
+    this.peer = authenticated.peer;
+  }
+
+  get exporterSecret(): Uint8Array {
+    return this.#secrets.exporter;
+  }
+
+  /** @returns true when the peer asks us to update our key too */
+  receive(message: HandshakeMessage, io: HandshakeIO): boolean {
+    if (message.type === HandshakeType.key_update) return this.#receiveKeyUpdate(message, io);
+    if (message.type === HandshakeType.new_session_ticket && this.role === 'client') {
+      this.#receiveTicket(parseNewSessionTicket(message.body), io);
+      return false;
+    }
+    // Place for post-handshake client authentication (§4.6.2).
+    throw unexpected(message, 'application data');
+  }
+
+  /** Call for every record of application data: KeyUpdates are counted between them. */
+  dataReceived(): void {
+    this.#keyUpdates = 0;
+  }
+
+  /** Sends a KeyUpdate and goes on under the next key (§4.6.3). */
+  updateWriteKey(io: HandshakeIO, requestPeer: boolean): void {
+    const { suite } = this.agreement;
+    io.send(buildKeyUpdate(requestPeer));
+    this.#secrets.write = nextTrafficSecret(io.crypto, suite, this.#secrets.write);
+    io.protectWrite(suite, this.#secrets.write);
+  }
+
+  #receiveKeyUpdate(message: HandshakeMessage, io: HandshakeIO): boolean {
+    const requested = parseKeyUpdate(message.body);
+    if (++this.#keyUpdates > MAX_KEY_UPDATES) {
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        `More than ${MAX_KEY_UPDATES} KeyUpdates without data between`,
+      );
+    }
+    const { suite } = this.agreement;
+    this.#secrets.read = nextTrafficSecret(io.crypto, suite, this.#secrets.read);
+    io.protectRead(suite, this.#secrets.read);
+    return requested;
+  }
+
+  #receiveTicket(ticket: NewSessionTicket, io: HandshakeIO): void {
+    const earlyData = findExtension(ticket.extensions, ExtensionType.early_data);
+    if (earlyData !== undefined && earlyData.length !== 4) {
+      throw new TlsError('ERR_TLS_DECODE', 'NewSessionTicket: early_data must be a uint32');
+    }
+    const { suite, serverName } = this.agreement;
+    // A lifetime of zero means: discard at once (§4.6.1).
+    if (ticket.lifetime === 0 || this.peer === undefined) return;
+    io.ticket({
+      suite,
+      psk: resumptionPsk(io.crypto, suite.hash, this.#secrets.resumption, ticket.nonce),
+      ticket: ticket.ticket,
+      ageAdd: ticket.ageAdd,
+      lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),
+      receivedAt: io.now,
+      serverName,
+      peerChain: this.peer.chain,
+    });
+  }
+}

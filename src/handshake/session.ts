@@ -1,0 +1,77 @@
+import type { Suite } from '../crypto/suites.ts';
+import { suiteById } from '../crypto/suites.ts';
+import { DecodeError } from '../errors/errors.ts';
+import { Reader } from '../wire/reader.ts';
+import { Writer } from '../wire/writer.ts';
+
+/** RFC 8446 §4.6.1: a ticket lives at most seven days, whatever the server says. */
+export const MAX_TICKET_LIFETIME = 604_800;
+
+/** What a client keeps to resume a session (RFC 8446 §4.6.1). Holds a secret: store it like a key. */
+export interface ClientSession {
+  readonly suite: Suite;
+  readonly psk: Uint8Array;
+  readonly ticket: Uint8Array;
+  readonly ageAdd: number;
+  /** Seconds, at most MAX_TICKET_LIFETIME. */
+  readonly lifetime: number;
+  /** Unix milliseconds. */
+  readonly receivedAt: number;
+  /** The name under which the server was authenticated; resumption is for this name only. */
+  readonly serverName: string | undefined;
+  /** The server's certificates, judged again at each resumption. */
+  readonly peerChain: readonly Uint8Array[];
+}
+
+export function sessionIsFresh(session: ClientSession, now: number): boolean {
+  const age = now - session.receivedAt;
+  return age >= 0 && age < session.lifetime * 1000;
+}
+
+const FORMAT = 1;
+const utf8 = new TextEncoder();
+
+/** Bytes for `getSession()`; read back by `parseSession`. */
+export function serializeSession(session: ClientSession): Uint8Array {
+  const writer = new Writer(1024)
+    .u8(FORMAT)
+    .u16(session.suite.id)
+    .vector(1, session.psk)
+    .vector(2, session.ticket)
+    .u32(session.ageAdd)
+    .u32(session.lifetime)
+    .u32(Math.floor(session.receivedAt / 1000))
+    .vector(2, utf8.encode(session.serverName ?? ''));
+  writeChain(writer, session.peerChain);
+  return writer.finish();
+}
+
+/** @throws DecodeError when the bytes are not a session of this version */
+export function parseSession(bytes: Uint8Array): ClientSession {
+  const r = new Reader(bytes, 'session');
+  if (r.u8() !== FORMAT) throw new DecodeError('session: made by another version; it cannot be resumed');
+  const suite = suiteById(r.u16());
+  if (suite === undefined) throw new DecodeError('session: unknown cipher suite');
+  const session = {
+    suite,
+    psk: r.vector(1, suite.hashLength, suite.hashLength),
+    ticket: r.vector(2, 1),
+    ageAdd: r.u32(),
+    lifetime: Math.min(r.u32(), MAX_TICKET_LIFETIME),
+    receivedAt: r.u32() * 1000,
+    serverName: new TextDecoder().decode(r.vector(2)) || undefined,
+    peerChain: readChain(r),
+  };
+  r.end();
+  return session;
+}
+
+export function writeChain(writer: Writer, chain: readonly Uint8Array[]): void {
+  writer.vector(3, (list) => {
+    for (const certificate of chain) list.vector(3, certificate);
+  });
+}
+
+export function readChain(reader: Reader): Uint8Array[] {
+  return reader.list(3, (certificate) => certificate.vector(3, 1));
+}

@@ -1,0 +1,106 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
+import { type Suite, suiteById } from '../crypto/suites.ts';
+import { ConnectionError, DecodeError } from '../errors/errors.ts';
+import { Reader } from '../wire/reader.ts';
+import { concat, Writer } from '../wire/writer.ts';
+import { readChain, writeChain } from './session.ts';
+
+/** What a server puts, sealed, into a ticket; it keeps nothing itself. */
+export interface TicketState {
+  readonly suite: Suite;
+  readonly psk: Uint8Array;
+  /** Unix milliseconds. */
+  readonly issuedAt: number;
+  readonly serverName: string | undefined;
+  /** The client's certificates, empty when it showed none; judged again at each resumption. */
+  readonly peerChain: readonly Uint8Array[];
+}
+
+/** As in `node:tls`: 48 bytes that several processes may share. */
+export const TICKET_KEYS_LENGTH = 48;
+/** A longer ticket (a long client chain) would not fit the client's cache or its ClientHello well. */
+export const MAX_TICKET = 8192;
+
+const NAME_LENGTH = 16;
+const NONCE_LENGTH = 12;
+const TAG_LENGTH = 16;
+const FORMAT = 1;
+const utf8 = new TextEncoder();
+const NO_AAD = new Uint8Array(0);
+
+/** Seals and opens tickets: a 16-byte key name in clear, then AES-256-GCM under the other 32 bytes. */
+export class TicketKeys {
+  readonly bytes: Uint8Array;
+  readonly #name: Uint8Array;
+  readonly #key: Uint8Array;
+
+  /** @throws ConnectionError ERR_TLS_OPTION unless given 48 bytes */
+  constructor(bytes: Uint8Array) {
+    if (bytes.length !== TICKET_KEYS_LENGTH) {
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        `ticketKeys must be ${TICKET_KEYS_LENGTH} bytes, not ${bytes.length}`,
+      );
+    }
+    this.bytes = bytes.slice();
+    this.#name = this.bytes.subarray(0, NAME_LENGTH);
+    this.#key = this.bytes.subarray(NAME_LENGTH);
+  }
+
+  static random(crypto: CryptoProvider): TicketKeys {
+    return new TicketKeys(crypto.randomBytes(TICKET_KEYS_LENGTH));
+  }
+
+  /** `undefined` when the ticket would be longer than MAX_TICKET. */
+  seal(crypto: CryptoProvider, state: TicketState): Uint8Array | undefined {
+    const nonce = crypto.randomBytes(NONCE_LENGTH);
+    const sealed = crypto.aead('aes-256-gcm', this.#key).seal(nonce, NO_AAD, buildState(state));
+    const ticket = concat([this.#name, nonce, ...sealed]);
+    return ticket.length <= MAX_TICKET ? ticket : undefined;
+  }
+
+  /** `undefined` for every ticket that is not ours: then the full handshake takes place (RFC 8446 §4.2.11). */
+  open(crypto: CryptoProvider, ticket: Uint8Array): TicketState | undefined {
+    const body = NAME_LENGTH + NONCE_LENGTH;
+    if (ticket.length < body + TAG_LENGTH || ticket.length > MAX_TICKET) return undefined;
+    if (!crypto.equal(ticket.subarray(0, NAME_LENGTH), this.#name)) return undefined;
+    const tagAt = ticket.length - TAG_LENGTH;
+    const state = crypto
+      .aead('aes-256-gcm', this.#key)
+      .open(ticket.subarray(NAME_LENGTH, body), NO_AAD, ticket.subarray(body, tagAt), ticket.subarray(tagAt));
+    return state === undefined ? undefined : parseState(state);
+  }
+}
+
+function buildState(state: TicketState): Uint8Array {
+  const writer = new Writer(256)
+    .u8(FORMAT)
+    .u16(state.suite.id)
+    .vector(1, state.psk)
+    .u32(Math.floor(state.issuedAt / 1000))
+    .vector(2, utf8.encode(state.serverName ?? ''));
+  writeChain(writer, state.peerChain);
+  return writer.finish();
+}
+
+/** Another version of this program may have sealed it under the same key; such a ticket is simply not resumed. */
+function parseState(bytes: Uint8Array): TicketState | undefined {
+  try {
+    const r = new Reader(bytes, 'ticket');
+    if (r.u8() !== FORMAT) return undefined;
+    const suite = suiteById(r.u16());
+    if (suite === undefined) return undefined;
+    const state = {
+      suite,
+      psk: r.vector(1, suite.hashLength, suite.hashLength),
+      issuedAt: r.u32() * 1000,
+      serverName: new TextDecoder().decode(r.vector(2)) || undefined,
+      peerChain: readChain(r),
+    };
+    r.end();
+    return state;
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}

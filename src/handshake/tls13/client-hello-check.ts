@@ -1,0 +1,133 @@
+import type { Suite } from '../../crypto/suites.ts';
+import { TlsError } from '../../errors/errors.ts';
+import {
+  type KeyShareEntry,
+  keyShareClientHello,
+  type OfferedPsks,
+  offeredPsks,
+  protocolNameList,
+  pskKeyExchangeModes,
+  serverNameList,
+  signatureAlgorithms,
+  supportedGroups,
+  supportedVersions,
+} from '../../messages/extensions.ts';
+import type { ClientHello } from '../../messages/hello.ts';
+import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import type { ServerConfig } from '../config.ts';
+import { optionalExtension } from './shared.ts';
+
+/** A ClientHello that has passed the checks of RFC 8446 §4.1.2, §4.2 and §9.2, its extensions read. */
+export interface CheckedClientHello {
+  readonly hello: ClientHello;
+  readonly serverName: string | undefined;
+  readonly protocols: readonly string[] | undefined;
+  readonly groups: readonly number[];
+  readonly shares: readonly KeyShareEntry[];
+  /** Schemes for CertificateVerify; absent only beside a PSK. */
+  readonly schemes: readonly number[] | undefined;
+  /** Absent as well when the client offers no mode that we have. */
+  readonly psks: OfferedPsks | undefined;
+  /** The client can resume with (EC)DHE: tickets are of use to it (§4.2.9). */
+  readonly wantsTickets: boolean;
+}
+
+export function checkClientHello(hello: ClientHello): CheckedClientHello {
+  const { extensions } = hello;
+  const read = <T>(type: number, parse: (body: Uint8Array) => T): T | undefined =>
+    optionalExtension(extensions, type, parse);
+
+  const versions = read(ExtensionType.supported_versions, supportedVersions.parse);
+  if (versions === undefined || !versions.includes(ProtocolVersion.tls13)) {
+    // Place for TLS 1.2.
+    throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The client does not offer TLS 1.3');
+  }
+  if (hello.legacyCompressionMethods.length !== 1 || hello.legacyCompressionMethods[0] !== 0) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ClientHello offers compression methods');
+  }
+  const groups = read(ExtensionType.supported_groups, supportedGroups.parse);
+  const shares = read(ExtensionType.key_share, keyShareClientHello.parse);
+  const schemes = read(ExtensionType.signature_algorithms, signatureAlgorithms.parse);
+  // Not used to choose a chain: a client that trusts only some algorithms is told nothing new by a refusal.
+  read(ExtensionType.signature_algorithms_cert, signatureAlgorithms.parse);
+  const psks = read(ExtensionType.pre_shared_key, offeredPsks.parse);
+  const modes = read(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.parse);
+  if (psks !== undefined && modes === undefined) {
+    throw missing('psk_key_exchange_modes', 'pre_shared_key'); // §4.2.9
+  }
+  if (groups === undefined || shares === undefined) {
+    // §9.2: each requires the other, and we speak no psk_ke, so both are always needed.
+    throw missing(groups === undefined ? 'supported_groups' : 'key_share', 'a key exchange');
+  }
+  if (schemes === undefined && psks === undefined) {
+    throw missing('signature_algorithms', 'a server certificate'); // §4.2.3
+  }
+  checkShares(groups, shares);
+  const wantsTickets = modes?.includes(PskKeyExchangeMode.psk_dhe_ke) ?? false;
+  return {
+    hello,
+    serverName: read(ExtensionType.server_name, serverNameList.parse),
+    protocols: read(ExtensionType.application_layer_protocol_negotiation, protocolNameList.parse),
+    groups,
+    shares,
+    schemes,
+    psks: wantsTickets ? psks : undefined,
+    wantsTickets,
+  };
+}
+
+/** §4.2.8: one share a group, and only for groups that are in supported_groups. */
+function checkShares(groups: readonly number[], shares: readonly KeyShareEntry[]): void {
+  const seen = new Set<number>();
+  for (const { group } of shares) {
+    if (seen.has(group) || !groups.includes(group)) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'key_share: a group that is repeated or not in supported_groups',
+      );
+    }
+    seen.add(group);
+  }
+}
+
+function missing(extension: string, because: string): TlsError {
+  return new TlsError('ERR_TLS_MISSING_EXTENSION', `ClientHello has no ${extension}, needed for ${because}`);
+}
+
+/** Our preference among what the client offers. */
+export function chooseSuite(config: ServerConfig, { hello }: CheckedClientHello): Suite {
+  const suite = config.suites.find(({ id }) => hello.cipherSuites.includes(id));
+  if (suite === undefined)
+    throw new TlsError('ERR_TLS_NO_SHARED_CIPHER', 'The client offers no cipher suite that we use');
+  return suite;
+}
+
+/** A group with a share if there is one, else a shared group to ask for (§4.1.1). */
+export function chooseGroup(
+  config: ServerConfig,
+  { groups, shares }: CheckedClientHello,
+): { readonly group: number; readonly share: Uint8Array | undefined } {
+  const shared = config.groups.filter((group) => groups.includes(group));
+  const [first] = shared;
+  if (first === undefined)
+    throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
+  const group = shared.find((candidate) => shares.some((share) => share.group === candidate)) ?? first;
+  return { group, share: shares.find((share) => share.group === group)?.keyExchange };
+}
+
+/** RFC 7301 §3.2. */
+export function chooseProtocol(
+  config: ServerConfig,
+  { protocols }: CheckedClientHello,
+  serverName: string | undefined,
+): string | undefined {
+  if (protocols === undefined || config.selectProtocol === undefined) return undefined;
+  const selected = config.selectProtocol(protocols, serverName);
+  if (selected === undefined || !protocols.includes(selected)) {
+    throw new TlsError(
+      'ERR_TLS_NO_APPLICATION_PROTOCOL',
+      `None of the client's protocols (${protocols.join(', ')}) is served here`,
+    );
+  }
+  return selected;
+}

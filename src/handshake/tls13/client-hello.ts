@@ -1,0 +1,182 @@
+import type { KeyExchange } from '../../crypto/provider.ts';
+import { TlsError } from '../../errors/errors.ts';
+import {
+  bindersLength,
+  cookie,
+  type Extension,
+  keyShareClientHello,
+  offeredPsks,
+  protocolNameList,
+  pskKeyExchangeModes,
+  serverNameList,
+  signatureAlgorithms,
+  supportedGroups,
+  supportedVersions,
+} from '../../messages/extensions.ts';
+import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
+import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/peer.ts';
+import type { ClientConfig, HelloExtensions } from '../config.ts';
+import { EarlySecret, finishedMac } from '../key-schedule.ts';
+import { type ClientSession, sessionIsFresh } from '../session.ts';
+import type { HandshakeIO } from '../step.ts';
+import { Transcript } from '../transcript.ts';
+
+/** A ticket that we offer, its key schedule begun, and who the server was when it gave it. */
+export interface OfferedTicket {
+  readonly session: ClientSession;
+  readonly earlySecret: EarlySecret;
+  readonly peer: PeerIdentity;
+}
+
+/** A ClientHello as sent, with the private halves that its answer needs. */
+export interface ClientOffer {
+  readonly hello: ClientHello;
+  readonly raw: Uint8Array;
+  readonly keyExchanges: ReadonlyMap<number, KeyExchange>;
+  readonly ticket: OfferedTicket | undefined;
+}
+
+export function makeFirstOffer(
+  config: ClientConfig,
+  extensions: HelloExtensions,
+  io: HandshakeIO,
+): ClientOffer {
+  const keyExchanges = new Map(config.keyShares.map((group) => [group, beginKeyExchange(io, group)]));
+  const ticket = offerableTicket(config, io);
+  const hello: ClientHello = {
+    legacyVersion: ProtocolVersion.tls12,
+    random: io.crypto.randomBytes(32),
+    legacySessionId: config.compatibility ? io.crypto.randomBytes(32) : NOTHING,
+    cipherSuites: config.suites.map((suite) => suite.id),
+    legacyCompressionMethods: NO_COMPRESSION,
+    extensions: helloExtensions(config, extensions, keyExchanges),
+  };
+  return finishOffer(hello, keyExchanges, ticket, undefined, io);
+}
+
+/** What a HelloRetryRequest changes (RFC 8446 §4.1.2). */
+export interface RetryRequest {
+  readonly group: number | undefined;
+  readonly cookie: Uint8Array | undefined;
+  /** Over ClientHello1's hash and the HelloRetryRequest. */
+  readonly transcript: Transcript;
+  /** A ticket whose hash is not that of the suite now chosen can no longer be used (§4.1.4). */
+  readonly keepTicket: boolean;
+}
+
+export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: HandshakeIO): ClientOffer {
+  const { group } = retry;
+  const keyExchanges =
+    group === undefined ? first.keyExchanges : new Map([[group, beginKeyExchange(io, group)]]);
+  const extensions: Extension[] = [];
+  for (const extension of first.hello.extensions) {
+    if (extension.type === ExtensionType.pre_shared_key) continue;
+    const changed = extension.type === ExtensionType.key_share;
+    extensions.push(changed ? keyShareExtension(keyExchanges) : extension);
+  }
+  if (retry.cookie !== undefined) {
+    extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
+  }
+  const ticket = retry.keepTicket ? first.ticket : undefined;
+  return finishOffer({ ...first.hello, extensions }, keyExchanges, ticket, retry.transcript, io);
+}
+
+/** Adds pre_shared_key with its binder, which covers everything before the binders (§4.2.11.2). */
+function finishOffer(
+  hello: ClientHello,
+  keyExchanges: ReadonlyMap<number, KeyExchange>,
+  ticket: OfferedTicket | undefined,
+  before: Transcript | undefined,
+  io: HandshakeIO,
+): ClientOffer {
+  if (ticket === undefined) return { hello, raw: buildClientHello(hello), keyExchanges, ticket };
+  const { session, earlySecret } = ticket;
+  const { hash, hashLength } = session.suite;
+  const identity = {
+    identity: session.ticket,
+    obfuscatedTicketAge: (io.now - session.receivedAt + session.ageAdd) % 2 ** 32,
+  };
+  const withBinder = (binder: Uint8Array): ClientHello => ({
+    ...hello,
+    extensions: [
+      ...hello.extensions,
+      {
+        type: ExtensionType.pre_shared_key,
+        body: offeredPsks.build({ identities: [identity], binders: [binder] }),
+      },
+    ],
+  });
+  const placeholder = new Uint8Array(hashLength);
+  const unbound = buildClientHello(withBinder(placeholder));
+  const covered = unbound.subarray(0, unbound.length - bindersLength([placeholder]));
+  const transcript = (before ?? new Transcript(io.crypto, hash)).snapshotWith(covered);
+  const bound = withBinder(finishedMac(io.crypto, hash, earlySecret.resumptionBinderKey(), transcript));
+  return { hello: bound, raw: buildClientHello(bound), keyExchanges, ticket };
+}
+
+/** The configured session, if it can still be offered: fresh, for this name, its server still to be trusted. */
+function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedTicket | undefined {
+  const { session, serverName, crypto } = config;
+  if (session === undefined || !sessionIsFresh(session, io.now) || session.serverName !== serverName)
+    return undefined;
+  if (!config.suites.some(({ hash }) => hash === session.suite.hash)) return undefined;
+  let peer: PeerIdentity;
+  try {
+    peer = config.verifyPeer(session.peerChain, {
+      now: io.now,
+      serverName,
+      schemes: config.certificateSchemes ?? config.schemes,
+    });
+  } catch {
+    // The certificate of then is not good enough now; a full handshake shows the server's present one.
+    return undefined;
+  }
+  return { session, peer, earlySecret: new EarlySecret(crypto, session.suite.hash, session.psk) };
+}
+
+function helloExtensions(
+  config: ClientConfig,
+  extensions: HelloExtensions,
+  keyExchanges: ReadonlyMap<number, KeyExchange>,
+): Extension[] {
+  const list: Extension[] = [];
+  const add = (type: number, body: Uint8Array): void => {
+    list.push({ type, body });
+  };
+  if (config.serverName !== undefined && config.sendServerName) {
+    add(ExtensionType.server_name, serverNameList.build(config.serverName));
+  }
+  add(ExtensionType.supported_versions, supportedVersions.build([ProtocolVersion.tls13]));
+  add(ExtensionType.supported_groups, supportedGroups.build(config.groups));
+  add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
+  if (config.certificateSchemes !== undefined) {
+    add(ExtensionType.signature_algorithms_cert, signatureAlgorithms.build(config.certificateSchemes));
+  }
+  if (config.alpnProtocols.length > 0) {
+    add(ExtensionType.application_layer_protocol_negotiation, protocolNameList.build(config.alpnProtocols));
+  }
+  // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
+  add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
+  list.push(keyShareExtension(keyExchanges));
+  for (const extension of extensions) {
+    const body = extension.offer();
+    if (body !== undefined) add(extension.extensionType, body);
+  }
+  return list;
+}
+
+function keyShareExtension(keyExchanges: ReadonlyMap<number, KeyExchange>): Extension {
+  const shares = [...keyExchanges].map(([group, { share }]) => ({ group, keyExchange: share }));
+  return { type: ExtensionType.key_share, body: keyShareClientHello.build(shares) };
+}
+
+function beginKeyExchange(io: HandshakeIO, id: number): KeyExchange {
+  const group = io.crypto.group(id);
+  if (group === undefined)
+    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${id.toString(16)} is not available`);
+  return group.begin();
+}
+
+const NOTHING = new Uint8Array(0);
+const NO_COMPRESSION = Uint8Array.of(0);

@@ -1,0 +1,480 @@
+import type { Suite } from '../../crypto/suites.ts';
+import { suiteById } from '../../crypto/suites.ts';
+import { DecodeError, TlsError } from '../../errors/errors.ts';
+import {
+  buildCertificate,
+  buildCertificateVerify,
+  buildFinished,
+  type CertificateRequest,
+  parseCertificate,
+  parseCertificateRequest,
+  parseCertificateVerify,
+  parseFinished,
+} from '../../messages/authentication.ts';
+import {
+  cookie,
+  findExtension,
+  keyShareServerHello,
+  selectedGroup,
+  selectedIdentity,
+  selectedProtocol,
+  selectedVersion,
+  serverNameAck,
+  signatureAlgorithms,
+} from '../../messages/extensions.ts';
+import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
+import {
+  isHelloRetryRequest,
+  parseEncryptedExtensions,
+  parseServerHello,
+  type ServerHello,
+} from '../../messages/hello.ts';
+import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/peer.ts';
+import type { ClientConfig, HelloExtensions } from '../config.ts';
+import { type Agreement, Established } from '../established.ts';
+import { EarlySecret, finishedMac, type HandshakeSecret } from '../key-schedule.ts';
+import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
+import type { Expect, HandshakeIO, SignatureWanted, Step, Waiting } from '../step.ts';
+import { Transcript } from '../transcript.ts';
+import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
+import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.ts';
+
+/*
+ * RFC 8446 §A.1. Each class awaits one message:
+ *
+ *   ClientHello → ExpectServerHello ⟲ HelloRetryRequest
+ *                   → ExpectEncryptedExtensions
+ *                       ├ (ticket)     ───────────────────────────────────────┐
+ *                       └ (certificate) ExpectCertificateRequestOrCertificate │
+ *                           → ExpectCertificate → ExpectCertificateVerify ────┴→ ExpectFinished
+ *                                                        → [SigningAsClient] → Established
+ */
+
+/** Sends ClientHello. */
+export function startClient(config: ClientConfig, extensions: HelloExtensions, io: HandshakeIO): Step {
+  const offer = makeFirstOffer(config, extensions, io);
+  io.send(offer.raw);
+  return new ExpectServerHello({ config, extensions }, offer, undefined);
+}
+
+interface Setup {
+  readonly config: ClientConfig;
+  readonly extensions: HelloExtensions;
+}
+
+/** What a HelloRetryRequest has fixed for the ServerHello after it (§4.1.4). */
+interface Retried {
+  readonly suite: Suite;
+  readonly group: number | undefined;
+  readonly transcript: Transcript;
+}
+
+const IN_SERVER_HELLO: readonly number[] = [
+  ExtensionType.supported_versions,
+  ExtensionType.key_share,
+  ExtensionType.pre_shared_key,
+];
+const IN_HELLO_RETRY_REQUEST: readonly number[] = [
+  ExtensionType.supported_versions,
+  ExtensionType.key_share,
+  ExtensionType.cookie,
+];
+
+class ExpectServerHello implements Expect {
+  readonly kind = 'expect';
+  readonly #setup: Setup;
+  readonly #offer: ClientOffer;
+  readonly #retried: Retried | undefined;
+
+  constructor(setup: Setup, offer: ClientOffer, retried: Retried | undefined) {
+    this.#setup = setup;
+    this.#offer = offer;
+    this.#retried = retried;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.server_hello) throw unexpected(message, 'ServerHello');
+    const hello = parseServerHello(message.body);
+    const suite = this.#checkHello(hello);
+    return isHelloRetryRequest(hello)
+      ? this.#retry(hello, suite, message.raw, io)
+      : this.#accept(hello, suite, message.raw, io);
+  }
+
+  /** What ServerHello and HelloRetryRequest have in common (§4.1.3). */
+  #checkHello(hello: ServerHello): Suite {
+    const version = findExtension(hello.extensions, ExtensionType.supported_versions);
+    // Place for TLS 1.2, its downgrade sentinels included.
+    if (version === undefined) {
+      throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server does not speak TLS 1.3');
+    }
+    if (
+      selectedVersion.parse(version) !== ProtocolVersion.tls13 ||
+      hello.legacyVersion !== ProtocolVersion.tls12
+    ) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a version that was not offered');
+    }
+    const echo = hello.legacySessionIdEcho;
+    const sent = this.#offer.hello.legacySessionId;
+    if (echo.length !== sent.length || echo.some((byte, i) => byte !== sent[i])) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello does not echo legacy_session_id');
+    }
+    if (hello.legacyCompressionMethod !== 0) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a compression method');
+    }
+    const suite = suiteById(hello.cipherSuite);
+    if (suite === undefined || !this.#setup.config.suites.includes(suite)) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'ServerHello selects a cipher suite that was not offered',
+      );
+    }
+    return suite;
+  }
+
+  #retry(hello: ServerHello, suite: Suite, raw: Uint8Array, io: HandshakeIO): Step {
+    if (this.#retried !== undefined) {
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received a second HelloRetryRequest');
+    }
+    const offered = this.#offer.hello.extensions;
+    // The cookie is the one extension that a server may send unasked (§4.2).
+    requireKnownPlace('HelloRetryRequest', hello.extensions, IN_HELLO_RETRY_REQUEST, [
+      ...offered.map(({ type }) => type),
+      ExtensionType.cookie,
+    ]);
+    const group = optionalExtension(hello.extensions, ExtensionType.key_share, selectedGroup.parse);
+    const retryCookie = optionalExtension(hello.extensions, ExtensionType.cookie, cookie.parse);
+    const { config } = this.#setup;
+    if (group === undefined ? retryCookie === undefined : this.#uselessGroup(group)) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'HelloRetryRequest asks for nothing that was not sent already',
+      );
+    }
+    const transcript = new Transcript(io.crypto, suite.hash);
+    transcript.add(this.#offer.raw);
+    transcript.replaceByMessageHash();
+    transcript.add(raw);
+    const keepTicket = this.#offer.ticket?.session.suite.hash === suite.hash;
+    const second = makeSecondOffer(this.#offer, { group, cookie: retryCookie, transcript, keepTicket }, io);
+    if (config.compatibility) io.sendChangeCipherSpec();
+    io.send(second.raw);
+    return new ExpectServerHello(this.#setup, second, { suite, group, transcript });
+  }
+
+  #uselessGroup(group: number): boolean {
+    return !this.#setup.config.groups.includes(group) || this.#offer.keyExchanges.has(group);
+  }
+
+  #accept(hello: ServerHello, suite: Suite, raw: Uint8Array, io: HandshakeIO): Step {
+    const { config } = this.#setup;
+    const offered = this.#offer.hello.extensions.map(({ type }) => type);
+    requireKnownPlace('ServerHello', hello.extensions, IN_SERVER_HELLO, offered);
+    if (this.#retried !== undefined && this.#retried.suite !== suite) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'ServerHello changes the suite of the HelloRetryRequest',
+      );
+    }
+    const ticket = this.#selectedTicket(hello, suite);
+    const share = optionalExtension(hello.extensions, ExtensionType.key_share, keyShareServerHello.parse);
+    if (share === undefined) {
+      // psk_ke is not offered, so the server must take part in a key exchange (§4.2.9).
+      throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ServerHello has no key_share');
+    }
+    const keyExchange = this.#offer.keyExchanges.get(share.group);
+    if (keyExchange === undefined) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'ServerHello has a key share for a group that was not offered',
+      );
+    }
+    const transcript = this.#retried?.transcript ?? new Transcript(io.crypto, suite.hash);
+    transcript.add(this.#offer.raw);
+    transcript.add(raw);
+
+    const early = ticket?.earlySecret ?? new EarlySecret(io.crypto, suite.hash, undefined);
+    const handshakeSecret = early.handshakeSecret(keyExchange.complete(share.keyExchange));
+    const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
+    const { random } = this.#offer.hello;
+    io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', random, traffic.client);
+    io.keylog('SERVER_HANDSHAKE_TRAFFIC_SECRET', random, traffic.server);
+    io.protectRead(suite, traffic.server);
+    // §D.4: immediately before the second flight, which is also where our alerts become protected.
+    if (config.compatibility && this.#retried === undefined) io.sendChangeCipherSpec();
+    io.protectWrite(suite, traffic.client);
+    return new ExpectEncryptedExtensions({
+      ...this.#setup,
+      suite,
+      group: share.group,
+      transcript,
+      clientRandom: random,
+      offered,
+      handshakeSecret,
+      traffic,
+      resumes: ticket === undefined ? undefined : PeerAuthenticated.byResumption(ticket.peer),
+    });
+  }
+
+  #selectedTicket(hello: ServerHello, suite: Suite): ClientOffer['ticket'] {
+    const index = optionalExtension(hello.extensions, ExtensionType.pre_shared_key, selectedIdentity.parse);
+    if (index === undefined) return undefined;
+    const { ticket } = this.#offer;
+    // §4.2.11: the index must be in range and the suite's hash that of the PSK. We offer one identity.
+    if (index !== 0 || ticket === undefined || ticket.session.suite.hash !== suite.hash) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'ServerHello selects a ticket that was not offered for this suite',
+      );
+    }
+    return ticket;
+  }
+}
+
+/** Common to all states after ServerHello. */
+interface Encrypted extends Setup {
+  readonly suite: Suite;
+  readonly group: number;
+  readonly transcript: Transcript;
+  readonly clientRandom: Uint8Array;
+  readonly offered: readonly number[];
+  readonly handshakeSecret: HandshakeSecret;
+  readonly traffic: { readonly client: Uint8Array; readonly server: Uint8Array };
+  /** Present when the server took our ticket. */
+  readonly resumes: PeerAuthenticated | undefined;
+}
+
+const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
+  ExtensionType.server_name,
+  ExtensionType.supported_groups,
+  ExtensionType.application_layer_protocol_negotiation,
+];
+
+class ExpectEncryptedExtensions implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Encrypted;
+
+  constructor(state: Encrypted) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, _io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.encrypted_extensions) throw unexpected(message, 'EncryptedExtensions');
+    const { config, extensions: handlers, offered, suite, group, resumes, transcript } = this.#state;
+    const extensions = parseEncryptedExtensions(message.body);
+    const allowed = [...IN_ENCRYPTED_EXTENSIONS, ...handlers.map(({ extensionType }) => extensionType)];
+    requireKnownPlace('EncryptedExtensions', extensions, allowed, offered);
+    optionalExtension(extensions, ExtensionType.server_name, serverNameAck.parse);
+    const alpnProtocol = optionalExtension(
+      extensions,
+      ExtensionType.application_layer_protocol_negotiation,
+      selectedProtocol,
+    );
+    if (alpnProtocol !== undefined && !config.alpnProtocols.includes(alpnProtocol)) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'The server selected a protocol that ALPN did not offer',
+      );
+    }
+    const { serverName } = config;
+    for (const handler of handlers) {
+      handler.confirm(findExtension(extensions, handler.extensionType), { serverName, alpnProtocol });
+    }
+    transcript.add(message.raw);
+    const agreement = { suite, group, serverName, alpnProtocol, resumed: resumes !== undefined };
+    const next: Agreed = { ...this.#state, agreement };
+    // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
+    return resumes === undefined
+      ? new ExpectCertificateRequestOrCertificate(next)
+      : new ExpectFinished(next, resumes, undefined);
+  }
+}
+
+interface Agreed extends Encrypted {
+  readonly agreement: Agreement;
+}
+
+class ExpectCertificateRequestOrCertificate implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Agreed;
+
+  constructor(state: Agreed) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_request) {
+      return new ExpectCertificate(this.#state, undefined).receive(message, io);
+    }
+    const request = parseCertificateRequest(message.body);
+    if (request.context.length > 0) {
+      // §4.3.2: zero length during the handshake.
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'CertificateRequest has a context during the handshake',
+      );
+    }
+    if (findExtension(request.extensions, ExtensionType.signature_algorithms) === undefined) {
+      throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'CertificateRequest has no signature_algorithms');
+    }
+    this.#state.transcript.add(message.raw);
+    return new ExpectCertificate(this.#state, request);
+  }
+}
+
+class ExpectCertificate implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Agreed;
+  readonly #request: CertificateRequest | undefined;
+
+  constructor(state: Agreed, request: CertificateRequest | undefined) {
+    this.#state = state;
+    this.#request = request;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate) throw unexpected(message, 'Certificate');
+    const { config, offered, transcript } = this.#state;
+    const { context, entries } = parseCertificate(message.body);
+    if (context.length > 0) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', "The server's Certificate has a context");
+    }
+    // §4.4.2.4: an empty list from the server is decode_error.
+    if (entries.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
+    for (const { extensions } of entries)
+      requireKnownPlace('Certificate', extensions, IN_CERTIFICATE, offered);
+    const peer = config.verifyPeer(
+      entries.map(({ certData }) => certData),
+      { now: io.now, serverName: config.serverName, schemes: config.certificateSchemes ?? config.schemes },
+    );
+    transcript.add(message.raw);
+    return new ExpectCertificateVerify(this.#state, peer, this.#request);
+  }
+}
+
+const IN_CERTIFICATE: readonly number[] = [
+  ExtensionType.status_request,
+  ExtensionType.signed_certificate_timestamp,
+];
+
+class ExpectCertificateVerify implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Agreed;
+  readonly #peer: PeerIdentity;
+  readonly #request: CertificateRequest | undefined;
+
+  constructor(state: Agreed, peer: PeerIdentity, request: CertificateRequest | undefined) {
+    this.#state = state;
+    this.#peer = peer;
+    this.#request = request;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_verify) throw unexpected(message, 'CertificateVerify');
+    const { transcript, config } = this.#state;
+    const authenticated = PeerAuthenticated.bySignature(
+      io.crypto,
+      this.#peer,
+      'server',
+      transcript.snapshot(),
+      parseCertificateVerify(message.body),
+      config.schemes,
+    );
+    transcript.add(message.raw);
+    return new ExpectFinished(this.#state, authenticated, this.#request);
+  }
+}
+
+class ExpectFinished implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Agreed;
+  readonly #authenticated: PeerAuthenticated;
+  readonly #request: CertificateRequest | undefined;
+
+  constructor(state: Agreed, authenticated: PeerAuthenticated, request: CertificateRequest | undefined) {
+    this.#state = state;
+    this.#authenticated = authenticated;
+    this.#request = request;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.finished) throw unexpected(message, 'Finished');
+    const { transcript, suite, traffic, clientRandom, handshakeSecret, config } = this.#state;
+    const finished = FinishedVerified.check(
+      io.crypto,
+      finishedMac(io.crypto, suite.hash, traffic.server, transcript.snapshot()),
+      parseFinished(message.body, suite.hashLength),
+    );
+    transcript.add(message.raw);
+    const master = handshakeSecret.masterSecret();
+    const application = master.applicationSecrets(transcript.snapshot());
+    io.keylog('CLIENT_TRAFFIC_SECRET_0', clientRandom, application.client);
+    io.keylog('SERVER_TRAFFIC_SECRET_0', clientRandom, application.server);
+    io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
+    io.protectRead(suite, application.server);
+
+    const finish = (finishIo: HandshakeIO): Step => {
+      const mac = finishedMac(finishIo.crypto, suite.hash, traffic.client, transcript.snapshot());
+      const ours = buildFinished(mac);
+      finishIo.send(ours);
+      transcript.add(ours);
+      finishIo.protectWrite(suite, application.client);
+      const transcriptHash = transcript.snapshot();
+      const secrets = {
+        read: application.server,
+        write: application.client,
+        exporter: application.exporter,
+        resumption: master.resumptionSecret(transcriptHash),
+      };
+      const { agreement } = this.#state;
+      return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
+    };
+    if (this.#request === undefined) return finish(io);
+    return sendCertificate(config, this.#request, transcript, io, finish);
+  }
+}
+
+/** Answers a CertificateRequest: Certificate, and CertificateVerify unless the list is empty (§4.4.2). */
+function sendCertificate(
+  config: ClientConfig,
+  request: CertificateRequest,
+  transcript: Transcript,
+  io: HandshakeIO,
+  finish: (io: HandshakeIO) => Step,
+): Step {
+  const accepted = signatureAlgorithms.parse(
+    findExtension(request.extensions, ExtensionType.signature_algorithms) as Uint8Array,
+  );
+  const choice = chooseIdentity(config.identities, accepted);
+  const certificate = buildCertificate({
+    context: request.context,
+    entries: (choice?.identity.chain ?? []).map((certData) => ({ certData, extensions: [] })),
+  });
+  io.send(certificate);
+  transcript.add(certificate);
+  if (choice === undefined) return finish(io);
+  const { identity, scheme } = choice;
+  const input = signatureInput('client', transcript.snapshot());
+  return new SigningAsClient({ kind: 'signature', key: identity.key, scheme, input }, transcript, finish);
+}
+
+class SigningAsClient implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: SignatureWanted;
+  readonly #transcript: Transcript;
+  readonly #finish: (io: HandshakeIO) => Step;
+
+  constructor(wanted: SignatureWanted, transcript: Transcript, finish: (io: HandshakeIO) => Step) {
+    this.wanted = wanted;
+    this.#transcript = transcript;
+    this.#finish = finish;
+  }
+
+  provide(signature: Uint8Array, io: HandshakeIO): Step {
+    const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
+    io.send(verify);
+    this.#transcript.add(verify);
+    return this.#finish(io);
+  }
+}

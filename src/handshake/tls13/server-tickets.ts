@@ -1,0 +1,100 @@
+import { CertificateError } from '../../errors/errors.ts';
+import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
+import type { PeerIdentity } from '../../x509/peer.ts';
+import type { ServerConfig } from '../config.ts';
+import type { Agreement } from '../established.ts';
+import { EarlySecret, resumptionPsk } from '../key-schedule.ts';
+import type { HandshakeIO } from '../step.ts';
+import type { TicketState } from '../tickets.ts';
+import type { CheckedClientHello } from './client-hello-check.ts';
+
+/** Tickets of one ClientHello that are opened before we fall back to a full handshake: bounds the work. */
+export const MAX_TICKETS_TRIED = 4;
+
+/** A ticket of ours that is good for this ClientHello; its binder is still to be checked. */
+export interface UsableTicket {
+  readonly index: number;
+  readonly state: TicketState;
+  readonly earlySecret: EarlySecret;
+  /** The client that got it, judged again; `undefined` for a client without certificate. */
+  readonly peer: PeerIdentity | undefined;
+}
+
+/** The first identity that we can and may resume (RFC 8446 §4.2.11); anything wrong means a full handshake. */
+export function findTicket(
+  config: ServerConfig,
+  checked: CheckedClientHello,
+  io: HandshakeIO,
+): UsableTicket | undefined {
+  const { tickets } = config;
+  if (tickets === undefined || checked.psks === undefined) return undefined;
+  const tried = checked.psks.identities.slice(0, MAX_TICKETS_TRIED);
+  for (const [index, { identity }] of tried.entries()) {
+    const state = tickets.keys.open(io.crypto, identity);
+    if (state === undefined || !mayResume(config, state, checked, io)) continue;
+    const judged = judgeAgain(config, state, io);
+    if (judged === undefined) continue;
+    const earlySecret = new EarlySecret(io.crypto, state.suite.hash, state.psk);
+    return { index, state, earlySecret, peer: judged.peer };
+  }
+  return undefined;
+}
+
+function mayResume(
+  config: ServerConfig,
+  state: TicketState,
+  checked: CheckedClientHello,
+  io: HandshakeIO,
+): boolean {
+  const age = io.now - state.issuedAt;
+  const lifetime = (config.tickets?.lifetime ?? 0) * 1000;
+  // Tickets count whole seconds, so a fresh one may seem up to a second old, never from the future.
+  return (
+    age >= 0 &&
+    age <= lifetime &&
+    state.serverName === checked.serverName &&
+    config.suites.includes(state.suite) &&
+    checked.hello.cipherSuites.includes(state.suite.id)
+  );
+}
+
+/** The client's certificates may have expired, or this server may ask for more than it did when it issued the ticket. */
+function judgeAgain(
+  config: ServerConfig,
+  state: TicketState,
+  io: HandshakeIO,
+): { peer: PeerIdentity | undefined } | undefined {
+  if (state.peerChain.length === 0) {
+    return config.clientCertificate === 'none' ? { peer: undefined } : undefined;
+  }
+  if (config.clientCertificate === 'none') return { peer: undefined };
+  try {
+    const schemes = config.certificateSchemes ?? config.schemes;
+    return { peer: config.verifyPeer(state.peerChain, { now: io.now, serverName: undefined, schemes }) };
+  } catch (error) {
+    if (error instanceof CertificateError) return undefined;
+    throw error;
+  }
+}
+
+/** Sends `tickets.count` NewSessionTicket messages (RFC 8446 §4.6.1), each with a PSK of its own. */
+export function issueTickets(
+  config: ServerConfig,
+  { suite, serverName }: Agreement,
+  resumptionSecret: Uint8Array,
+  peer: PeerIdentity | undefined,
+  io: HandshakeIO,
+): void {
+  const { tickets } = config;
+  if (tickets === undefined) return;
+  for (let i = 0; i < tickets.count; i++) {
+    const nonce = Uint8Array.of(i);
+    const psk = resumptionPsk(io.crypto, suite.hash, resumptionSecret, nonce);
+    const state = { suite, psk, issuedAt: io.now, serverName, peerChain: peer?.chain ?? [] };
+    const ticket = tickets.keys.seal(io.crypto, state);
+    if (ticket === undefined) return;
+    const [a, b, c, d] = io.crypto.randomBytes(4) as unknown as [number, number, number, number];
+    const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+    io.send(buildNewSessionTicket({ lifetime: tickets.lifetime, ageAdd, nonce, ticket, extensions: [] }));
+  }
+}

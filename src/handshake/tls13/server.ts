@@ -1,0 +1,495 @@
+import type { Suite } from '../../crypto/suites.ts';
+import { TlsError } from '../../errors/errors.ts';
+import {
+  buildCertificate,
+  buildCertificateRequest,
+  buildCertificateVerify,
+  buildFinished,
+  parseCertificate,
+  parseCertificateVerify,
+  parseFinished,
+} from '../../messages/authentication.ts';
+import {
+  bindersLength,
+  certificateAuthorities,
+  type Extension,
+  findExtension,
+  keyShareServerHello,
+  protocolNameList,
+  selectedGroup,
+  selectedIdentity,
+  selectedVersion,
+  signatureAlgorithms,
+} from '../../messages/extensions.ts';
+import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
+import {
+  buildEncryptedExtensions,
+  buildServerHello,
+  HELLO_RETRY_RANDOM,
+  parseClientHello,
+} from '../../messages/hello.ts';
+import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/peer.ts';
+import type { HelloExtensions, ServerConfig } from '../config.ts';
+import { type Agreement, Established, type SessionSecrets } from '../established.ts';
+import { EarlySecret, finishedMac, type MasterSecret } from '../key-schedule.ts';
+import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
+import type { Expect, HandshakeIO, SignatureWanted, Step, Waiting } from '../step.ts';
+import { Transcript } from '../transcript.ts';
+import {
+  type CheckedClientHello,
+  checkClientHello,
+  chooseGroup,
+  chooseProtocol,
+  chooseSuite,
+} from './client-hello-check.ts';
+import { findTicket, issueTickets, type UsableTicket } from './server-tickets.ts';
+import { chooseIdentity } from './shared.ts';
+
+/*
+ * RFC 8446 §A.2. Each class awaits one message, or an answer from outside:
+ *
+ *   ExpectClientHello → [HelloRetryRequest → ExpectSecondClientHello] → ServerHello…Finished
+ *       ├ (ticket, or no client certificate asked for) ──────────────────────────────┐
+ *       └ [SigningAsServer] → ExpectClientCertificate → ExpectClientCertificateVerify ┴→ ExpectClientFinished
+ *                                                                                         → Established
+ */
+
+export function startServer(config: ServerConfig, extensions: HelloExtensions): Step {
+  return new ExpectClientHello({ config, extensions });
+}
+
+interface Setup {
+  readonly config: ServerConfig;
+  readonly extensions: HelloExtensions;
+}
+
+class ExpectClientHello implements Expect {
+  readonly kind = 'expect';
+  readonly #setup: Setup;
+
+  constructor(setup: Setup) {
+    this.#setup = setup;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'ClientHello');
+    const { config } = this.#setup;
+    const checked = checkClientHello(parseClientHello(message.body));
+    const ticket = findTicket(config, checked, io);
+    const suite = ticket?.state.suite ?? chooseSuite(config, checked);
+    const { group, share } = chooseGroup(config, checked);
+    const transcript = new Transcript(io.crypto, suite.hash);
+    if (share !== undefined) {
+      return answer(this.#setup, { checked, suite, group, share, ticket, transcript, raw: message.raw }, io);
+    }
+    transcript.add(message.raw);
+    transcript.replaceByMessageHash();
+    const retry = buildServerHello({
+      ...serverHelloFor(checked, suite),
+      random: HELLO_RETRY_RANDOM,
+      extensions: [SELECTED_TLS13, { type: ExtensionType.key_share, body: selectedGroup.build(group) }],
+    });
+    io.send(retry);
+    transcript.add(retry);
+    if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
+    return new ExpectSecondClientHello(this.#setup, checked, suite, group, transcript);
+  }
+}
+
+class ExpectSecondClientHello implements Expect {
+  readonly kind = 'expect';
+  readonly #setup: Setup;
+  readonly #first: CheckedClientHello;
+  readonly #suite: Suite;
+  readonly #group: number;
+  readonly #transcript: Transcript;
+
+  constructor(setup: Setup, first: CheckedClientHello, suite: Suite, group: number, transcript: Transcript) {
+    this.#setup = setup;
+    this.#first = first;
+    this.#suite = suite;
+    this.#group = group;
+    this.#transcript = transcript;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'the second ClientHello');
+    const checked = checkClientHello(parseClientHello(message.body));
+    this.#checkUnchanged(checked);
+    const share = checked.shares.find(({ group }) => group === this.#group);
+    if (share === undefined || checked.shares.length !== 1) {
+      // §4.1.2, §4.2.8: key_share now holds one entry, for the group that was asked for.
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'The second ClientHello lacks the key share that was asked for',
+      );
+    }
+    const found = findTicket(this.#setup.config, checked, io);
+    const suite = this.#suite;
+    const ticket = found?.state.suite.hash === suite.hash ? found : undefined;
+    return answer(
+      this.#setup,
+      {
+        checked,
+        suite,
+        group: this.#group,
+        share: share.keyExchange,
+        ticket,
+        transcript: this.#transcript,
+        raw: message.raw,
+      },
+      io,
+    );
+  }
+
+  /** §4.1.2 lists what may change; the choices already made rest on everything else. */
+  #checkUnchanged({ hello, serverName, groups, protocols }: CheckedClientHello): void {
+    const first = this.#first;
+    const same =
+      sameBytes(hello.random, first.hello.random) &&
+      sameBytes(hello.legacySessionId, first.hello.legacySessionId) &&
+      sameList(hello.cipherSuites, first.hello.cipherSuites) &&
+      sameList(groups, first.groups) &&
+      sameList(protocols ?? [], first.protocols ?? []) &&
+      serverName === first.serverName;
+    if (!same)
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello differs where it must not');
+  }
+}
+
+/** Everything that ServerHello and what follows it are made from. */
+interface Choices {
+  readonly checked: CheckedClientHello;
+  readonly suite: Suite;
+  readonly group: number;
+  readonly share: Uint8Array;
+  readonly ticket: UsableTicket | undefined;
+  /** Up to, not including, this ClientHello. */
+  readonly transcript: Transcript;
+  readonly raw: Uint8Array;
+}
+
+function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
+  const { config } = setup;
+  const { checked, suite, group, ticket, transcript, raw } = choices;
+  const { serverName } = checked;
+  const resumes = ticket === undefined ? undefined : verifyBinder(ticket, transcript, raw, checked, io);
+  transcript.add(raw);
+  const alpnProtocol = chooseProtocol(config, checked, serverName);
+  const identity =
+    resumes === undefined
+      ? chooseIdentity(config.selectIdentities(serverName), checked.schemes ?? [])
+      : undefined;
+  if (resumes === undefined && identity === undefined) {
+    throw checked.schemes === undefined
+      ? new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms') // §9.2
+      : new TlsError(
+          'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
+          'No certificate here suits the signature schemes of the client',
+        );
+  }
+
+  const { secret, share } = respond(io, group, choices.share);
+  const extensions = [
+    SELECTED_TLS13,
+    { type: ExtensionType.key_share, body: keyShareServerHello.build({ group, keyExchange: share }) },
+  ];
+  if (ticket !== undefined) {
+    extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(ticket.index) });
+  }
+  const hello = buildServerHello({
+    ...serverHelloFor(checked, suite),
+    random: io.crypto.randomBytes(32),
+    extensions,
+  });
+  io.send(hello);
+  transcript.add(hello);
+  if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
+
+  const early = ticket?.earlySecret ?? new EarlySecret(io.crypto, suite.hash, undefined);
+  const handshakeSecret = early.handshakeSecret(secret);
+  const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
+  const clientRandom = checked.hello.random;
+  io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.client);
+  io.keylog('SERVER_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.server);
+  io.protectWrite(suite, traffic.server);
+  io.protectRead(suite, traffic.client);
+
+  const say = (message: Uint8Array): void => {
+    io.send(message);
+    transcript.add(message);
+  };
+  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol)));
+  const agreement = { suite, group, serverName, alpnProtocol, resumed: resumes !== undefined };
+  const state: Answered = {
+    ...setup,
+    suite,
+    transcript,
+    clientRandom,
+    traffic,
+    agreement,
+    master: handshakeSecret.masterSecret(),
+    wantsTickets: checked.wantsTickets,
+  };
+  if (identity === undefined) return finishFlight(state, resumes, io);
+
+  if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
+  const entries = identity.identity.chain.map((certData) => ({ certData, extensions: [] }));
+  say(buildCertificate({ context: NOTHING, entries }));
+  const input = signatureInput('server', transcript.snapshot());
+  return new SigningAsServer(
+    { kind: 'signature', key: identity.identity.key, scheme: identity.scheme, input },
+    state,
+  );
+}
+
+/** Common to all states after our EncryptedExtensions. */
+interface Answered extends Setup {
+  readonly suite: Suite;
+  readonly transcript: Transcript;
+  readonly clientRandom: Uint8Array;
+  readonly traffic: { readonly client: Uint8Array; readonly server: Uint8Array };
+  readonly agreement: Agreement;
+  readonly master: MasterSecret;
+  readonly wantsTickets: boolean;
+}
+
+/** Our CertificateVerify waits for whoever holds the key. */
+class SigningAsServer implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: SignatureWanted;
+  readonly #state: Answered;
+
+  constructor(wanted: SignatureWanted, state: Answered) {
+    this.wanted = wanted;
+    this.#state = state;
+  }
+
+  provide(signature: Uint8Array, io: HandshakeIO): Step {
+    const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
+    io.send(verify);
+    this.#state.transcript.add(verify);
+    return finishFlight(this.#state, undefined, io);
+  }
+}
+
+/** Sends Finished; our application data may follow at once, under keys that do not depend on the client's flight. */
+function finishFlight(state: Answered, resumes: PeerAuthenticated | undefined, io: HandshakeIO): Step {
+  const { suite, transcript, traffic, clientRandom, config } = state;
+  const finished = buildFinished(finishedMac(io.crypto, suite.hash, traffic.server, transcript.snapshot()));
+  io.send(finished);
+  transcript.add(finished);
+  const application = state.master.applicationSecrets(transcript.snapshot());
+  io.keylog('CLIENT_TRAFFIC_SECRET_0', clientRandom, application.client);
+  io.keylog('SERVER_TRAFFIC_SECRET_0', clientRandom, application.server);
+  io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
+  io.protectWrite(suite, application.server);
+  const next: Sent = { ...state, application };
+  if (resumes !== undefined) return new ExpectClientFinished(next, resumes);
+  return config.clientCertificate === 'none'
+    ? new ExpectClientFinished(next, PeerAuthenticated.anonymousClient())
+    : new ExpectClientCertificate(next);
+}
+
+interface Sent extends Answered {
+  readonly application: {
+    readonly client: Uint8Array;
+    readonly server: Uint8Array;
+    readonly exporter: Uint8Array;
+  };
+}
+
+class ExpectClientCertificate implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Sent;
+
+  constructor(state: Sent) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
+    const { config, transcript } = this.#state;
+    const { context, entries } = parseCertificate(message.body);
+    if (context.length > 0) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', "The client's Certificate answers another request");
+    }
+    for (const { extensions } of entries) {
+      // We asked for no status_request or signed_certificate_timestamp (§4.4.2).
+      if (extensions.length > 0) {
+        throw new TlsError(
+          'ERR_TLS_UNSUPPORTED_EXTENSION',
+          "The client's certificates have extensions not asked for",
+        );
+      }
+    }
+    if (entries.length === 0) {
+      if (config.clientCertificate === 'require') {
+        throw new TlsError(
+          'ERR_TLS_CERTIFICATE_REQUIRED',
+          'The client showed no certificate, which is required here',
+        );
+      }
+      transcript.add(message.raw);
+      return new ExpectClientFinished(this.#state, PeerAuthenticated.anonymousClient());
+    }
+    const peer = config.verifyPeer(
+      entries.map(({ certData }) => certData),
+      { now: io.now, serverName: undefined, schemes: config.certificateSchemes ?? config.schemes },
+    );
+    transcript.add(message.raw);
+    return new ExpectClientCertificateVerify(this.#state, peer);
+  }
+}
+
+class ExpectClientCertificateVerify implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Sent;
+  readonly #peer: PeerIdentity;
+
+  constructor(state: Sent, peer: PeerIdentity) {
+    this.#state = state;
+    this.#peer = peer;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_verify)
+      throw unexpected(message, "the client's CertificateVerify");
+    const { transcript, config } = this.#state;
+    const authenticated = PeerAuthenticated.bySignature(
+      io.crypto,
+      this.#peer,
+      'client',
+      transcript.snapshot(),
+      parseCertificateVerify(message.body),
+      config.schemes,
+    );
+    transcript.add(message.raw);
+    return new ExpectClientFinished(this.#state, authenticated);
+  }
+}
+
+class ExpectClientFinished implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Sent;
+  readonly #authenticated: PeerAuthenticated;
+
+  constructor(state: Sent, authenticated: PeerAuthenticated) {
+    this.#state = state;
+    this.#authenticated = authenticated;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.finished) throw unexpected(message, "the client's Finished");
+    const { suite, transcript, traffic, application, master, agreement, config, wantsTickets } = this.#state;
+    const finished = FinishedVerified.check(
+      io.crypto,
+      finishedMac(io.crypto, suite.hash, traffic.client, transcript.snapshot()),
+      parseFinished(message.body, suite.hashLength),
+    );
+    transcript.add(message.raw);
+    io.protectRead(suite, application.client);
+    const transcriptHash = transcript.snapshot();
+    const secrets: SessionSecrets = {
+      read: application.client,
+      write: application.server,
+      exporter: application.exporter,
+      resumption: master.resumptionSecret(transcriptHash),
+    };
+    const authenticated = this.#authenticated;
+    if (wantsTickets) issueTickets(config, agreement, secrets.resumption, authenticated.peer, io);
+    return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
+  }
+}
+
+function verifyBinder(
+  ticket: UsableTicket,
+  transcript: Transcript,
+  raw: Uint8Array,
+  { psks }: CheckedClientHello,
+  io: HandshakeIO,
+): PeerAuthenticated {
+  const binders = psks?.binders ?? [];
+  const covered = raw.subarray(0, raw.length - bindersLength(binders));
+  const { hash } = ticket.state.suite;
+  const expected = finishedMac(
+    io.crypto,
+    hash,
+    ticket.earlySecret.resumptionBinderKey(),
+    transcript.snapshotWith(covered),
+  );
+  return PeerAuthenticated.byBinder(io.crypto, expected, binders[ticket.index] ?? NOTHING, ticket.peer);
+}
+
+function respond(
+  io: HandshakeIO,
+  id: number,
+  peerShare: Uint8Array,
+): { share: Uint8Array; secret: Uint8Array } {
+  const group = io.crypto.group(id);
+  if (group === undefined)
+    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${id.toString(16)} is not available`);
+  return group.respond(peerShare);
+}
+
+function serverHelloFor({ hello }: CheckedClientHello, suite: Suite) {
+  return {
+    legacyVersion: ProtocolVersion.tls12,
+    legacySessionIdEcho: hello.legacySessionId,
+    cipherSuite: suite.id,
+    legacyCompressionMethod: 0,
+  };
+}
+
+function encryptedExtensions(
+  { extensions: handlers }: Setup,
+  { hello, serverName }: CheckedClientHello,
+  alpnProtocol: string | undefined,
+): Extension[] {
+  const extensions: Extension[] = [];
+  if (serverName !== undefined) extensions.push({ type: ExtensionType.server_name, body: NOTHING });
+  if (alpnProtocol !== undefined) {
+    const type = ExtensionType.application_layer_protocol_negotiation;
+    extensions.push({ type, body: protocolNameList.build([alpnProtocol]) });
+  }
+  for (const handler of handlers) {
+    const offered = findExtension(hello.extensions, handler.extensionType);
+    const body = handler.answer(offered, { serverName, alpnProtocol });
+    if (body === undefined) continue;
+    if (offered === undefined) {
+      throw new TlsError('ERR_TLS_INTERNAL', 'A sub-protocol answered an extension that was not offered');
+    }
+    extensions.push({ type: handler.extensionType, body });
+  }
+  return extensions;
+}
+
+function certificateRequest(config: ServerConfig): { context: Uint8Array; extensions: Extension[] } {
+  const extensions = [
+    { type: ExtensionType.signature_algorithms, body: signatureAlgorithms.build(config.schemes) },
+  ] as Extension[];
+  if (config.certificateSchemes !== undefined) {
+    const body = signatureAlgorithms.build(config.certificateSchemes);
+    extensions.push({ type: ExtensionType.signature_algorithms_cert, body });
+  }
+  if (config.certificateAuthorities.length > 0) {
+    const body = certificateAuthorities.build(config.certificateAuthorities);
+    extensions.push({ type: ExtensionType.certificate_authorities, body });
+  }
+  return { context: NOTHING, extensions };
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
+}
+
+const NOTHING = new Uint8Array(0);
+const SELECTED_TLS13: Extension = {
+  type: ExtensionType.supported_versions,
+  body: selectedVersion.build(ProtocolVersion.tls13),
+};

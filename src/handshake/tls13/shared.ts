@@ -1,0 +1,50 @@
+import { TlsError } from '../../errors/errors.ts';
+import { type Extension, extensionName, findExtension } from '../../messages/extensions.ts';
+import type { Identity } from '../config.ts';
+
+/**
+ * RFC 8446 §4.2: an answer that was not asked for is unsupported_extension; an extension that we know, in a message
+ * where it is not specified to appear, is illegal_parameter.
+ */
+export function requireKnownPlace(
+  message: string,
+  extensions: readonly Extension[],
+  allowed: readonly number[],
+  offered: readonly number[],
+): void {
+  for (const { type } of extensions) {
+    if (!offered.includes(type)) {
+      throw new TlsError(
+        'ERR_TLS_UNSUPPORTED_EXTENSION',
+        `${message} has extension ${extensionName(type)}, which was not offered`,
+      );
+    }
+    if (!allowed.includes(type)) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        `${message} has extension ${extensionName(type)}, out of place`,
+      );
+    }
+  }
+}
+
+export function optionalExtension<T>(
+  extensions: readonly Extension[],
+  type: number,
+  parse: (body: Uint8Array) => T,
+): T | undefined {
+  const body = findExtension(extensions, type);
+  return body === undefined ? undefined : parse(body);
+}
+
+/** The first identity whose key can make a scheme that the peer accepts, and that scheme. */
+export function chooseIdentity(
+  identities: readonly Identity[],
+  accepted: readonly number[],
+): { readonly identity: Identity; readonly scheme: number } | undefined {
+  for (const identity of identities) {
+    const scheme = identity.key.schemes.find((candidate) => accepted.includes(candidate));
+    if (scheme !== undefined) return { identity, scheme };
+  }
+  return undefined;
+}
