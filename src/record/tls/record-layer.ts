@@ -1,6 +1,7 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import { ContentType } from '../../wire/codepoints.ts';
+import { concat } from '../../wire/writer.ts';
 import { Deframer, MAX_CIPHERTEXT, MAX_PLAINTEXT, RECORD_HEADER_LENGTH } from './deframer.ts';
 import { type Content, Opener, Sealer, type TrafficKeys } from './protection.ts';
 
@@ -25,6 +26,9 @@ export class RecordLayer {
   #sealer: Sealer | undefined;
   #out: Uint8Array[] = [];
   #outBytes = 0;
+  /** Handshake messages that wait to share records (RFC 8446 §5.1): a flight is one record, not one a message. */
+  #flight: Uint8Array[] = [];
+  #flightBytes = 0;
   #emptyRecords = 0;
   #changeCipherSpecs = 0;
   /** Compatibility records may come between the first ClientHello and the peer's Finished (§5). */
@@ -72,6 +76,7 @@ export class RecordLayer {
   // ── sending ────────────────────────────────────────────────────────────────────────────────────
 
   set writeKeys(keys: TrafficKeys) {
+    this.#writeFlight();
     this.#sealer = new Sealer(this.#crypto, keys);
   }
 
@@ -82,11 +87,47 @@ export class RecordLayer {
 
   /** Bytes that wait for `drain()`. */
   get pendingBytes(): number {
-    return this.#outBytes;
+    return this.#outBytes + this.#flightBytes;
   }
 
-  /** Cuts `content` into records. Empty content makes one empty record. */
+  /**
+   * Cuts `content` into records. Empty content makes one empty record. Handshake messages are kept, by reference, to
+   * be joined with those that follow before the next drain, key change or record of another type.
+   */
   write(type: number, content: Uint8Array): void {
+    if (type === ContentType.handshake) {
+      this.#flight.push(content);
+      this.#flightBytes += content.length;
+      return;
+    }
+    this.#writeFlight();
+    this.#writeRecords(type, content);
+  }
+
+  /** The dummy record of middlebox compatibility mode, always in clear (RFC 8446 §D.4). */
+  writeChangeCipherSpec(): void {
+    this.#writeFlight();
+    this.#push(Uint8Array.of(ContentType.change_cipher_spec, 3, 3, 0, 1, 1));
+  }
+
+  /** Everything written since the last call, in order. */
+  drain(): Uint8Array[] {
+    this.#writeFlight();
+    const out = this.#out;
+    this.#out = [];
+    this.#outBytes = 0;
+    return out;
+  }
+
+  #writeFlight(): void {
+    const [first, ...more] = this.#flight;
+    if (first === undefined) return;
+    this.#flight = [];
+    this.#flightBytes = 0;
+    this.#writeRecords(ContentType.handshake, more.length === 0 ? first : concat([first, ...more]));
+  }
+
+  #writeRecords(type: number, content: Uint8Array): void {
     const { maxFragment } = this.#options;
     if (content.length <= maxFragment) {
       this.#writeRecord(type, content);
@@ -95,19 +136,6 @@ export class RecordLayer {
     for (let at = 0; at < content.length; at += maxFragment) {
       this.#writeRecord(type, content.subarray(at, at + maxFragment));
     }
-  }
-
-  /** The dummy record of middlebox compatibility mode, always in clear (RFC 8446 §D.4). */
-  writeChangeCipherSpec(): void {
-    this.#push(Uint8Array.of(ContentType.change_cipher_spec, 3, 3, 0, 1, 1));
-  }
-
-  /** Everything written since the last call, in order. */
-  drain(): Uint8Array[] {
-    const out = this.#out;
-    this.#out = [];
-    this.#outBytes = 0;
-    return out;
   }
 
   #writeRecord(type: number, content: Uint8Array): void {
