@@ -51,7 +51,7 @@ async function bundleOf(entry) {
     alias: { trellis: join(ROOT, 'src', 'index.ts'), 'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts') },
     sourcemap: 'inline',
     logLevel: 'error',
-    plugins: [ownPlace],
+    plugins: [ownPlace()],
   }).catch(() => process.exit(1)); // esbuild has already said what is wrong
   await stop();
   const code = result.outputFiles[0]?.contents ?? new Uint8Array();
@@ -70,20 +70,22 @@ async function bundleOf(entry) {
 /**
  * Each module keeps the `import.meta` of its source file, so that it finds its neighbours.
  *
- * @type {import('esbuild').Plugin}
+ * @returns {import('esbuild').Plugin}
  */
-const ownPlace = {
-  name: 'own-place',
-  setup(build) {
-    build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-      loader: 'ts',
-      contents: readFileSync(path, 'utf8')
-        .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
-        .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
-        .replaceAll('import.meta.filename', JSON.stringify(path)),
-    }));
-  },
-};
+function ownPlace() {
+  return {
+    name: 'own-place',
+    setup(build) {
+      build.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+        loader: 'ts',
+        contents: readFileSync(path, 'utf8')
+          .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+          .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
+          .replaceAll('import.meta.filename', JSON.stringify(path)),
+      }));
+    },
+  };
+}
 
 function forgetOldBundles() {
   for (const name of readdirSync(BUNDLES)) {

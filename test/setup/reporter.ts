@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import type { SerializedError } from 'vitest';
-import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node';
+import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node';
 import { countsOf, emptyTally, renderTally, type Tally } from '../../scripts/tally.mjs';
 
 const WHY_LENGTH = 160;
@@ -10,8 +10,16 @@ const WHY_LENGTH = 160;
  * JSON to the file that `TRELLIS_TEST_TALLY` names, for scripts/test.mjs to print after all else.
  */
 export default class TallyReporter implements Reporter {
+  #layers: readonly string[] = [];
+
+  onInit(vitest: Vitest): void {
+    this.#layers = vitest.projects.map(({ name }) => name);
+  }
+
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const tally = emptyTally();
+    // In their own order, and also those that had nothing to run.
+    for (const layer of this.#layers) countsOf(tally, layer);
     for (const module of modules) addModule(tally, module);
     for (const error of unhandled) addFailure(tally, 'run', 'an error outside any test', error.message);
     const file = process.env.TRELLIS_TEST_TALLY;
