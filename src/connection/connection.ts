@@ -262,7 +262,10 @@ export class Connection {
         'A record came between the parts of a handshake message',
       );
     }
-    if (type === ContentType.alert) return this.#receiveAlert(parseAlert(content));
+    if (type === ContentType.alert) {
+      this.#receiveAlert(parseAlert(content));
+      return;
+    }
     const step = this.#step;
     if (step.kind === 'established') {
       if (type === ContentType.application_data) {
@@ -275,7 +278,8 @@ export class Connection {
       const owner = this.#occupant((subProtocol) => subProtocol.contentTypes.includes(type));
       if (owner !== undefined) {
         step.dataReceived();
-        return owner.receiveRecord(type, content);
+        owner.receiveRecord(type, content);
+        return;
       }
     }
     throw new TlsError(
@@ -300,8 +304,8 @@ export class Connection {
 
   #receivePostHandshake(step: Established, message: HandshakeMessage): void {
     const owner = this.#occupant((subProtocol) => subProtocol.handshakeTypes.includes(message.type));
-    if (owner !== undefined) return owner.receiveHandshake(message.type, message.body);
-    if (step.receive(message, this.#io)) this.#keyUpdateOwed = true;
+    if (owner !== undefined) owner.receiveHandshake(message.type, message.body);
+    else if (step.receive(message, this.#io)) this.#keyUpdateOwed = true;
   }
 
   #occupant(is: (subProtocol: SubProtocol) => boolean): SubProtocol | undefined {
@@ -318,7 +322,10 @@ export class Connection {
   /** RFC 8446 §6: in TLS 1.3 the level says nothing; every alert but two is fatal. */
   #receiveAlert(description: number): void {
     if (description === AlertDescription.close_notify) {
-      if (this.#step.kind !== 'established') return this.#end(new AlertReceivedError(description));
+      if (this.#step.kind !== 'established') {
+        this.#end(new AlertReceivedError(description));
+        return;
+      }
       this.#readState = 'ended';
       for (const { occupant } of this.#seats) occupant.receiveEnd();
       this.#emit({ type: 'end' });

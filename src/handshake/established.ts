@@ -33,7 +33,8 @@ export interface SessionSecrets {
   read: Uint8Array;
   write: Uint8Array;
   readonly exporter: Uint8Array;
-  readonly resumption: Uint8Array;
+  /** Derived when a ticket needs it. */
+  readonly resumption: () => Uint8Array;
 }
 
 /** An established session: what only post-handshake messages still change (RFC 8446 §4.6). */
@@ -114,7 +115,7 @@ export class Established {
     if (ticket.lifetime === 0 || this.peer === undefined) return;
     io.ticket({
       suite,
-      psk: resumptionPsk(io.crypto, suite.hash, this.#secrets.resumption, ticket.nonce),
+      psk: resumptionPsk(io.crypto, suite.hash, this.#secrets.resumption(), ticket.nonce),
       ticket: ticket.ticket,
       ageAdd: ticket.ageAdd,
       lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),

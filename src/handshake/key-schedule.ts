@@ -15,6 +15,7 @@ import { Writer } from '../wire/writer.ts';
 export class EarlySecret {
   readonly #schedule: Schedule;
   readonly #secret: Uint8Array;
+  #derived: Uint8Array | undefined;
 
   /** @param psk `undefined` for a handshake without one */
   constructor(crypto: CryptoProvider, hash: HashName, psk: Uint8Array | undefined) {
@@ -23,6 +24,22 @@ export class EarlySecret {
     this.#secret = this.#schedule.extract(zeros, psk ?? zeros);
   }
 
+  /** The stage that every handshake without a PSK begins with; it depends on nothing but the hash. */
+  static withoutPsk(crypto: CryptoProvider, hash: HashName): EarlySecret {
+    let byHash = EarlySecret.#withoutPsk.get(crypto);
+    if (byHash === undefined) {
+      byHash = new Map();
+      EarlySecret.#withoutPsk.set(crypto, byHash);
+    }
+    let early = byHash.get(hash);
+    if (early === undefined) {
+      early = new EarlySecret(crypto, hash, undefined);
+      byHash.set(hash, early);
+    }
+    return early;
+  }
+  static readonly #withoutPsk = new WeakMap<CryptoProvider, Map<HashName, EarlySecret>>();
+
   /** Key of the binders, for PSKs that came from a ticket (§4.2.11.2). Place for "ext binder" and early traffic. */
   resumptionBinderKey(): Uint8Array {
     return this.#schedule.deriveSecret(this.#secret, 'res binder', this.#schedule.emptyHash);
@@ -30,7 +47,8 @@ export class EarlySecret {
 
   /** @param sharedSecret the (EC)DHE result; psk_ke without one is not supported */
   handshakeSecret(sharedSecret: Uint8Array): HandshakeSecret {
-    return new HandshakeSecret(this.#schedule, this.#schedule.next(this.#secret, sharedSecret));
+    this.#derived ??= this.#schedule.deriveSecret(this.#secret, 'derived', this.#schedule.emptyHash);
+    return new HandshakeSecret(this.#schedule, this.#schedule.extract(this.#derived, sharedSecret));
   }
 }
 
@@ -52,8 +70,9 @@ export class HandshakeSecret {
   }
 
   masterSecret(): MasterSecret {
-    const zeros = new Uint8Array(this.#schedule.hashLength);
-    return new MasterSecret(this.#schedule, this.#schedule.next(this.#secret, zeros));
+    const schedule = this.#schedule;
+    const derived = schedule.deriveSecret(this.#secret, 'derived', schedule.emptyHash);
+    return new MasterSecret(schedule, schedule.extract(derived, new Uint8Array(schedule.hashLength)));
   }
 }
 
@@ -146,14 +165,28 @@ export function hkdfExpandLabel(
   context: Uint8Array,
   length: number,
 ): Uint8Array {
-  const info = new Writer(4 + 6 + label.length + context.length)
-    .u16(length)
-    .vector(1, utf8.encode(`tls13 ${label}`))
-    .vector(1, context)
-    .finish();
+  const fullLabel = labelBytes(label);
+  const info = new Uint8Array(2 + fullLabel.length + 1 + context.length);
+  info[0] = length >> 8;
+  info[1] = length;
+  info.set(fullLabel, 2);
+  info[2 + fullLabel.length] = context.length;
+  info.set(context, 3 + fullLabel.length);
   return crypto.hkdfExpand(hash, secret, info, length);
 }
 
+/** `opaque label<7..255>` with its length byte. A handshake derives some forty secrets from ten labels. */
+function labelBytes(label: string): Uint8Array {
+  const known = LABELS.get(label);
+  if (known !== undefined) return known;
+  const bytes = new Writer(32).vector(1, utf8.encode(`tls13 ${label}`)).finish();
+  if (LABELS.size < MAX_CACHED_LABELS) LABELS.set(label, bytes);
+  return bytes;
+}
+
+const LABELS = new Map<string, Uint8Array>();
+/** The protocol has about fifteen labels; applications add exporter labels, which must not fill memory. */
+const MAX_CACHED_LABELS = 64;
 const NO_CONTEXT = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
@@ -177,9 +210,5 @@ class Schedule {
 
   deriveSecret(secret: Uint8Array, label: string, transcript: Uint8Array): Uint8Array {
     return hkdfExpandLabel(this.#crypto, this.#hash, secret, label, transcript, this.hashLength);
-  }
-
-  next(secret: Uint8Array, inputKeyMaterial: Uint8Array): Uint8Array {
-    return this.extract(this.deriveSecret(secret, 'derived', this.emptyHash), inputKeyMaterial);
   }
 }

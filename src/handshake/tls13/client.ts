@@ -194,7 +194,7 @@ class ExpectServerHello implements Expect {
     transcript.add(this.#offer.raw);
     transcript.add(raw);
 
-    const early = ticket?.earlySecret ?? new EarlySecret(io.crypto, suite.hash, undefined);
+    const early = ticket?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
     const handshakeSecret = early.handshakeSecret(keyExchange.complete(share.keyExchange));
     const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
     const { random } = this.#offer.hello;
@@ -425,7 +425,7 @@ class ExpectFinished implements Expect {
         read: application.server,
         write: application.client,
         exporter: application.exporter,
-        resumption: master.resumptionSecret(transcriptHash),
+        resumption: () => master.resumptionSecret(transcriptHash),
       };
       const { agreement } = this.#state;
       return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);

@@ -207,7 +207,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   transcript.add(hello);
   if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
 
-  const early = ticket?.earlySecret ?? new EarlySecret(io.crypto, suite.hash, undefined);
+  const early = ticket?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
   const handshakeSecret = early.handshakeSecret(secret);
   const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
   const clientRandom = checked.hello.random;
@@ -395,10 +395,11 @@ class ExpectClientFinished implements Expect {
       read: application.client,
       write: application.server,
       exporter: application.exporter,
-      resumption: master.resumptionSecret(transcriptHash),
+      resumption: () => master.resumptionSecret(transcriptHash),
     };
     const authenticated = this.#authenticated;
-    if (wantsTickets) issueTickets(config, agreement, secrets.resumption, authenticated.peer, io);
+    if (wantsTickets && config.tickets !== undefined)
+      issueTickets(config, agreement, secrets.resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }
 }
