@@ -19,10 +19,10 @@ export async function connect(
   const tunnel = await connectTunnel({
     ...sessionOptionsFrom(values),
     server: values.server,
-    ca: ca === undefined ? undefined : await readCredential('--ca', ca),
+    ca: ca === undefined ? undefined : await readCredential('--ca', ca, 'certificate'),
     servername: values.servername,
-    cert: cert === undefined ? undefined : await readCredential('--cert', cert),
-    key: key === undefined ? undefined : await readCredential('--key', key),
+    cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
+    key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
     forwards: values.forward,
     eager: values.eager,
     waitTimeout: values['wait-timeout'],

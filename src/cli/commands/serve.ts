@@ -19,9 +19,10 @@ export async function serve(
   const tunnel = await serveTunnel({
     ...sessionOptionsFrom(values),
     listen: values.listen,
-    cert: await readCredential('--cert', values.cert),
-    key: await readCredential('--key', values.key),
-    clientCa: clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa),
+    cert: await readCredential('--cert', values.cert, 'certificate'),
+    key: await readCredential('--key', values.key, 'key'),
+    clientCa:
+      clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa, 'certificate'),
     applications: values.app,
     mux: values.mux,
     connectTimeout: values['connect-timeout'],
