@@ -3,7 +3,11 @@ const { FLOORS, SANS_IO } = require('./scripts/floors.cjs');
 /** @param {readonly string[]} floors */
 const inAny = (floors) => `^src/(${floors.join('|')})/`;
 
-/** One rule per floor: nothing above it, and not the public face, which stands on top of all. */
+/**
+ * One rule per floor: nothing above it, and not the public face, which stands on top of all.
+ *
+ * @type {import('dependency-cruiser').IForbiddenRuleType[]}
+ */
 const downOnly = FLOORS.map((floor, height) => ({
   name: `down-only-from-${floor}`,
   comment: `src/${floor} may import only the floors below it: ${FLOORS.slice(0, height).join(', ') || 'none'}.`,
@@ -12,6 +16,7 @@ const downOnly = FLOORS.map((floor, height) => ({
   to: { path: [...FLOORS.slice(height + 1).map((above) => `^src/${above}/`), '^src/[^/]+\\.ts$'] },
 }));
 
+/** @type {{ forbidden: import('dependency-cruiser').IForbiddenRuleType[], options: import('dependency-cruiser').ICruiseOptions }} */
 module.exports = {
   forbidden: [
     ...downOnly,
