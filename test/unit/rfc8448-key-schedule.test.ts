@@ -15,6 +15,7 @@ import { HandshakeJoiner, type HandshakeMessage } from '../../src/messages/hands
 import { parseNewSessionTicket } from '../../src/messages/post-handshake.ts';
 import { CipherSuite, HandshakeType, NamedGroup, SignatureScheme } from '../../src/wire/codepoints.ts';
 import { scriptedCrypto } from '../setup/scripted-crypto.ts';
+import { certificateKey } from '../vectors/rfc8448/certificate-key.ts';
 import {
   clientAuthentication,
   compatibilityMode,
@@ -153,7 +154,7 @@ describe.each(traces)('RFC 8448 section $section, $title', (trace) => {
     verifies.forEach(({ message, before }, i) => {
       const { entries } = parseCertificate(certificates[i]?.message.body ?? new Uint8Array());
       const { scheme, signature } = parseCertificateVerify(message.body);
-      const key = nodeCrypto.importPublicKey(spkiOf(entries[0]?.certData ?? new Uint8Array()));
+      const key = nodeCrypto.importPublicKey(certificateKey(entries[0]?.certData ?? new Uint8Array()));
       const input = signatureInput(i === 0 ? 'server' : 'client', before);
       const algorithm =
         scheme === SignatureScheme.ecdsa_secp256r1_sha256
@@ -246,13 +247,4 @@ function flipLastBit(bytes: Uint8Array): Uint8Array {
   const changed = bytes.slice();
   changed[changed.length - 1] = (changed[changed.length - 1] as number) ^ 1;
   return changed;
-}
-
-/** The SubjectPublicKeyInfo of the RFC's certificates: in each, the only SEQUENCE that begins with these algorithms. */
-function spkiOf(certificate: Uint8Array): Uint8Array {
-  const bytes = Buffer.from(certificate);
-  const rsa = bytes.indexOf('30819f300d06092a864886f70d010101', 0, 'hex');
-  if (rsa !== -1) return bytes.subarray(rsa, rsa + 3 + 0x9f);
-  const ec = bytes.indexOf('3059301306072a8648ce3d0201', 0, 'hex');
-  return bytes.subarray(ec, ec + 2 + 0x59);
 }

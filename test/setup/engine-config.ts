@@ -1,0 +1,83 @@
+import crypto from 'node:crypto';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { KeyObjectSigningKey } from '../../src/crypto/node/signing-key.ts';
+import { SCHEMES } from '../../src/crypto/schemes.ts';
+import { TLS13_SUITES } from '../../src/crypto/suites.ts';
+import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
+import { TicketKeys } from '../../src/handshake/tickets.ts';
+import { NamedGroup } from '../../src/wire/codepoints.ts';
+
+/*
+ * Configurations for tests of the engine alone. A "certificate" here is a bare SubjectPublicKeyInfo, and whoever has
+ * one is trusted: what the engine does with a peer's key is tested here, what x509/ thinks of its path is tested there.
+ */
+
+export function testIdentity(kind: 'p256' | 'p384' | 'ed25519' | 'rsa' = 'p256'): Identity {
+  const { privateKey, publicKey } = keyPair(kind);
+  return {
+    chain: [publicKey.export({ type: 'spki', format: 'der' })],
+    key: new KeyObjectSigningKey(privateKey),
+  };
+}
+
+function keyPair(kind: 'p256' | 'p384' | 'ed25519' | 'rsa'): crypto.KeyPairKeyObjectResult {
+  switch (kind) {
+    case 'p256':
+      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    case 'p384':
+      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    case 'ed25519':
+      return crypto.generateKeyPairSync('ed25519');
+    case 'rsa':
+      return crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
+  }
+}
+
+/** Trusts every bare public key. */
+export const trustAnyKey: PeerVerifier = (chain) => ({
+  chain,
+  publicKey: nodeCrypto.importPublicKey(chain[0] as Uint8Array),
+  authorized: true,
+});
+
+const common = {
+  crypto: nodeCrypto,
+  suites: TLS13_SUITES,
+  groups: [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1],
+  schemes: SCHEMES.filter(({ handshake }) => handshake).map(({ id }) => id),
+  verifyPeer: trustAnyKey,
+  handshakeTimeout: 10_000,
+  maxFragment: 2 ** 14,
+  padTo: 1,
+  keylog: true,
+} as const;
+
+export const serverIdentity: Identity = testIdentity();
+export const clientIdentity: Identity = testIdentity();
+
+export function clientConfig(overrides: Partial<ClientConfig> = {}): ClientConfig {
+  return {
+    ...common,
+    serverName: 'server.test',
+    sendServerName: true,
+    keyShares: [NamedGroup.x25519],
+    alpnProtocols: [],
+    identities: [],
+    session: undefined,
+    compatibility: true,
+    ...overrides,
+  };
+}
+
+export function serverConfig(overrides: Partial<ServerConfig> = {}): ServerConfig {
+  return {
+    ...common,
+    selectIdentities: () => [serverIdentity],
+    clientCertificate: 'none',
+    certificateAuthorities: [],
+    ...overrides,
+  };
+}
+
+/** Ticket issuing as a server would have it: one ticket a session, for a day. */
+export const testTickets = { keys: new TicketKeys(new Uint8Array(48).fill(7)), lifetime: 86_400, count: 1 };
