@@ -45,6 +45,7 @@ export const ALERT_OF = {
   CERT_MALFORMED: 'bad_certificate',
   UNABLE_TO_GET_ISSUER_CERT: 'unknown_ca',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unknown_ca',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unknown_ca',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'unknown_ca',
   SELF_SIGNED_CERT_IN_CHAIN: 'unknown_ca',
   CERT_CHAIN_TOO_LONG: 'unknown_ca',
