@@ -39,8 +39,8 @@ export interface TunnelOptions {
   readonly connectionBuffer?: number | undefined;
   /** The same for all connections of a session together; the default is multiplexing's. */
   readonly sessionBuffer?: number | undefined;
-  /** Receives SSLKEYLOGFILE lines without line ends. They open every session: for debugging only. */
-  readonly onKeylog?: ((line: string) => void) | undefined;
+  /** Receives SSLKEYLOGFILE lines, each with its line end. They open every session: for debugging only. */
+  readonly onKeylog?: ((line: Uint8Array) => void) | undefined;
   /** Nothing is logged by default. */
   readonly log?: TunnelLog | undefined;
 }

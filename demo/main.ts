@@ -1,0 +1,60 @@
+// npm run demo [-- --json]
+import { parseArgs } from 'node:util';
+import { type Cost, type DemoResult, mebibytes, runDemo } from './demo.ts';
+
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, sessions: { type: 'string', default: '1' } },
+});
+const live = process.stdout.isTTY && !values.json;
+const started = performance.now();
+
+try {
+  const result = await runDemo({
+    sessions: Number(values.sessions),
+    onProgress: (line) => {
+      const at = ((performance.now() - started) / 1000).toFixed(1);
+      if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
+    },
+  });
+  if (live) process.stdout.write('\r\u001b[K');
+  console.log(values.json ? JSON.stringify(result) : render(result));
+  process.exit(result.ok ? 0 : 1);
+} catch (error) {
+  if (live) process.stdout.write('\n');
+  console.error(`The demo did not finish: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}
+
+function render({ claims, trellis, separate, ok }: DemoResult): string {
+  const rows: [string, (cost: Cost) => string][] = [
+    ['handshakes', ({ handshakes }) => count(handshakes)],
+    ['TCP connections', ({ tcpConnections }) => count(tcpConnections)],
+    ['server ports an observer sees', ({ ports }) => count(ports)],
+    ['TLS records', ({ records }) => count(records)],
+    ...Object.keys(trellis.recordsBySize).map((size, i, sizes): [string, (cost: Cost) => string] => [
+      `  of ${i === 0 ? 'up to' : `${count(Number(sizes[i - 1]) + 1)} to`} ${count(Number(size))} bytes`,
+      (cost) => count(cost.recordsBySize[size] ?? 0),
+    ]),
+    ['bytes on the wire', ({ bytes }) => mebibytes(bytes)],
+    ['time for the HTTP requests', ({ httpSeconds }) => `${httpSeconds.toFixed(2)} s`],
+    ['time for everything', ({ seconds }) => `${seconds.toFixed(2)} s`],
+  ];
+  const table = [
+    ['', 'Trellis', 'separate node:tls'],
+    ...rows.map(([name, of]) => [name, of(trellis), of(separate)]),
+  ];
+  const width = (column: number): number => Math.max(...table.map((row) => row[column]?.length ?? 0));
+  return [
+    ...claims.map(({ claim, held }) => `${held ? '  yes ' : '  NO  '} ${claim}`),
+    '',
+    ...table.map(([name = '', ours = '', theirs = '']) =>
+      `  ${name.padEnd(width(0))}   ${ours.padStart(width(1))}   ${theirs.padStart(width(2))}`.trimEnd(),
+    ),
+    '',
+    ok ? '  Every claim held.' : '  Not every claim held.',
+  ].join('\n');
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en');
+}

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const RUN_TS = fileURLToPath(new URL('../scripts/run-ts.mjs', import.meta.url));
+
+/** For compiling a program of this repository and for its start. */
+const START_LIMIT = 15_000;
+const STOP_LIMIT = 5_000;
+
+/** A program of this repository in a process of its own. */
+export interface Program<Ready> {
+  /** What it printed when it was ready. */
+  readonly ready: Ready;
+  /** Everything it wrote to standard error so far. */
+  readonly log: () => string;
+  /** SIGTERM, and if that does not help in time SIGKILL. @returns the exit code */
+  stop(): Promise<number | null>;
+}
+
+/**
+ * Starts a TypeScript program that prints one JSON line with `"event": "ready"` when it is ready.
+ * @throws Error with what the program wrote when it ends, or is not ready in time
+ */
+export async function startProgram<Ready>(file: string, words: readonly string[]): Promise<Program<Ready>> {
+  const child = spawn(process.execPath, [RUN_TS, file, ...words], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const endWithUs = (): void => void child.kill('SIGKILL');
+  process.once('exit', endWithUs);
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+  void exited.then(() => process.off('exit', endWithUs));
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    log += chunk;
+  });
+  try {
+    const ready = await firstLine<Ready>(child, exited, () => log);
+    return { ready, log: () => log, stop: () => stop(child, exited) };
+  } catch (error) {
+    await stop(child, exited);
+    throw error;
+  }
+}
+
+function firstLine<Ready>(
+  child: ChildProcess,
+  exited: Promise<number | null>,
+  log: () => string,
+): Promise<Ready> {
+  return new Promise((resolve, reject) => {
+    const name = child.spawnargs.slice(2, 4).join(' ');
+    const timer = setTimeout(() => reject(new Error(`${name} was not ready in time: ${log()}`)), START_LIMIT);
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk;
+      const end = output.indexOf('\n');
+      if (end < 0) return;
+      const line: { event: string } & Ready = JSON.parse(output.slice(0, end));
+      clearTimeout(timer);
+      if (line.event === 'ready') resolve(line);
+      else reject(new Error(`${name} did not start: ${output}`));
+    });
+    void exited.then((code) => {
+      clearTimeout(timer);
+      reject(new Error(`${name} ended with code ${code} before it was ready: ${output}${log()}`));
+    });
+  });
+}
+
+async function stop(child: ChildProcess, exited: Promise<number | null>): Promise<number | null> {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT);
+  const code = await exited;
+  clearTimeout(timer);
+  return code;
+}
