@@ -46,6 +46,19 @@ export const Oid = {
   emailProtection: '1.3.6.1.5.5.7.3.4',
   timeStamping: '1.3.6.1.5.5.7.3.8',
   ocspSigning: '1.3.6.1.5.5.7.3.9',
+  // Signed objects: RFC 5652, RFC 2634, RFC 5035
+  data: '1.2.840.113549.1.7.1',
+  signedData: '1.2.840.113549.1.7.2',
+  contentType: '1.2.840.113549.1.9.3',
+  messageDigest: '1.2.840.113549.1.9.4',
+  signingTime: '1.2.840.113549.1.9.5',
+  receipt: '1.2.840.113549.1.9.16.1.1',
+  receiptRequest: '1.2.840.113549.1.9.16.2.1',
+  msgSigDigest: '1.2.840.113549.1.9.16.2.5',
+  signingCertificateV2: '1.2.840.113549.1.9.16.2.47',
+  // Ours (docs/formats.md), under a UUID of ITU-T X.667: what a signature binds, and the object that a receipt is for
+  binding: '2.25.16673975627316912103693062371879835450',
+  acknowledgedObject: '2.25.16673975627316912103693062371879835450.1',
   // Name attributes: RFC 4519, RFC 2985
   commonName: '2.5.4.3',
   surname: '2.5.4.4',

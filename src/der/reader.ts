@@ -1,4 +1,4 @@
-import { DecodeError } from '../errors/errors.ts';
+import { DecodeError, NotDerError } from '../errors/errors.ts';
 import { decodeOid } from './oids.ts';
 import { contextConstructed, Tag, tagName } from './tags.ts';
 import { decodeText, isTextTag } from './text.ts';
@@ -21,7 +21,8 @@ export interface BitString {
  *     const certificate = reader.sequence();
  *     reader.end();
  *
- * Everything that is wrong, running out of bytes included, is a `DecodeError`.
+ * Everything that is wrong, running out of bytes included, is a `DecodeError`; a `NotDerError` where only the choice
+ * among encodings is wrong.
  */
 export class DerReader {
   readonly #bytes: Uint8Array;
@@ -136,7 +137,7 @@ export class DerReader {
         const item = read(reader);
         const encoding = reader.#bytes.subarray(here, reader.#at);
         if (before !== undefined && compareEncodings(before, encoding) > 0)
-          this.#fail('a SET OF out of order');
+          this.#notDer('a SET OF out of order');
         before = encoding;
         return item;
       },
@@ -257,7 +258,7 @@ export class DerReader {
     if (length === 0) this.#fail('INTEGER without content');
     if (length > 1 && (first === 0 || first === 0xff)) {
       const second = this.#bytes[this.#contentStart + 1] as number;
-      if (first === 0 ? second < 0x80 : second >= 0x80) this.#fail('INTEGER that is not minimal');
+      if (first === 0 ? second < 0x80 : second >= 0x80) this.#notDer('INTEGER that is not minimal');
     }
   }
 
@@ -276,16 +277,20 @@ export class DerReader {
     if (length >= 0x80) {
       const width = length & 0x7f;
       // X.690 §10.1: definite form, in the fewest octets. Nothing here is 4 GiB long, so 5 octets cannot be right.
-      if (width === 0) this.#fail('indefinite length');
+      if (width === 0) this.#notDer('indefinite length');
       if (width > 4 || at + width > this.#end) this.#fail('length that does not fit');
       length = 0;
       for (let i = 0; i < width; i++) length = length * 0x100 + (bytes[at++] as number);
-      if (length < 0x80 || length < 2 ** (8 * (width - 1))) this.#fail('length that is not minimal');
+      if (length < 0x80 || length < 2 ** (8 * (width - 1))) this.#notDer('length that is not minimal');
     }
     if (length > this.#end - at) this.#fail(`element ends ${length - (this.#end - at)} bytes early`);
     this.#contentStart = at;
     this.#contentEnd = at + length;
     this.#at = at + length;
+  }
+
+  #notDer(reason: string): never {
+    throw new NotDerError(`${this.#what}: ${reason}`);
   }
 
   #fail(reason: string): never {

@@ -27,6 +27,8 @@ export const AlertDescription = {
   unknown_psk_identity: 115,
   certificate_required: 116,
   no_application_protocol: 120,
+  /** Unassigned; of the TLS Sign draft, §2.1.3. */
+  bad_sign: 224,
 } as const;
 
 export type AlertName = keyof typeof AlertDescription;

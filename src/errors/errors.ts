@@ -65,9 +65,31 @@ export const ALERT_OF = {
   // Multiplexing; a breach of its rules is a protocol fault like any other
   ERR_MUX_REQUIRED: 'handshake_failure',
   ERR_MUX_FLOOD: 'unexpected_message',
+  // Signed objects and receipts (src/formats, src/sign): whatever is wrong with one, the peer is told bad_sign
+  ERR_SIGN_MALFORMED: 'bad_sign',
+  ERR_SIGN_NOT_DER: 'bad_sign',
+  ERR_SIGN_INCOMPLETE: 'bad_sign', // a streamed object ended before its signature
+  ERR_SIGN_TOO_LARGE: 'bad_sign',
+  ERR_SIGN_TOO_DEEP: 'bad_sign',
+  ERR_SIGN_UNSUPPORTED_ALGORITHM: 'bad_sign',
+  ERR_SIGN_SIGNER_COUNT: 'bad_sign',
+  ERR_SIGN_WRONG_KIND: 'bad_sign', // a receipt where data was due, or the other way round
+  ERR_SIGN_MISSING_ATTRIBUTE: 'bad_sign',
+  ERR_SIGN_DUPLICATE_ATTRIBUTE: 'bad_sign',
+  ERR_SIGN_CONTENT_TYPE_ATTRIBUTE: 'bad_sign',
+  ERR_SIGN_MESSAGE_DIGEST: 'bad_sign', // signed over other data
+  ERR_SIGN_SIGNING_CERTIFICATE_ATTRIBUTE: 'bad_sign',
+  ERR_SIGN_SIGNING_TIME: 'bad_sign',
+  ERR_SIGN_BINDING_MISMATCH: 'bad_sign',
+  ERR_SIGN_WRONG_SIGNER: 'bad_sign',
+  ERR_SIGN_CERTIFICATE: 'bad_sign', // the cause says what is wrong with the path
+  ERR_SIGN_BAD_SIGNATURE: 'bad_sign',
+  ERR_SIGN_RECEIPT_MISMATCH: 'bad_sign',
 } as const satisfies Record<string, AlertName>;
 
 export type TlsErrorCode = keyof typeof ALERT_OF;
+
+export type SignatureErrorCode = Extract<TlsErrorCode, `ERR_SIGN_${string}`>;
 
 /** Base class of everything Trellis throws on purpose; `code` is stable, the text is for people. */
 export class TrellisError extends Error {
@@ -94,6 +116,20 @@ export class TlsError extends TrellisError {
 export class DecodeError extends TlsError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_TLS_DECODE', message, options);
+  }
+}
+
+/** Well-formed, but not in the one encoding that DER allows (X.690 §10 and §11). */
+export class NotDerError extends DecodeError {}
+
+/** A signed object or receipt that proves nothing. */
+export class SignatureError extends TlsError {
+  declare readonly code: SignatureErrorCode;
+  /** What of it is at fault, where the code alone does not say: an attribute's OID, a field of the binding. */
+  readonly field: string | undefined;
+  constructor(code: SignatureErrorCode, message: string, field?: string, options?: ErrorOptions) {
+    super(code, message, options);
+    this.field = field;
   }
 }
 

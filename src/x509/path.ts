@@ -17,8 +17,8 @@ export const MAX_SIGNATURE_CHECKS = 32;
 /** Candidate issuers looked at in one verification. Certificates that all have one name could make billions of paths. */
 export const MAX_SEARCH_STEPS = 1_000;
 
-/** What the peer does with its key. */
-export type Purpose = 'server' | 'client';
+/** What the peer does with its key: it authenticates in a handshake, or signs data (src/formats). */
+export type Purpose = 'server' | 'client' | 'signer';
 
 export interface PathRules {
   readonly purpose: Purpose;
@@ -310,7 +310,7 @@ function checkIssuer(certificate: Certificate, isAnchor: boolean, purpose: Purpo
   const purposes = certificate.extKeyUsage;
   if (
     purposes !== undefined &&
-    !purposes.includes(PURPOSE_OID[purpose]) &&
+    !allowsAny(purposes, PURPOSE_OIDS[purpose]) &&
     !purposes.includes(Oid.anyExtendedKeyUsage)
   ) {
     throw new CertificateError(
@@ -323,22 +323,33 @@ function checkIssuer(certificate: Certificate, isAnchor: boolean, purpose: Purpo
 
 function checkEndEntity(certificate: Certificate, purpose: Purpose): void {
   // RFC 8446 §4.4.2.2: the key must be allowed to sign; the digitalSignature bit MUST be set if there is a keyUsage.
-  if (certificate.keyUsage !== undefined && (certificate.keyUsage & KeyUsage.digitalSignature) === 0) {
+  // RFC 8550 §4.4.2: for signed data nonRepudiation (contentCommitment) does as well.
+  const usage = KeyUsage.digitalSignature | (purpose === 'signer' ? KeyUsage.nonRepudiation : 0);
+  if (certificate.keyUsage !== undefined && (certificate.keyUsage & usage) === 0) {
     throw new CertificateError(
       'INVALID_PURPOSE',
       `The keyUsage of ${certificate} does not allow digital signatures`,
     );
   }
   // RFC 5280 §4.2.1.12 lets applications refuse anyExtendedKeyUsage alone; OpenSSL does, and so do we.
-  if (certificate.extKeyUsage !== undefined && !certificate.extKeyUsage.includes(PURPOSE_OID[purpose])) {
+  if (certificate.extKeyUsage !== undefined && !allowsAny(certificate.extKeyUsage, PURPOSE_OIDS[purpose])) {
     throw new CertificateError(
       'INVALID_PURPOSE',
-      `${certificate} is not for TLS ${purpose}s (extendedKeyUsage)`,
+      `${certificate} is not for ${purpose === 'signer' ? 'signing data' : `TLS ${purpose}s`} (extendedKeyUsage)`,
     );
   }
 }
 
-const PURPOSE_OID: Readonly<Record<Purpose, string>> = { server: Oid.serverAuth, client: Oid.clientAuth };
+const PURPOSE_OIDS: Readonly<Record<Purpose, readonly string[]>> = {
+  server: [Oid.serverAuth],
+  client: [Oid.clientAuth],
+  // Whoever speaks in a session signs with the certificate of its handshake; RFC 8550 §4.4.4 has the other two.
+  signer: [Oid.clientAuth, Oid.serverAuth, Oid.emailProtection, Oid.anyExtendedKeyUsage],
+};
+
+function allowsAny(purposes: readonly string[], wanted: readonly string[]): boolean {
+  return purposes.some((purpose) => wanted.includes(purpose));
+}
 
 function checkAlgorithm(
   certificate: Certificate,

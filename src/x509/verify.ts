@@ -23,7 +23,7 @@ export interface PeerIdentity {
 }
 
 export interface VerifyOptions {
-  /** What the peer is: `server` is checked for serverAuth, `client` for clientAuth. */
+  /** What the peer is: `server` is checked for serverAuth, `client` for clientAuth, `signer` for a key that may sign data. */
   readonly purpose: Purpose;
   readonly trust: TrustStore;
   /** Unix milliseconds. */
