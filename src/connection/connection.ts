@@ -8,7 +8,7 @@ import {
   type TrellisError,
 } from '../errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
-import type { Agreement, Established } from '../handshake/established.ts';
+import type { Established } from '../handshake/established.ts';
 import { exportKeyingMaterial } from '../handshake/key-schedule.ts';
 import type { ClientSession } from '../handshake/session.ts';
 import type { SignatureWanted, Step } from '../handshake/step.ts';
@@ -19,30 +19,12 @@ import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/peer.ts';
 import { EngineIO } from './engine-io.ts';
+import type { ConnectionEvent, ConnectionInfo } from './events.ts';
+
+export type { ConnectionEvent, ConnectionInfo };
+
 import { Seat } from './seat.ts';
 import type { Role, SubProtocol, SubProtocolFactory, SubProtocolLink } from './sub-protocol.ts';
-
-/** What happened, in order; the reader polls with `nextEvent()`. */
-export type ConnectionEvent =
-  /** Both Finished messages have been verified. */
-  | { readonly type: 'connected' }
-  | { readonly type: 'data'; readonly data: Uint8Array }
-  /** Client: this session can be resumed. */
-  | { readonly type: 'ticket'; readonly session: ClientSession }
-  /** One line of SSLKEYLOGFILE, without its newline. */
-  | { readonly type: 'keylog'; readonly line: string }
-  /** The peer's close_notify: it will send no more. */
-  | { readonly type: 'end' }
-  /** The session failed. At most once, and nothing follows. */
-  | { readonly type: 'error'; readonly error: TrellisError };
-
-/** What the handshake settled, once it is complete. */
-export interface ConnectionInfo extends Agreement {
-  readonly protocol: 'TLSv1.3';
-  readonly peer: PeerIdentity | undefined;
-  /** Names of the sub-protocols that were negotiated. */
-  readonly subProtocols: readonly string[];
-}
 
 /** user_canceled may precede close_notify (RFC 8446 §6.1); more than a few of them are a flood. */
 export const MAX_WARNING_ALERTS = 4;
@@ -117,7 +99,8 @@ export class Connection {
   /** The transport has ended. Without close_notify before, data may be missing (RFC 8446 §6.1): an error. */
   receiveEnd(): void {
     if (this.#readState !== 'open') return;
-    this.#fail(
+    // No alert: the fault is the transport's, and there is nothing that the peer could do about it.
+    this.#end(
       new ConnectionError(
         'ERR_TLS_TRUNCATED',
         'The transport ended without close_notify; data may be missing',
@@ -192,17 +175,27 @@ export class Connection {
     this.#write(ContentType.application_data, data);
   }
 
-  /** Sends close_notify (RFC 8446 §6.1). What the peer still sends can be received. */
+  /**
+   * Sends close_notify (RFC 8446 §6.1). What the peer still sends can be received. Before `connected` there is nothing
+   * to close: the handshake is cancelled, and the connection ends with ERR_TLS_USER_CANCELED.
+   */
   close(): void {
     if (this.#writeState === 'closed') return;
+    if (this.#step.kind !== 'established') {
+      this.#fail(new TlsError('ERR_TLS_USER_CANCELED', 'The connection was closed during its handshake'));
+      return;
+    }
     this.#sendAlert(AlertLevel.warning, AlertDescription.close_notify);
     this.#writeState = 'closed';
     if (this.#readState === 'ended') this.#closeSubProtocols(undefined);
   }
 
-  /** Sends KeyUpdate; with `requestPeer` the peer changes its key as well (RFC 8446 §4.6.3). */
+  /**
+   * Sends KeyUpdate; with `requestPeer` the peer changes its key as well (RFC 8446 §4.6.3).
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED, ERR_TLS_CLOSED as `send` does
+   */
   updateKeys(requestPeer: boolean): void {
-    this.#established().updateWriteKey(this.#io, requestPeer);
+    this.#openForWriting().updateWriteKey(this.#io, requestPeer);
   }
 
   /** RFC 8446 §7.5. */
@@ -347,7 +340,7 @@ export class Connection {
     this.#step = step;
     if (step.kind !== 'established') return;
     this.#deadline = undefined;
-    this.#records.endCompatibility();
+    this.#records.endHandshake();
     this.#emit({ type: 'connected' });
     this.#seats = this.#seats.filter(({ agreed }) => agreed);
     for (const { occupant } of this.#seats) occupant.start(this.#link());
@@ -360,11 +353,16 @@ export class Connection {
     return this.#step;
   }
 
-  #write(type: number, content: Uint8Array): void {
+  #openForWriting(): Established {
     const established = this.#established();
     if (this.#writeState === 'closed') {
       throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
     }
+    return established;
+  }
+
+  #write(type: number, content: Uint8Array): void {
+    const established = this.#openForWriting();
     if (this.#records.writeKeyExhausted) established.updateWriteKey(this.#io, false);
     this.#records.write(type, content);
   }
@@ -380,8 +378,18 @@ export class Connection {
   /** Our verdict: tell the peer, then end. */
   #fail(error: TrellisError): void {
     if (this.#readState === 'failed') return;
-    if (this.#writeState === 'open') this.#sendAlert(AlertLevel.fatal, alertFor(error));
+    if (this.#writeState === 'open') this.#sendVerdict(alertFor(error));
     this.#end(error);
+  }
+
+  #sendVerdict(description: number): void {
+    if (description !== AlertDescription.user_canceled) {
+      this.#sendAlert(AlertLevel.fatal, description);
+      return;
+    }
+    // §6.1: user_canceled says why, and alone is ignored; the close_notify after it is what ends the session.
+    this.#sendAlert(AlertLevel.warning, description);
+    this.#sendAlert(AlertLevel.warning, AlertDescription.close_notify);
   }
 
   #end(error: TrellisError): void {
@@ -412,7 +420,7 @@ export class Connection {
       role: this.role,
       send: (contentType, content) => this.#write(contentType, content),
       sendHandshake: (type, body) => {
-        if (!this.writable) throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
+        this.#openForWriting();
         this.#io.send(handshakeMessage(type, (writer) => writer.bytes(body)));
       },
       exportKeyingMaterial: (label, context, length) => this.exportKeyingMaterial(label, context, length),

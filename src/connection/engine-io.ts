@@ -2,13 +2,13 @@ import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
 import { TlsError } from '../errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
+import type { HandshakeIO, KeylogLabel } from '../handshake/io.ts';
 import { trafficKeys } from '../handshake/key-schedule.ts';
 import type { ClientSession } from '../handshake/session.ts';
-import type { HandshakeIO, KeylogLabel } from '../handshake/step.ts';
 import type { HandshakeJoiner } from '../messages/handshake.ts';
 import type { RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
-import type { ConnectionEvent } from './connection.ts';
+import type { ConnectionEvent } from './events.ts';
 
 /** What the handshake's states may do, carried out on TLS records. */
 export class EngineIO implements HandshakeIO {

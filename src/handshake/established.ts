@@ -11,10 +11,10 @@ import {
 import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/peer.ts';
 import type { Role } from './hello-extension.ts';
+import type { HandshakeIO } from './io.ts';
 import { nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
 import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
 import { MAX_TICKET_LIFETIME } from './session.ts';
-import type { HandshakeIO } from './step.ts';
 
 /** KeyUpdates in a row, without application data between, that are tolerated. */
 export const MAX_KEY_UPDATES = 32;

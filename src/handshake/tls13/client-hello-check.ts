@@ -78,9 +78,11 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
 
 /** §4.2.8: one share a group, and only for groups that are in supported_groups. */
 function checkShares(groups: readonly number[], shares: readonly KeyShareEntry[]): void {
+  // Sets, because a hostile hello may have thousands of both.
+  const known = new Set(groups);
   const seen = new Set<number>();
   for (const { group } of shares) {
-    if (seen.has(group) || !groups.includes(group)) {
+    if (seen.has(group) || !known.has(group)) {
       throw new TlsError(
         'ERR_TLS_ILLEGAL_PARAMETER',
         'key_share: a group that is repeated or not in supported_groups',

@@ -17,9 +17,9 @@ import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/peer.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
+import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac } from '../key-schedule.ts';
 import { type ClientSession, sessionIsFresh } from '../session.ts';
-import type { HandshakeIO } from '../step.ts';
 import { Transcript } from '../transcript.ts';
 
 /** A ticket that we offer, its key schedule begun, and who the server was when it gave it. */

@@ -3,8 +3,8 @@ import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
 import type { PeerIdentity } from '../../x509/peer.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement } from '../established.ts';
+import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, resumptionPsk } from '../key-schedule.ts';
-import type { HandshakeIO } from '../step.ts';
 import type { TicketState } from '../tickets.ts';
 import type { CheckedClientHello } from './client-hello-check.ts';
 

@@ -32,9 +32,10 @@ import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepo
 import type { PeerIdentity } from '../../x509/peer.ts';
 import type { HelloExtensions, ServerConfig } from '../config.ts';
 import { type Agreement, Established, type SessionSecrets } from '../established.ts';
+import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type MasterSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
-import type { Expect, HandshakeIO, SignatureWanted, Step, Waiting } from '../step.ts';
+import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { Transcript } from '../transcript.ts';
 import {
   type CheckedClientHello,
@@ -81,7 +82,8 @@ class ExpectClientHello implements Expect {
     const { group, share } = chooseGroup(config, checked);
     const transcript = new Transcript(io.crypto, suite.hash);
     if (share !== undefined) {
-      return answer(this.#setup, { checked, suite, group, share, ticket, transcript, raw: message.raw }, io);
+      const choices = { checked, suite, group, share, ticket, transcript, raw: message.raw, retried: false };
+      return answer(this.#setup, choices, io);
     }
     transcript.add(message.raw);
     transcript.replaceByMessageHash();
@@ -138,6 +140,7 @@ class ExpectSecondClientHello implements Expect {
         ticket,
         transcript: this.#transcript,
         raw: message.raw,
+        retried: true,
       },
       io,
     );
@@ -168,6 +171,8 @@ interface Choices {
   /** Up to, not including, this ClientHello. */
   readonly transcript: Transcript;
   readonly raw: Uint8Array;
+  /** A HelloRetryRequest came before. */
+  readonly retried: boolean;
 }
 
 function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
@@ -205,7 +210,8 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   });
   io.send(hello);
   transcript.add(hello);
-  if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
+  // §D.4: immediately after our first handshake message, which may have been a HelloRetryRequest.
+  if (checked.hello.legacySessionId.length > 0 && !choices.retried) io.sendChangeCipherSpec();
 
   const early = ticket?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
   const handshakeSecret = early.handshakeSecret(secret);

@@ -1,0 +1,30 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { Suite } from '../crypto/suites.ts';
+import type { ClientSession } from './session.ts';
+
+/**
+ * What a handshake state may do to the connection around it. TLS implements it on records as they come;
+ * DTLS will on flights.
+ */
+export interface HandshakeIO {
+  readonly crypto: CryptoProvider;
+  /** Unix milliseconds. */
+  readonly now: number;
+  /** Sends a whole handshake message under the current write key. */
+  send(message: Uint8Array): void;
+  sendChangeCipherSpec(): void;
+  /** Everything received from here on is protected by `secret`. The message being handled must end its record. */
+  protectRead(suite: Suite, secret: Uint8Array): void;
+  protectWrite(suite: Suite, secret: Uint8Array): void;
+  /** NSS key log label and secret. */
+  keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void;
+  /** Client: a session that can be resumed. */
+  ticket(session: ClientSession): void;
+}
+
+export type KeylogLabel =
+  | 'CLIENT_HANDSHAKE_TRAFFIC_SECRET'
+  | 'SERVER_HANDSHAKE_TRAFFIC_SECRET'
+  | 'CLIENT_TRAFFIC_SECRET_0'
+  | 'SERVER_TRAFFIC_SECRET_0'
+  | 'EXPORTER_SECRET';
