@@ -1,0 +1,77 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import nodeTls from 'node:tls';
+import { connect, createServer } from '../../src/index.ts';
+import { initPki } from '../../src/tunnel/init.ts';
+
+/** The part of `node:tls` that both have, so that one bench drives either. */
+export interface Stack {
+  readonly name: 'trellis' | 'node:tls';
+  serve(onSession: (socket: Duplex) => void): Server;
+  dial(port: number): Duplex;
+}
+
+export interface Files {
+  readonly ca: Buffer;
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+const HOST = '127.0.0.1';
+/** Both are made to use it: the suite that the goal names. */
+const SUITE = 'TLS_AES_128_GCM_SHA256';
+
+/** A fresh private CA and a P-256 server certificate. */
+export async function makeFiles(): Promise<Files> {
+  const directory = mkdtempSync(join(tmpdir(), 'trellis-bench-'));
+  try {
+    await initPki({ directory });
+    const read = (name: string): Buffer => readFileSync(join(directory, name));
+    return { ca: read('ca.pem'), cert: read('server.pem'), key: read('server.key') };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Trellis. The server's certificate path and name are verified in full, as by node:tls. */
+export function ours({ ca, cert, key }: Files): Stack {
+  return {
+    name: 'trellis',
+    serve: (onSession) => createServer({ cert, key, ciphers: SUITE }, onSession) as unknown as Server,
+    dial: (port) => connect({ host: HOST, port, servername: 'localhost', ca, ciphers: SUITE }),
+  };
+}
+
+export function nodes({ ca, cert, key }: Files): Stack {
+  // As a program would: the context is made once and shared by all connections.
+  const secureContext = nodeTls.createSecureContext({ ca, ciphers: SUITE });
+  return {
+    name: 'node:tls',
+    serve: (onSession) => nodeTls.createServer({ cert, key, ciphers: SUITE }, onSession),
+    dial: (port) => nodeTls.connect({ host: HOST, port, servername: 'localhost', secureContext }),
+  };
+}
+
+export async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, HOST, resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('The server listens on no port');
+  return address.port;
+}
+
+export function once(emitter: Duplex | Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    emitter.once(event, () => resolve());
+    emitter.once('error', reject);
+  });
+}
+
+export function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
