@@ -1,4 +1,5 @@
 import { TlsError } from '../../errors/errors.ts';
+import { ContentType } from '../../wire/codepoints.ts';
 
 /** `ContentType type; ProtocolVersion legacy_record_version; uint16 length;`, RFC 8446 §5.1. */
 export const RECORD_HEADER_LENGTH = 5;
@@ -118,7 +119,13 @@ const NOTHING = new Uint8Array(0);
 /** Room for an alert, a ticket or a short message, so that most straddling records are copied once. */
 const SMALL_RECORD = 64;
 
+/** Refuses what cannot be a record as soon as its header is there: a peer that speaks another protocol sends no more. */
 function recordLength(bytes: Uint8Array, at: number, maxFragment: number): number {
+  const type = bytes[at] as number;
+  if (type < ContentType.change_cipher_spec || type > ContentType.application_data) {
+    // RFC 8446 §5: an unexpected record type is unexpected_message.
+    throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `A record has type ${type}; is the peer speaking TLS?`);
+  }
   const length = ((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number);
   if (length > maxFragment) {
     throw new TlsError(

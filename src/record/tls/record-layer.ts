@@ -33,6 +33,8 @@ export class RecordLayer {
   #changeCipherSpecs = 0;
   /** Compatibility records may come between the first ClientHello and the peer's Finished (§5). */
   #changeCipherSpecAllowed = false;
+  /** Until then a peer may have failed before it had keys, and can only tell us so in clear. */
+  #clearAlertAllowed = true;
   /** legacy_record_version of the first ClientHello may be 0x0301 for old middleboxes (§5.1). */
   #firstRecordSent = false;
 
@@ -68,9 +70,10 @@ export class RecordLayer {
     this.#opener = new Opener(this.#crypto, keys);
   }
 
-  /** The peer's Finished has been verified; from here on change_cipher_spec is unexpected (§5). */
-  endCompatibility(): void {
+  /** The peer's Finished has been verified; from here on nothing in clear is accepted, change_cipher_spec included (§5). */
+  endHandshake(): void {
     this.#changeCipherSpecAllowed = false;
+    this.#clearAlertAllowed = false;
   }
 
   // ── sending ────────────────────────────────────────────────────────────────────────────────────
@@ -168,9 +171,11 @@ export class RecordLayer {
   #open(type: number, header: Uint8Array, fragment: Uint8Array): Content {
     const opener = this.#opener as Opener;
     if (type === ContentType.application_data) return opener.open(header, fragment);
-    // A peer that failed before it had keys can only tell us so in clear. This helps an attacker no more than
-    // cutting the transport would.
-    if (type === ContentType.alert && opener.unused) return { type, content: fragment };
+    // During the handshake this helps an attacker no more than cutting the transport would. Later it would: a forged
+    // close_notify is a clean end (§6.1).
+    if (type === ContentType.alert && this.#clearAlertAllowed && opener.unused) {
+      return { type, content: fragment };
+    }
     throw new TlsError(
       'ERR_TLS_UNEXPECTED_MESSAGE',
       `Received a record of type ${type} in clear after encryption began`,
