@@ -10,14 +10,12 @@ import {
 import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
 import { exportKeyingMaterial } from '../handshake/key-schedule.ts';
-import type { ClientSession } from '../handshake/session.ts';
 import type { SignatureWanted, Step } from '../handshake/step.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { startServer } from '../handshake/tls13/server.ts';
 import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
 import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
 import { EngineIO } from './engine-io.ts';
 import type { ConnectionEvent, ConnectionInfo } from './events.ts';
 
