@@ -1,0 +1,191 @@
+import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
+import type { Certificate } from '../x509/certificate.ts';
+import type { TrustStore } from '../x509/trust-store.ts';
+import type { Binding } from './binding.ts';
+import type { ForeignObject, VerifiedObject, VerifiedReceipt, VerifiedStream } from './verified.ts';
+
+/*
+ * What the signature formats have in common. A format is two tables of functions, an `ObjectMaker` and an
+ * `ObjectVerifier`, in files of their own: verifying never imports making. Bytes in, bytes out: keys, times and
+ * trust are arguments.
+ */
+
+/** ContentFormat of the TLS Sign draft, §2. */
+export type ContentFormat = 'pkcs7' | 'smime' | 'xmldsig';
+
+/** S/MIME and XML objects are held in memory several times over; what is larger is streamed as pkcs7. Bytes. */
+export const MAX_WHOLE_OBJECT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Who signs. Make one per key and keep it: what can be computed once for all its objects is remembered by this very
+ * value (its chain as it goes into objects, the hash of the certificate, algorithm identifiers).
+ */
+export interface Signer {
+  /** DER certificates, end entity first. The trust anchor can be left out. */
+  readonly chain: readonly Uint8Array[];
+  /** SignatureScheme (RFC 8446 §4.2.3) that fits the key of the certificate; rsa_pkcs1_* too. */
+  readonly scheme: number;
+}
+
+/**
+ * An object that lacks its signature. Signing has two phases, so that keys can be anywhere and answer later:
+ *
+ *     const unsigned = prepareObject(crypto, content, options);
+ *     const object = unsigned.finish(await key.sign(unsigned.scheme, unsigned.toBeSigned));
+ */
+export interface Unsigned {
+  readonly scheme: number;
+  /** What `SigningKey.sign` is given: data, not a digest. */
+  readonly toBeSigned: Uint8Array;
+  /**
+   * @param signature as `SigningKey.sign` makes it (ECDSA: DER)
+   * @returns the whole object (of a streamed one, the bytes that end it)
+   */
+  finish(signature: Uint8Array): Uint8Array;
+}
+
+export interface ReceiptOptions {
+  readonly signer: Signer;
+  readonly binding: Binding;
+  /** Unix milliseconds; the formats keep whole seconds. */
+  readonly signingTime: number;
+  /** False where the peer has the chain already and space is short (DTLS). */
+  readonly includeCertificates: boolean;
+}
+
+export interface ObjectOptions extends ReceiptOptions {
+  /** Ask for a signed receipt inside of what is signed. */
+  readonly receiptRequest: boolean;
+}
+
+/** What an RFC 2634 receipt repeats of the object that it is for; the CMS formats only. */
+export interface EssReference {
+  /** OID of the object's eContentType. */
+  readonly contentType: string;
+  /** signedContentIdentifier of its receiptRequest. */
+  readonly contentIdentifier: Uint8Array;
+  /** Its signature value. */
+  readonly signature: Uint8Array;
+  /** msgSigDigest: the digest of its signed attributes, by the hash that it was signed with. */
+  readonly attributesDigest: Uint8Array;
+}
+
+/**
+ * What makes a receipt and what checks it: the receiver has it from `VerifiedObject.reference`, the sender from
+ * `referenceTo` what it sent. `unsigned` objects are those of sign type {0,2}: see `unsigned.ts`.
+ */
+export interface ObjectReference {
+  readonly kind: 'signed' | 'unsigned';
+  /** SHA-256 of the whole object, byte for byte as it travels. */
+  readonly objectDigest: Uint8Array;
+  /** Only of signed CMS objects that ask for a receipt. */
+  readonly ess?: EssReference | undefined;
+}
+
+export interface ObjectMaker {
+  readonly format: ContentFormat;
+  /** @throws SignatureError ERR_SIGN_TOO_LARGE; TlsError ERR_TLS_INTERNAL for a binding or signer that cannot be */
+  prepareObject(crypto: CryptoProvider, content: Uint8Array, options: ObjectOptions): Unsigned;
+  /**
+   * @param received of the object that is acknowledged
+   * @throws SignatureError ERR_SIGN_RECEIPT_MISMATCH when the object is signed and asks for no receipt
+   */
+  prepareReceipt(crypto: CryptoProvider, received: ObjectReference, options: ReceiptOptions): Unsigned;
+}
+
+/** Whose signature it is. A `VerifiedPeer` is one. */
+export interface SignerIdentity {
+  readonly leaf: Certificate;
+  /** End entity first. */
+  readonly path: readonly Certificate[];
+  readonly publicKey: PublicKey;
+}
+
+/**
+ * Decides about a signer's certificates, where a trust store alone does not: it may know them from the handshake, or
+ * judge them at a proven time.
+ *
+ * @param chain DER certificates: the signer's first, the others in any order
+ * @throws CertificateError
+ */
+export type SignerJudge = (chain: readonly Uint8Array[], now: number) => SignerIdentity;
+
+export interface VerifyContext {
+  readonly trust: TrustStore | SignerJudge;
+  /** Time of verification, Unix milliseconds: certificates are judged at it, and signing times with `clockSkew`. */
+  readonly now: number;
+  /** The announced chain, end entity first. The signer must be its end entity; an object can then lack certificates. */
+  readonly signerChain?: readonly Uint8Array[] | undefined;
+  /** How far the signing time may be from `now`, in milliseconds. Default: not looked at (evidence of the past). */
+  readonly clockSkew?: number | undefined;
+  /** Fields of the binding that must be as given here; a `Uint8Array` is compared by its bytes. */
+  readonly expect?: Partial<Binding> | undefined;
+}
+
+/** Allowance at reception (tls-sign.md §2: more than 5 minutes off is refused). Milliseconds. */
+export const RECEPTION_CLOCK_SKEW = 5 * 60_000;
+
+/** Finds what a receipt is for among what was sent; undefined when it never was. */
+export type FindSent = (objectDigest: Uint8Array) => ObjectReference | undefined;
+
+/** All throw SignatureError and nothing else, whatever the bytes are. */
+export interface ObjectVerifier {
+  readonly format: ContentFormat;
+  verifyObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): VerifiedObject;
+  /** @param sent the object that the receipt must be for, or how to find it */
+  verifyReceipt(
+    crypto: CryptoProvider,
+    receipt: Uint8Array,
+    sent: ObjectReference | FindSent,
+    context: VerifyContext,
+  ): VerifiedReceipt;
+  /**
+   * Objects that other software made: no binding is needed, and what only our profile demands is not. All that makes
+   * a signature one is checked all the same.
+   */
+  verifyForeignObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): ForeignObject;
+  /** What to check receipts for `object` with. Proves nothing: it is for the sender, who made the object. */
+  referenceTo(crypto: CryptoProvider, object: Uint8Array): ObjectReference;
+  /** SHA-256 of the object that a receipt says it is for. Proves nothing: it is for finding that object. */
+  acknowledgedDigest(receipt: Uint8Array): Uint8Array;
+}
+
+/**
+ * Makes one pkcs7 object of any size: bytes to send come out as content goes in.
+ *
+ *     send(stream.begin());
+ *     for (const piece of content) for (const bytes of stream.write(piece)) send(bytes);
+ *     const unsigned = stream.end({ binding, signingTime, receiptRequest, includeCertificates });
+ *     send(unsigned.finish(await key.sign(unsigned.scheme, unsigned.toBeSigned)));
+ */
+export interface ObjectStream {
+  /** What comes before the content. Once, first. */
+  begin(): Uint8Array;
+  /** Content goes out between small headers, as it came in: not copied, and hashed at once. */
+  write(content: Uint8Array): Uint8Array[];
+  /** What is signed is settled here, at the end: the signing time is that of the last byte. */
+  end(options: Omit<ObjectOptions, 'signer'>): UnsignedStream;
+}
+
+export interface UnsignedStream extends Unsigned {
+  /** To check a receipt with. Throws before `finish`. */
+  readonly reference: ObjectReference;
+}
+
+/** Content of a streamed object whose signature has not come yet. Nobody has proven anything about it. */
+export interface UnverifiedContent {
+  readonly verified: false;
+  /** A view on what was written. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Verifies a pkcs7 object as it arrives, in bounded memory. Both throw SignatureError; after that, or without `end`,
+ * whatever came out before is worth nothing.
+ */
+export interface ObjectStreamVerifier {
+  /** @param bytes any piece of the object; the next one follows it */
+  write(bytes: Uint8Array): UnverifiedContent[];
+  /** No more bytes: the verdict. */
+  end(): VerifiedStream;
+}
