@@ -1,0 +1,58 @@
+/**
+ * Trellis: TLS 1.3 with the interface of node:tls, sub-protocols that share a session, and the engine itself.
+ *
+ * ```
+ * connect, createServer, createSecureContext   as in node:tls (docs/node-api.md)
+ * Connection                                   the engine: bytes in, bytes out, no I/O (docs/architecture.md)
+ * SubProtocol                                  the seam for protocols beside application data
+ * ```
+ *
+ * Multiplexing is in `trellis/mux`.
+ */
+export {
+  Connection,
+  type ConnectionEvent,
+  type ConnectionInfo,
+} from './connection/connection.ts';
+export type {
+  HelloContext,
+  Role,
+  SubProtocol,
+  SubProtocolFactory,
+  SubProtocolLink,
+} from './connection/sub-protocol.ts';
+export type { CryptoProvider, SigningKey } from './crypto/provider.ts';
+export type { AlertName } from './errors/alerts.ts';
+export {
+  AlertReceivedError,
+  CertificateError,
+  ConnectionError,
+  type ConnectionErrorCode,
+  DecodeError,
+  TlsError,
+  type TlsErrorCode,
+  TrellisError,
+} from './errors/errors.ts';
+export type { ClientConfig, Identity, PeerVerifier, ServerConfig } from './handshake/config.ts';
+export { type ConnectionOptions, connect } from './node/connect.ts';
+export {
+  type ALPNCallback,
+  type CheckServerIdentity,
+  type ClientSettings,
+  checkServerIdentity,
+  type PeerSettings,
+  type ServerSettings,
+  type SNICallback,
+} from './node/engine-config.ts';
+export { keyLogFile } from './node/keylog.ts';
+export type { DetailedPeerCertificate, PeerCertificate } from './node/peer-certificate.ts';
+export {
+  type CertificateInput,
+  createSecureContext,
+  type KeyInput,
+  type KeyWithPassphrase,
+  SecureContext,
+  type SecureContextOptions,
+} from './node/secure-context.ts';
+export { createServer, type SecureConnectionListener, Server, type ServerOptions } from './node/server.ts';
+export { type StreamOptions, TLSSocket, type TLSSocketOptions } from './node/tls-socket.ts';

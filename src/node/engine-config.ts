@@ -1,0 +1,294 @@
+import { legacyCertificate } from '../crypto/node/certificate-object.ts';
+import { nodeCrypto } from '../crypto/node/provider.ts';
+import type { PublicKey } from '../crypto/provider.ts';
+import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
+import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
+import type { ClientSession } from '../handshake/session.ts';
+import { Certificate } from '../x509/certificate.ts';
+import { checkServerName, referenceName } from '../x509/names.ts';
+import type { PeerIdentity } from '../x509/peer.ts';
+import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
+import { optionError, parseAlpn, sniFor } from './options.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
+import { SecureContext } from './secure-context.ts';
+
+/** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
+export type CheckServerIdentity = (hostname: string, certificate: PeerCertificate) => Error | undefined;
+
+/** node:tls's callback; here it must call back before it returns. */
+export type SNICallback = (
+  servername: string,
+  callback: (error: Error | null, context?: SecureContext) => void,
+) => void;
+
+export type ALPNCallback = (offer: { servername: string; protocols: string[] }) => string | undefined;
+
+/** Options about peer and session that both sides have. */
+export interface PeerSettings {
+  /** Protocols in order of preference. */
+  ALPNProtocols?: readonly string[] | Uint8Array | undefined;
+  /** Default true. False goes on with a peer whose certificate is not valid; look at `authorized`. */
+  rejectUnauthorized?: boolean | undefined;
+  /** Milliseconds for the handshake, 120,000 by default; 0 waits for ever. */
+  handshakeTimeout?: number | undefined;
+  /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
+  padding?: number | undefined;
+  /** Largest plaintext of a record, 512 to 16384 bytes (the default). */
+  maxSendFragment?: number | undefined;
+}
+
+export interface ClientSettings extends PeerSettings {
+  servername?: string | undefined;
+  host?: string | undefined;
+  checkServerIdentity?: CheckServerIdentity | undefined;
+}
+
+export interface ServerSettings extends PeerSettings {
+  /** Ask clients for a certificate. Default false. */
+  requestCert?: boolean | undefined;
+  SNICallback?: SNICallback | undefined;
+  ALPNCallback?: ALPNCallback | undefined;
+}
+
+/** As node:tls. */
+const DEFAULT_HANDSHAKE_TIMEOUT = 120_000;
+const MAX_FRAGMENT = 16_384;
+/** OpenSSL's bounds for `setMaxSendFragment`. */
+const MIN_FRAGMENT = 512;
+/** OpenSSL sends two, so that a client can open two connections with them. */
+const TICKETS = 2;
+
+function common(context: SecureContext, settings: PeerSettings) {
+  const {
+    handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT,
+    padding = 1,
+    maxSendFragment = MAX_FRAGMENT,
+  } = settings;
+  requireInteger('handshakeTimeout', handshakeTimeout, 0, 2 ** 31 - 1);
+  requireInteger('padding', padding, 1, MAX_FRAGMENT);
+  if (!isMaxSendFragment(maxSendFragment)) {
+    throw optionError(
+      'maxSendFragment',
+      `${maxSendFragment} is not an integer from ${MIN_FRAGMENT} to ${MAX_FRAGMENT}`,
+    );
+  }
+  return {
+    crypto: nodeCrypto,
+    suites: context.suites,
+    groups: context.groups,
+    schemes: context.schemes,
+    handshakeTimeout,
+    maxFragment: maxSendFragment,
+    padTo: padding,
+  };
+}
+
+export function isMaxSendFragment(size: number): boolean {
+  return Number.isInteger(size) && size >= MIN_FRAGMENT && size <= MAX_FRAGMENT;
+}
+
+function requireInteger(option: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw optionError(option, `${value} is not an integer from ${min} to ${max}`);
+  }
+}
+
+// ── client ───────────────────────────────────────────────────────────────────────────────────────
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function clientConfig(
+  context: SecureContext,
+  settings: ClientSettings,
+  session: ClientSession | undefined,
+  wantsKeyLog: () => boolean,
+): ClientConfig {
+  // The order in which node:tls looks for the name to check; servername '' only switches SNI off.
+  const host = settings.servername || settings.host || 'localhost';
+  const reference = referenceName(host);
+  const serverName = reference.kind === 'dns' ? reference.name : host;
+  return {
+    ...common(context, settings),
+    serverName,
+    sendServerName: settings.servername !== '' && sniFor(serverName) !== undefined,
+    keyShares: context.groups.slice(0, 1),
+    alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
+    identities: context.identities,
+    session: session?.serverName === serverName ? session : undefined,
+    compatibility: true,
+    get keylog() {
+      return wantsKeyLog();
+    },
+    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) => {
+      const custom = settings.checkServerIdentity;
+      const name = custom === undefined ? reference : undefined;
+      const verified = verifyPeer(nodeCrypto, chain, {
+        purpose: 'server',
+        trust: context.trust,
+        now,
+        name,
+        allowedSchemes: schemes,
+      });
+      if (custom !== undefined) askIdentity(custom, host, chain);
+      return verified;
+    }),
+  };
+}
+
+/** What a user's `checkServerIdentity` returned is the cause; sockets report it as it is, as node:tls does. */
+export class IdentityRefused extends CertificateError {
+  readonly reason: Error;
+  constructor(reason: Error) {
+    super('ERR_TLS_CERT_ALTNAME_INVALID', reason.message, 0, { cause: reason });
+    this.reason = reason;
+  }
+}
+
+function askIdentity(check: CheckServerIdentity, host: string, chain: readonly Uint8Array[]): void {
+  const reason = check(host, legacyCertificate(chain[0] as Uint8Array));
+  if (reason !== undefined) throw new IdentityRefused(reason);
+}
+
+/**
+ * The check that sockets make by default (RFC 9525), for those who wrap it in their own `checkServerIdentity`.
+ * Unlike node:tls's it never looks at the common name.
+ * @param certificate from `getPeerCertificate()`
+ * @returns the error ERR_TLS_CERT_ALTNAME_INVALID, or nothing when the certificate is for this host
+ */
+export function checkServerIdentity(hostname: string, certificate: PeerCertificate): Error | undefined {
+  try {
+    checkServerName(Certificate.parse(certificate.raw), referenceName(hostname));
+    return undefined;
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw error;
+  }
+}
+
+// ── server ───────────────────────────────────────────────────────────────────────────────────────
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function serverConfig(
+  context: SecureContext,
+  settings: ServerSettings,
+  contextFor: (serverName: string) => SecureContext | undefined,
+  wantsKeyLog: () => boolean,
+): ServerConfig {
+  const requestsCertificate = settings.requestCert === true;
+  const { ticketKeys: keys, sessionTimeout: lifetime } = context;
+  return {
+    ...common(context, settings),
+    selectIdentities: (name) => ((name === undefined ? undefined : contextFor(name)) ?? context).identities,
+    selectProtocol: protocolSelector(settings),
+    clientCertificate: !requestsCertificate
+      ? 'none'
+      : settings.rejectUnauthorized === false
+        ? 'request'
+        : 'require',
+    certificateAuthorities:
+      requestsCertificate && context.hasOwnTrust
+        ? context.trust.anchors.map(({ subject }) => subject.raw)
+        : [],
+    tickets: { keys, lifetime, count: TICKETS },
+    get keylog() {
+      return wantsKeyLog();
+    },
+    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) =>
+      verifyPeer(nodeCrypto, chain, {
+        purpose: 'client',
+        trust: context.trust,
+        now,
+        allowedSchemes: schemes,
+      }),
+    ),
+  };
+}
+
+/**
+ * Calls node:tls's callback.
+ * @throws ConnectionError ERR_TLS_OPTION when it does not answer at once; TlsError ERR_TLS_UNRECOGNIZED_NAME with its error
+ */
+export function askSni(callback: SNICallback, serverName: string): SecureContext | undefined {
+  let answer: { error: Error | null; context: SecureContext | undefined } | undefined;
+  callback(serverName, (error, context) => {
+    answer ??= { error, context };
+  });
+  if (answer === undefined) {
+    throw new ConnectionError(
+      'ERR_TLS_OPTION',
+      'SNICallback must call back before it returns; answers that come later are not supported yet. ' +
+        'Load the contexts beforehand, or use addContext',
+    );
+  }
+  const { error, context } = answer;
+  if (error) {
+    throw new TlsError('ERR_TLS_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error });
+  }
+  // JavaScript may bring node:tls's own context, which holds nothing that can be read.
+  if (context !== undefined && context !== null && !(context instanceof SecureContext)) {
+    throw new ConnectionError(
+      'ERR_TLS_OPTION',
+      'SNICallback must answer with a context of createSecureContext of trellis',
+    );
+  }
+  return context ?? undefined;
+}
+
+function protocolSelector({ ALPNProtocols, ALPNCallback }: ServerSettings): ServerConfig['selectProtocol'] {
+  if (ALPNCallback !== undefined) {
+    if (ALPNProtocols !== undefined) {
+      throw optionError('ALPNCallback', 'it cannot be combined with ALPNProtocols; give one of the two');
+    }
+    return (offered, serverName) => {
+      const protocol = ALPNCallback({ servername: serverName ?? '', protocols: [...offered] });
+      if (protocol !== undefined && !offered.includes(protocol)) {
+        throw new ConnectionError(
+          'ERR_TLS_OPTION',
+          `ALPNCallback answered '${protocol}', which the client did not offer`,
+        );
+      }
+      return protocol;
+    };
+  }
+  const ours = parseAlpn(ALPNProtocols);
+  return ours === undefined ? undefined : (offered) => ours.find((protocol) => offered.includes(protocol));
+}
+
+// ── both ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** The peer's certificates as they were judged. */
+export class JudgedPeer implements PeerIdentity {
+  readonly chain: readonly Uint8Array[];
+  /** With the trust anchor at its end, when a path to one was found. */
+  readonly path: readonly Uint8Array[];
+  readonly publicKey: PublicKey;
+  readonly authorized: boolean;
+  readonly authorizationError: Error | undefined;
+
+  constructor(path: readonly Certificate[], publicKey: PublicKey, error: CertificateError | undefined) {
+    this.path = path.map(({ raw }) => raw);
+    // Tickets carry the chain; the anchor need not travel in them, and the raw bytes are those that the cache shares.
+    this.chain = error === undefined && this.path.length > 1 ? this.path.slice(0, -1) : this.path;
+    this.publicKey = publicKey;
+    this.authorized = error === undefined;
+    this.authorizationError = error instanceof IdentityRefused ? error.reason : error;
+  }
+}
+
+type Verify = (...args: Parameters<PeerVerifier>) => {
+  readonly path: readonly Certificate[];
+  readonly publicKey: PublicKey;
+};
+
+function judge(rejectUnauthorized: boolean | undefined, verify: Verify): PeerVerifier {
+  return (chain, context) => {
+    try {
+      const { path, publicKey } = verify(chain, context);
+      return new JudgedPeer(path, publicKey, undefined);
+    } catch (error) {
+      // The dangerous choice, made by name: the peer is whoever has this key.
+      if (rejectUnauthorized !== false || !(error instanceof CertificateError)) throw error;
+      const { path, publicKey } = acceptUnverified(nodeCrypto, chain, error);
+      return new JudgedPeer(path, publicKey, error);
+    }
+  };
+}

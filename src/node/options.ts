@@ -1,0 +1,151 @@
+import { isIP } from 'node:net';
+import { SCHEMES } from '../crypto/schemes.ts';
+import { TLS13_SUITES } from '../crypto/suites.ts';
+import { ConnectionError } from '../errors/errors.ts';
+import { NamedGroup } from '../wire/codepoints.ts';
+
+/** An option that cannot work; the message names it and says what would. */
+export function optionError(option: string, problem: string, cause?: unknown): ConnectionError {
+  return new ConnectionError('ERR_TLS_OPTION', `Option ${option}: ${problem}`, { cause });
+}
+
+/** node:tls's names of versions. This engine speaks TLS 1.3. */
+export type SecureVersion = 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1';
+
+const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
+
+/** @throws ConnectionError ERR_TLS_OPTION when the range leaves TLS 1.3 out, or names no version */
+export function checkVersions(minVersion: string | undefined, maxVersion: string | undefined): void {
+  for (const [option, version] of [
+    ['minVersion', minVersion],
+    ['maxVersion', maxVersion],
+  ] as const) {
+    if (version !== undefined && !(VERSIONS as readonly string[]).includes(version)) {
+      throw optionError(option, `'${version}' is no version; use one of ${VERSIONS.join(', ')}`);
+    }
+  }
+  if (maxVersion !== undefined && maxVersion !== 'TLSv1.3') {
+    throw optionError('maxVersion', `only TLSv1.3 is implemented so far; remove it or set 'TLSv1.3'`);
+  }
+  if (minVersion !== undefined && minVersion !== 'TLSv1.3') {
+    throw optionError('minVersion', `only TLSv1.3 is implemented so far; remove it or set 'TLSv1.3'`);
+  }
+}
+
+/**
+ * Cipher suites from an OpenSSL cipher list. Names of suites before TLS 1.3 are passed over, as OpenSSL does when
+ * only TLS 1.3 is negotiated, so that a list made for node:tls works here.
+ */
+export function parseCiphers(ciphers: string | undefined): readonly number[] | undefined {
+  if (ciphers === undefined) return undefined;
+  const ids: number[] = [];
+  for (const name of ciphers.split(/[:, ]/)) {
+    const suite = TLS13_SUITES.find((candidate) => candidate.name === name.toUpperCase());
+    if (suite !== undefined && !ids.includes(suite.id)) ids.push(suite.id);
+  }
+  if (ids.length === 0) {
+    throw optionError(
+      'ciphers',
+      `'${ciphers}' has no TLS 1.3 suite; known are ${TLS13_SUITES.map((s) => s.name).join(':')}`,
+    );
+  }
+  return ids;
+}
+
+/** Names that OpenSSL and RFC 8446 use for the groups of this engine. */
+const GROUP_BY_NAME: Readonly<Record<string, number>> = {
+  x25519: NamedGroup.x25519,
+  'p-256': NamedGroup.secp256r1,
+  prime256v1: NamedGroup.secp256r1,
+  secp256r1: NamedGroup.secp256r1,
+  'p-384': NamedGroup.secp384r1,
+  secp384r1: NamedGroup.secp384r1,
+};
+
+/** OpenSSL's name of a group and the size that node:tls reports, for `getEphemeralKeyInfo`. */
+export const GROUP_INFO: Readonly<Record<number, { readonly name: string; readonly size: number }>> = {
+  [NamedGroup.x25519]: { name: 'X25519', size: 253 },
+  [NamedGroup.secp256r1]: { name: 'prime256v1', size: 256 },
+  [NamedGroup.secp384r1]: { name: 'secp384r1', size: 384 },
+};
+
+/** Named groups, most wanted first, from `ecdhCurve`; 'auto' is the default. */
+export function parseGroups(ecdhCurve: string | undefined): readonly number[] | undefined {
+  if (ecdhCurve === undefined || ecdhCurve === 'auto') return undefined;
+  const ids: number[] = [];
+  for (const name of ecdhCurve.split(':')) {
+    const id = GROUP_BY_NAME[name.toLowerCase()];
+    if (id === undefined) {
+      throw optionError('ecdhCurve', `'${name}' is not supported; known are X25519, P-256 and P-384`);
+    }
+    if (!ids.includes(id)) ids.push(id);
+  }
+  return ids;
+}
+
+/** OpenSSL's spellings that are not RFC 8446's names; the curve of ECDSA follows from the hash in TLS 1.3. */
+const SCHEMES_BY_OPENSSL_NAME: Readonly<Record<string, readonly string[]>> = {
+  'ecdsa+sha256': ['ecdsa_secp256r1_sha256'],
+  'ecdsa+sha384': ['ecdsa_secp384r1_sha384'],
+  'rsa-pss+sha256': ['rsa_pss_rsae_sha256', 'rsa_pss_pss_sha256'],
+  'rsa-pss+sha384': ['rsa_pss_rsae_sha384', 'rsa_pss_pss_sha384'],
+  'rsa-pss+sha512': ['rsa_pss_rsae_sha512', 'rsa_pss_pss_sha512'],
+  'rsa+sha256': ['rsa_pkcs1_sha256'],
+  'rsa+sha384': ['rsa_pkcs1_sha384'],
+  'rsa+sha512': ['rsa_pkcs1_sha512'],
+};
+
+/** Signature schemes, most wanted first, in RFC 8446's or OpenSSL's spelling. */
+export function parseSignatureSchemes(sigalgs: string | undefined): readonly number[] | undefined {
+  if (sigalgs === undefined) return undefined;
+  const ids: number[] = [];
+  for (const given of sigalgs.split(':')) {
+    const name = given.toLowerCase();
+    for (const rfcName of SCHEMES_BY_OPENSSL_NAME[name] ?? [name]) {
+      const scheme = SCHEMES.find((candidate) => candidate.name === rfcName);
+      if (scheme === undefined) {
+        throw optionError(
+          'sigalgs',
+          `'${given}' is not supported; known are ${SCHEMES.map((s) => s.name).join(':')}`,
+        );
+      }
+      if (!ids.includes(scheme.id)) ids.push(scheme.id);
+    }
+  }
+  return ids;
+}
+
+/**
+ * ALPN protocols from an array of names, or from the wire form that node:tls also takes: each name after its length
+ * byte. RFC 7301 §3.1: 1 to 255 bytes each.
+ */
+export function parseAlpn(
+  protocols: readonly string[] | Uint8Array | undefined,
+): readonly string[] | undefined {
+  if (protocols === undefined) return undefined;
+  const names = protocols instanceof Uint8Array ? splitWireForm(protocols) : [...protocols];
+  for (const name of names) {
+    const length = Buffer.byteLength(name, 'latin1');
+    if (length === 0 || length > 255)
+      throw optionError('ALPNProtocols', `'${name}' must be 1 to 255 bytes long`);
+  }
+  return names.length === 0 ? undefined : names;
+}
+
+function splitWireForm(bytes: Uint8Array): string[] {
+  const names: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes[at] as number;
+    if (at + 1 + length > bytes.length)
+      throw optionError('ALPNProtocols', 'a length byte points past the end');
+    names.push(Buffer.from(bytes.subarray(at + 1, at + 1 + length)).toString('latin1'));
+    at += 1 + length;
+  }
+  return names;
+}
+
+/** The name to put in SNI for this host: RFC 6066 §3 allows DNS names without trailing dot and no addresses. */
+export function sniFor(host: string): string | undefined {
+  const name = host.endsWith('.') ? host.slice(0, -1) : host;
+  return name === '' || isIP(name) !== 0 || name.includes(':') ? undefined : name;
+}

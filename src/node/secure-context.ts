@@ -1,0 +1,227 @@
+import {
+  type ImportedKey,
+  importPrivateKey,
+  isKeyObject,
+  type PrivateKeyInput,
+} from '../crypto/node/import-key.ts';
+import { nodeCrypto } from '../crypto/node/provider.ts';
+import type { SigningKey } from '../crypto/provider.ts';
+import { SCHEMES } from '../crypto/schemes.ts';
+import { type Suite, suiteById, TLS13_SUITES } from '../crypto/suites.ts';
+import { decodePemBlocks } from '../der/pem.ts';
+import { TrellisError } from '../errors/errors.ts';
+import type { Identity } from '../handshake/config.ts';
+import { TicketKeys } from '../handshake/tickets.ts';
+import { NamedGroup } from '../wire/codepoints.ts';
+import { Certificate } from '../x509/certificate.ts';
+import { TrustStore } from '../x509/trust-store.ts';
+import { checkVersions, optionError, parseCiphers, parseGroups, parseSignatureSchemes } from './options.ts';
+
+/** PEM text with one or more certificates, or bytes of PEM or of one DER certificate. */
+export type CertificateInput = string | Uint8Array;
+/** A key beside its own passphrase, as node:tls takes it. */
+export interface KeyWithPassphrase {
+  readonly pem: PrivateKeyInput;
+  readonly passphrase?: string | undefined;
+}
+/** A private key in this process, or a `SigningKey` that may live anywhere and may sign with a promise. */
+export type KeyInput = PrivateKeyInput | KeyWithPassphrase | SigningKey;
+
+/** The options of node:tls's `createSecureContext` that exist here (docs/node-api.md). */
+export interface SecureContextOptions {
+  /** Trust anchors. Default: the certificates that come with Node (`tls.rootCertificates`). */
+  ca?: CertificateInput | readonly CertificateInput[] | undefined;
+  /** Certificate chains, each with its end entity first. */
+  cert?: CertificateInput | readonly CertificateInput[] | undefined;
+  /** One private key for each chain, in any order; `SigningKey` objects in the order of the chains. */
+  key?: KeyInput | readonly KeyInput[] | undefined;
+  passphrase?: string | undefined;
+  /** TLS 1.3 suites, best first, separated by colons. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
+  ciphers?: string | undefined;
+  /** Key exchange groups, best first, separated by colons. Default: X25519:P-256:P-384. */
+  ecdhCurve?: string | undefined;
+  /** Signature schemes, best first, separated by colons, in RFC 8446's or OpenSSL's spelling. */
+  sigalgs?: string | undefined;
+  minVersion?: string | undefined;
+  maxVersion?: string | undefined;
+  /** Server: 48 bytes that seal tickets; give them to every process that shall resume each other's sessions. */
+  ticketKeys?: Uint8Array | undefined;
+  /** Server: seconds for which a ticket can be used. Default 300, at most 604800 (RFC 8446 §4.6.1). */
+  sessionTimeout?: number | undefined;
+}
+
+/** Most wanted first. X25519 is the fastest; a key share is sent for it alone (docs/defaults.md). */
+const DEFAULT_GROUPS: readonly number[] = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+/** As node:tls. */
+const DEFAULT_SESSION_TIMEOUT = 300;
+
+/**
+ * Certificates, keys and choices of algorithms, parsed and checked once for any number of sockets.
+ * Made by `createSecureContext`.
+ */
+export class SecureContext {
+  readonly identities: readonly Identity[];
+  readonly suites: readonly Suite[];
+  /** NamedGroup values. */
+  readonly groups: readonly number[];
+  /** SignatureScheme values. */
+  readonly schemes: readonly number[];
+  /** Seconds. */
+  readonly sessionTimeout: number;
+  /** The anchors come from the option `ca`. */
+  readonly hasOwnTrust: boolean;
+  #trust: TrustStore | undefined;
+  #ticketKeys: TicketKeys | undefined;
+
+  /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
+  constructor(options: SecureContextOptions = {}) {
+    checkVersions(options.minVersion, options.maxVersion);
+    this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? TLS13_SUITES;
+    this.groups = parseGroups(options.ecdhCurve) ?? DEFAULT_GROUPS;
+    this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
+    this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;
+    this.identities = readIdentities(options);
+    const ca = listOf(options.ca);
+    this.hasOwnTrust = ca.length > 0;
+    if (this.hasOwnTrust) this.#trust = readTrust(ca);
+    if (options.ticketKeys !== undefined) this.#ticketKeys = new TicketKeys(options.ticketKeys);
+  }
+
+  /** Trust anchors; Node's own are read when a handshake first needs them. */
+  get trust(): TrustStore {
+    this.#trust ??= defaultTrust();
+    return this.#trust;
+  }
+
+  /** Random unless given; made when a server first needs them. */
+  get ticketKeys(): TicketKeys {
+    this.#ticketKeys ??= TicketKeys.random(nodeCrypto);
+    return this.#ticketKeys;
+  }
+
+  set ticketKeys(keys: TicketKeys) {
+    this.#ticketKeys = keys;
+  }
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
+export function createSecureContext(options: SecureContextOptions = {}): SecureContext {
+  return new SecureContext(options);
+}
+
+let nodeRoots: TrustStore | undefined;
+
+/** `tls.rootCertificates`, one store for the process: it is large and remembers verified signatures. */
+function defaultTrust(): TrustStore {
+  // Not imported: the list is decoded as soon as it is named in an import, and most programs bring their own anchors.
+  nodeRoots ??= new TrustStore(
+    process
+      .getBuiltinModule('node:tls')
+      .rootCertificates.flatMap((pem) => decodePemBlocks(pem, 'CERTIFICATE'))
+      .map((der) => Certificate.parse(der)),
+  );
+  return nodeRoots;
+}
+
+function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : [value as T];
+}
+
+/** So many different sets of anchors are kept; a program has one or a few, a set has a few KiB to half a MiB. */
+const KEPT_TRUST_STORES = 8;
+const trustStores = new Map<string, TrustStore>();
+
+/**
+ * A store for these anchors. Programs give `ca` anew with each connection; the same anchors then find the same store,
+ * which need not be parsed again and remembers the signatures that it has verified.
+ */
+function readTrust(inputs: readonly CertificateInput[]): TrustStore {
+  // Lengths go in too: two ways to cut the same bytes must not meet.
+  const bytes = inputs.map((input) => (typeof input === 'string' ? Buffer.from(input) : input));
+  const lengths = Buffer.from(bytes.map(({ length }) => length).join());
+  const key = Buffer.from(nodeCrypto.digest('sha256', Buffer.concat([lengths, ...bytes]))).toString('latin1');
+  let store = trustStores.get(key);
+  trustStores.delete(key);
+  store ??= explain(
+    'ca',
+    () => new TrustStore(inputs.flatMap(readCertificates).map((der) => Certificate.parse(der))),
+  );
+  // In order of last use, oldest first.
+  trustStores.set(key, store);
+  const [oldest] = trustStores.keys();
+  if (trustStores.size > KEPT_TRUST_STORES && oldest !== undefined) trustStores.delete(oldest);
+  return store;
+}
+
+const PEM_START = '-----BEGIN ';
+
+/** DER certificates of one input, in order. */
+function readCertificates(input: CertificateInput): Uint8Array[] {
+  if (typeof input === 'string') return decodePemBlocks(input, 'CERTIFICATE');
+  const bytes = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+  return bytes.includes(PEM_START) ? decodePemBlocks(bytes.toString('latin1'), 'CERTIFICATE') : [bytes];
+}
+
+/** Chains with their keys, the key of each checked where it can be. */
+function readIdentities({ cert, key, passphrase }: SecureContextOptions): Identity[] {
+  const chains = explain('cert', () =>
+    listOf(cert).map((input) => {
+      const chain = readCertificates(input);
+      for (const der of chain) Certificate.parse(der);
+      return chain;
+    }),
+  );
+  const keys = listOf(key).map((input) => readKey(input, passphrase));
+  if (chains.length > 0 && keys.length === 0) {
+    throw optionError(
+      'key',
+      'the option cert is given without it; give the private key of the certificate too',
+    );
+  }
+  if (keys.length > 0 && chains.length === 0) {
+    throw optionError(
+      'cert',
+      'the option key is given without it; give the certificate of the private key too',
+    );
+  }
+  return chains.map((chain, index) => ({ chain, key: keyFor(chain[0] as Uint8Array, index, keys) }));
+}
+
+function keyFor(
+  certificate: Uint8Array,
+  index: number,
+  keys: readonly (ImportedKey | SigningKey)[],
+): SigningKey {
+  const own = keys.find((key) => 'belongsTo' in key && key.belongsTo(certificate));
+  const elsewhere = keys[index];
+  if (own !== undefined) return own;
+  if (elsewhere !== undefined && !('belongsTo' in elsewhere)) return elsewhere;
+  const { subject } = Certificate.parse(certificate);
+  throw optionError(
+    'key',
+    `${keys.length === 1 ? 'the private key does not belong' : 'none of the private keys belongs'} to the certificate ` +
+      `'${subject}'; give the key it was made for, and in cert the end entity's certificate first`,
+  );
+}
+
+function readKey(input: KeyInput, passphrase: string | undefined): ImportedKey | SigningKey {
+  if (typeof input === 'string' || input instanceof Uint8Array || isKeyObject(input)) {
+    return importPrivateKey(input, passphrase);
+  }
+  if ('pem' in input) return importPrivateKey(input.pem, input.passphrase ?? passphrase);
+  if (typeof input.sign === 'function' && Array.isArray(input.schemes)) return input;
+  throw optionError(
+    'key',
+    'give PEM text, PEM or DER bytes, a KeyObject, or an object with `schemes` and `sign`',
+  );
+}
+
+function explain<T>(option: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof TrellisError)) throw error;
+    throw optionError(option, error.message, error);
+  }
+}

@@ -1,0 +1,529 @@
+import { Duplex, type DuplexOptions } from 'node:stream';
+import type { Connection, ConnectionEvent } from '../connection/connection.ts';
+import { asTrellisError, ConnectionError } from '../errors/errors.ts';
+import type { ClientSession } from '../handshake/session.ts';
+import { lingerAndClose, writePieces } from './transport.ts';
+
+/** Plaintext sealed and handed to the transport at once, before looking whether it still takes more. */
+const WRITE_SLICE = 256 * 1024;
+/** Writes shorter than this are joined into one record; longer ones are sealed where they are. */
+const SMALL_WRITE = 8 * 1024;
+/** Largest TLSPlaintext.fragment, RFC 8446 §5.1. */
+const RECORD_LENGTH = 16 * 1024;
+/**
+ * Reading stops while the transport holds more unsent bytes than this. Writes wait much earlier; only answers that the
+ * peer provokes (KeyUpdate, refusals of a sub-protocol) get here, and only when the peer does not read them.
+ */
+export const MAX_OUTPUT_PENDING = 4 * 1024 * 1024;
+
+/** Why the transport is not being read; it is read when no reason is left. */
+const Pause = { reader: 1, outside: 2, signature: 4, output: 8 } as const;
+
+const kStream = Symbol('session stream');
+type Attached = Duplex & { [kStream]?: SessionStream | undefined };
+
+/** Registers the listeners that all streams share: an idle session costs no closures. */
+let listen: (transport: Attached) => void;
+let listenForData: (transport: Attached) => void;
+
+type Callback = (error?: Error | null) => void;
+const NO_WRITES: readonly Uint8Array[] = [];
+
+/**
+ * Moves bytes between a transport, a `Connection` and the two sides of a Duplex. It knows the rules of streams
+ * (back-pressure, half-close, destroy) and nothing of options, certificates or events of `node:tls`.
+ *
+ * For whoever multiplexes over the session: `flush`, `outputPending`, `outputBlocked`, the event `outputDrain`,
+ * `pauseReading` and `resumeReading`.
+ */
+export abstract class SessionStream extends Duplex {
+  #transport: Attached | undefined;
+  #connection: Connection | undefined;
+  #handshakeDone = false;
+  #peerEnded = false;
+  #transportEnded = false;
+  #closeEmitted = false;
+  #lingers = false;
+  #allowTruncation: boolean;
+  #pauses = 0;
+  #pumping = false;
+  #timer: NodeJS.Timeout | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #truncated = false;
+  // The one write that Writable has handed over: its chunks, the position in them, and its callback.
+  #writes: readonly Uint8Array[] = NO_WRITES;
+  #writeIndex = 0;
+  #writeOffset = 0;
+  #writeDone: Callback | undefined;
+  #finalDone: Callback | undefined;
+
+  /** Bytes of application data delivered. */
+  bytesRead = 0;
+  #bytesSent = 0;
+
+  /** @param allowTruncation a transport that ends without close_notify is an 'end', not ERR_TLS_TRUNCATED */
+  constructor(options: DuplexOptions, allowTruncation: boolean) {
+    // 'close' is emitted by hand: with `hadError`, and after the transport has closed, as net.Socket does.
+    super({ ...options, emitClose: false });
+    this.#allowTruncation = allowTruncation;
+  }
+
+  static {
+    const shared = <T>(handle: (stream: SessionStream, argument: T) => void) =>
+      function (this: Attached, argument: T): void {
+        const stream = this[kStream];
+        if (stream !== undefined) handle(stream, argument);
+      };
+    const onDrain = shared((stream) => stream.#drained());
+    const onEnd = shared((stream) => stream.#endOfTransport());
+    const onTimeout = shared((stream) => stream.emit('timeout'));
+    const onError = shared<Error>((stream, error) => stream.#transportFailed(error));
+    const onClose = shared((stream) => stream.#transportClosed());
+    const onData = shared<Uint8Array>((stream, bytes) => stream.receive(bytes));
+    listen = (transport) => {
+      transport.on('drain', onDrain);
+      transport.on('end', onEnd);
+      transport.on('timeout', onTimeout);
+      transport.on('error', onError);
+      transport.on('close', onClose);
+    };
+    listenForData = (transport) => {
+      transport.on('data', onData);
+    };
+  }
+
+  // For a multiplexer over this session
+
+  /** Moves what the connection has to transmit to the transport. */
+  flush(): void {
+    this.#flush();
+  }
+
+  /** Bytes that the transport has not accepted yet. */
+  get outputPending(): number {
+    return this.#transport?.writableLength ?? 0;
+  }
+
+  /** The transport asked to wait; the event 'outputDrain' says when it takes more. */
+  get outputBlocked(): boolean {
+    const transport = this.#transport;
+    return transport?.writableNeedDrain === true && transport.writableLength > 0;
+  }
+
+  /** Stops reading from the network, for a sub-protocol whose receive buffer is full. Idempotent. */
+  pauseReading(): void {
+    this.#pause(Pause.outside);
+  }
+
+  resumeReading(): void {
+    this.#resume(Pause.outside);
+  }
+
+  // For the adapter over this class
+
+  /** The handshake is complete. */
+  protected abstract onHandshakeDone(): void;
+  protected abstract onTicket(session: ClientSession): void;
+  protected abstract onKeyLog(line: string): void;
+  /** The session failed before its handshake was complete; returns what 'error' reports, or nothing to report there. */
+  protected abstract onHandshakeFailed(error: Error): Error | undefined;
+
+  get transport(): Duplex | undefined {
+    return this.#transport;
+  }
+
+  /** @throws ConnectionError ERR_TLS_NOT_CONNECTED before the session has begun */
+  get connection(): Connection {
+    if (this.#connection === undefined) {
+      throw new ConnectionError(
+        'ERR_TLS_NOT_CONNECTED',
+        'The TLS session has not begun; wait for secureConnect',
+      );
+    }
+    return this.#connection;
+  }
+
+  protected get hasConnection(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  protected get handshakeDone(): boolean {
+    return this.#handshakeDone;
+  }
+
+  /** Application data given to `write` so far, sent or waiting. */
+  get bytesWritten(): number {
+    return this.#bytesSent + this.writableLength - this.#writtenOfCurrent();
+  }
+
+  /** Takes the transport; nothing is read or written before `begin`. */
+  protected attach(transport: Duplex): void {
+    const attached: Attached = transport;
+    this.#transport = attached;
+    attached[kStream] = this;
+    // The session decides about half-close; the transport must not end itself when the peer ends.
+    attached.allowHalfOpen = true;
+    listen(attached);
+  }
+
+  /**
+   * Starts the handshake over the attached transport.
+   * @param readsEvents the transport's bytes come as 'data'; otherwise somebody calls `receive`
+   */
+  protected begin(connection: Connection, readsEvents: boolean): void {
+    this.#connection = connection;
+    const deadline = connection.nextTimeout();
+    if (deadline !== undefined) {
+      this.#timer = setTimeout(SessionStream.#onTimer, Math.max(0, deadline - Date.now()), this);
+      this.#timer.unref();
+    }
+    if (readsEvents && this.#transport !== undefined) listenForData(this.#transport);
+    this.#pump();
+  }
+
+  /** 'timeout' after so long without traffic, for a transport that has no timeout of its own; 0 for never. */
+  protected setIdleTimer(milliseconds: number): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+    if (milliseconds === 0) return;
+    this.#idleTimer = setTimeout(() => this.emit('timeout'), milliseconds);
+    this.#idleTimer.unref();
+  }
+
+  /** Bytes from the transport. False when it should stop reading. `bytes` may be overwritten afterwards. */
+  protected receive(bytes: Uint8Array): boolean {
+    const connection = this.#connection;
+    // A destroyed stream whose transport lingers discards.
+    if (connection === undefined || this.destroyed) return true;
+    this.#idleTimer?.refresh();
+    connection.receive(bytes, Date.now());
+    this.#pump();
+    return this.#pauses === 0;
+  }
+
+  // Duplex
+
+  override _read(): void {
+    if (this.#pauses !== 0) this.#resume(Pause.reader);
+  }
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
+    this.#writes = [chunk];
+    this.#writeDone = callback;
+    this.#continueWrite();
+  }
+
+  override _writev(items: { chunk: Uint8Array }[], callback: Callback): void {
+    this.#writes = joinSmall(items);
+    this.#writeDone = callback;
+    this.#continueWrite();
+  }
+
+  override _final(callback: Callback): void {
+    this.#finalDone = callback;
+    if (this.#handshakeDone) this.#continueFinal();
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#idleTimer);
+    this.#writes = NO_WRITES;
+    this.#writeDone = undefined;
+    this.#finalDone = undefined;
+    const over = this.#peerEnded && this.writableFinished;
+    if (!over) {
+      this.#connection?.abandon(error ?? new ConnectionError('ERR_TLS_CLOSED', 'The socket was destroyed'));
+    }
+    callback(error);
+    const transport = this.#transport;
+    if (transport === undefined || transport.closed) {
+      process.nextTick(SessionStream.#emitClose, this);
+    } else if (this.#lingers) {
+      lingerAndClose(transport);
+      process.nextTick(SessionStream.#emitClose, this);
+    } else {
+      transport.destroy();
+    }
+  }
+
+  // Reading
+
+  /** Lets the connection say everything that it has to say, answers what it wants, and sends what it has to send. */
+  #pump(): void {
+    // A handler that writes to a synchronous transport can bring us back here; the loop below goes on anyway.
+    if (this.#pumping) return;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#pumping = true;
+    try {
+      do {
+        for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
+          this.#handle(event);
+          if (this.destroyed) return;
+        }
+      } while (this.#answerWanted(connection));
+    } finally {
+      this.#pumping = false;
+    }
+    this.#flush();
+  }
+
+  #handle(event: ConnectionEvent): void {
+    switch (event.type) {
+      case 'data':
+        this.bytesRead += event.data.length;
+        if (!this.push(event.data)) this.#pause(Pause.reader);
+        break;
+      case 'connected':
+        this.#handshakeDone = true;
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+        this.#flush();
+        this.onHandshakeDone();
+        if (this.#writeDone !== undefined) this.#continueWrite();
+        if (this.#finalDone !== undefined) this.#continueFinal();
+        break;
+      case 'ticket':
+        this.onTicket(event.session);
+        break;
+      case 'keylog':
+        this.onKeyLog(event.line);
+        break;
+      case 'end':
+        this.#peerEnded = true;
+        this.push(null);
+        // Nothing is delivered any more, so nothing has to wait for the reader; the transport's end has to be seen.
+        this.#resume(Pause.reader);
+        break;
+      case 'error':
+        this.#fail(event.error);
+        break;
+    }
+  }
+
+  #fail(error: Error): void {
+    // Whatever is queued now is the alert, RFC 8446 §6.2.
+    this.#lingers = this.#flush() && !this.#transportEnded;
+    if (this.#transportEnded && this.readableLength > 0) {
+      this.#failWhenRead(error);
+    } else {
+      this.#destroyBecause(error);
+    }
+  }
+
+  #destroyBecause(error: Error): void {
+    if (this.destroyed) return;
+    this.destroy(this.#handshakeDone ? error : this.onHandshakeFailed(error));
+  }
+
+  /** What came before a truncation is authentic and is delivered first; then the error comes in the place of 'end'. */
+  #failWhenRead(error: Error): void {
+    this.#truncated = true;
+    this.read = (size?: number): unknown => {
+      const chunk: unknown = Duplex.prototype.read.call(this, size);
+      if (this.readableLength === 0) process.nextTick(() => this.destroy(error));
+      return chunk;
+    };
+  }
+
+  #pause(reason: number): void {
+    if (this.#pauses === 0) this.#transport?.pause();
+    this.#pauses |= reason;
+  }
+
+  #resume(reason: number): void {
+    if (this.#pauses === 0) return;
+    this.#pauses &= ~reason;
+    if (this.#pauses === 0) this.#transport?.resume();
+  }
+
+  // Signatures that the connection waits for
+
+  /** True when it was answered at once and the connection may have gone on. */
+  #answerWanted(connection: Connection): boolean {
+    const wanted = connection.wanted;
+    if (wanted === undefined || (this.#pauses & Pause.signature) !== 0) return false;
+    let signature: Uint8Array | Promise<Uint8Array>;
+    try {
+      signature = wanted.key.sign(wanted.scheme, wanted.input);
+    } catch (error) {
+      connection.abandon(asTrellisError(error));
+      return true;
+    }
+    if (signature instanceof Uint8Array) {
+      connection.provide(signature, Date.now());
+      return true;
+    }
+    // The peer has nothing to say that could be used before our signature: its bytes wait in the kernel.
+    this.#pause(Pause.signature);
+    signature.then(
+      (bytes) => this.#signed(() => connection.provide(bytes, Date.now())),
+      (error: unknown) => this.#signed(() => connection.abandon(asTrellisError(error))),
+    );
+    return false;
+  }
+
+  #signed(answer: () => void): void {
+    if (this.destroyed) return;
+    answer();
+    this.#resume(Pause.signature);
+    this.#pump();
+  }
+
+  // Writing
+
+  /** Seals and sends the current write, as far as the transport takes it without waiting. */
+  #continueWrite(): void {
+    const connection = this.#connection;
+    if (!this.#handshakeDone || connection === undefined) return;
+    try {
+      do {
+        this.#sendSlice(connection);
+        this.#flush();
+        // The rest, and the callback that lets the next write in, wait until the transport has taken this.
+        if (this.outputBlocked) return;
+      } while (this.#writeIndex < this.#writes.length);
+    } catch (error) {
+      this.destroy(asTrellisError(error));
+      return;
+    }
+    const done = this.#writeDone;
+    this.#writes = NO_WRITES;
+    this.#writeDone = undefined;
+    this.#writeIndex = 0;
+    done?.();
+  }
+
+  #sendSlice(connection: Connection): void {
+    let room = WRITE_SLICE;
+    while (room > 0 && this.#writeIndex < this.#writes.length) {
+      const chunk = this.#writes[this.#writeIndex] as Uint8Array;
+      const offset = this.#writeOffset;
+      const part = offset === 0 && chunk.length <= room ? chunk : chunk.subarray(offset, offset + room);
+      connection.send(part);
+      room -= part.length;
+      this.#bytesSent += part.length;
+      if (offset + part.length === chunk.length) {
+        this.#writeIndex++;
+        this.#writeOffset = 0;
+      } else {
+        this.#writeOffset = offset + part.length;
+      }
+    }
+  }
+
+  /** Bytes of the current write that are sent but still counted in `writableLength`. */
+  #writtenOfCurrent(): number {
+    let written = this.#writeOffset;
+    for (let i = 0; i < this.#writeIndex; i++) written += (this.#writes[i] as Uint8Array).length;
+    return written;
+  }
+
+  /** Half-close, RFC 8446 §6.1: close_notify, then the transport's own end. Reading goes on. */
+  #continueFinal(): void {
+    const done = this.#finalDone;
+    this.#finalDone = undefined;
+    this.#connection?.close();
+    this.#flush();
+    this.#transport?.end(() => done?.());
+  }
+
+  /** True when something was written. */
+  #flush(): boolean {
+    const transport = this.#transport;
+    const pieces = this.#connection?.transmit();
+    if (transport === undefined || pieces === undefined || pieces.length === 0) return false;
+    if (transport.destroyed || transport.writableEnded) return false;
+    this.#idleTimer?.refresh();
+    writePieces(transport, pieces);
+    if (transport.writableLength > MAX_OUTPUT_PENDING && transport.writableNeedDrain)
+      this.#pause(Pause.output);
+    return true;
+  }
+
+  // Events of the transport
+
+  #drained(): void {
+    if (this.destroyed) return;
+    this.#resume(Pause.output);
+    if (this.#writeDone !== undefined) this.#continueWrite();
+    this.emit('outputDrain');
+  }
+
+  #transportFailed(error: Error): void {
+    if (this.destroyed) return;
+    // How the peer closes its socket after both goodbyes is of no interest.
+    if (!this.#saidGoodbye) this.#destroyBecause(error);
+  }
+
+  #transportClosed(): void {
+    if (this.destroyed) {
+      SessionStream.#emitClose(this);
+      return;
+    }
+    this.#endOfTransport();
+    if (this.destroyed || this.#saidGoodbye || this.#truncated) return;
+    this.#destroyBecause(
+      new ConnectionError('ERR_TLS_CLOSED', 'The transport under the TLS session was closed'),
+    );
+  }
+
+  /** close_notify has been received and sent. */
+  get #saidGoodbye(): boolean {
+    return this.#peerEnded && this.writableEnded && this.#finalDone === undefined;
+  }
+
+  #endOfTransport(): void {
+    if (this.#transportEnded) return;
+    this.#transportEnded = true;
+    if (this.destroyed || this.#peerEnded) return;
+    if (this.#allowTruncation && this.#handshakeDone) {
+      this.#peerEnded = true;
+      this.push(null);
+      return;
+    }
+    if (this.#connection === undefined) {
+      this.#destroyBecause(new ConnectionError('ERR_TLS_TRUNCATED', 'The transport ended before TLS began'));
+      return;
+    }
+    this.#connection.receiveEnd();
+    this.#pump();
+  }
+
+  static #onTimer(stream: SessionStream): void {
+    stream.#timer = undefined;
+    if (stream.destroyed) return;
+    stream.#connection?.handleTimeout(Date.now());
+    stream.#pump();
+  }
+
+  static #emitClose(stream: SessionStream): void {
+    if (stream.#closeEmitted) return;
+    stream.#closeEmitted = true;
+    stream.emit('close', stream.errored !== null);
+  }
+}
+
+/** Joins neighbouring short writes, so that many one-byte writes become one record instead of many. */
+function joinSmall(items: readonly { readonly chunk: Uint8Array }[]): Uint8Array[] {
+  const joined: Uint8Array[] = [];
+  let run: Uint8Array[] = [];
+  let length = 0;
+  const endRun = () => {
+    if (run.length > 0) joined.push(run.length === 1 ? (run[0] as Uint8Array) : Buffer.concat(run, length));
+    run = [];
+    length = 0;
+  };
+  for (const { chunk } of items) {
+    if (chunk.length >= SMALL_WRITE) {
+      endRun();
+      joined.push(chunk);
+      continue;
+    }
+    if (length + chunk.length > RECORD_LENGTH) endRun();
+    run.push(chunk);
+    length += chunk.length;
+  }
+  endRun();
+  return joined;
+}

@@ -1,0 +1,498 @@
+import {
+  type AddressInfo,
+  type NetConnectOpts,
+  type OnReadOpts,
+  Socket,
+  type SocketConstructorOpts,
+  type SocketReadyState,
+} from 'node:net';
+import type { Duplex, DuplexOptions } from 'node:stream';
+import { Connection, type ConnectionInfo } from '../connection/connection.ts';
+import type { SubProtocol, SubProtocolFactory } from '../connection/sub-protocol.ts';
+import { type X509Certificate, x509Certificate } from '../crypto/node/certificate-object.ts';
+import { ConnectionError, TrellisError } from '../errors/errors.ts';
+import type { ServerConfig } from '../handshake/config.ts';
+import { type ClientSession, parseSession, serializeSession } from '../handshake/session.ts';
+import {
+  askSni,
+  type ClientSettings,
+  clientConfig,
+  IdentityRefused,
+  isMaxSendFragment,
+  JudgedPeer,
+  type ServerSettings,
+  serverConfig,
+} from './engine-config.ts';
+import { GROUP_INFO, optionError } from './options.ts';
+import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
+import { createSecureContext, SecureContext, type SecureContextOptions } from './secure-context.ts';
+import { SessionStream } from './session-stream.ts';
+import { readBuffer } from './transport.ts';
+
+/** Options of both sides that concern the socket itself. */
+export interface StreamOptions {
+  /** Default false: when the peer has ended and everything is read, this side ends too. */
+  allowHalfOpen?: boolean | undefined;
+  /** Bytes that each side of the stream buffers before it asks to wait. Default: Node's for streams. */
+  highWaterMark?: number | undefined;
+  /** Destroys the socket when aborted. */
+  signal?: AbortSignal | undefined;
+  /** A transport that ends without close_notify is 'end', as with node:tls, not ERR_TLS_TRUNCATED. Default false. */
+  allowTruncation?: boolean | undefined;
+  /** Protocols that share the session with application data. */
+  subProtocols?: readonly SubProtocolFactory[] | undefined;
+}
+
+/** Options of `new TLSSocket(transport, options)`: for STARTTLS, and for transports that are not TCP. */
+export interface TLSSocketOptions
+  extends StreamOptions,
+    SecureContextOptions,
+    ClientSettings,
+    ServerSettings {
+  /** Default false. */
+  isServer?: boolean | undefined;
+  /** Made by `createSecureContext`; else one is made of the options here. */
+  secureContext?: SecureContext | undefined;
+  /** Client: a session from the event 'session' or from `getSession()`, to resume. */
+  session?: Uint8Array | undefined;
+}
+
+/** What a `Server` gives to the sockets that it makes; it decides once for all of them. */
+export interface ServerOwner {
+  /** The handshake is complete. */
+  secured(socket: TLSSocket): void;
+  /** The handshake failed. */
+  failed(error: Error, socket: TLSSocket): void;
+  keylog(line: Buffer, socket: TLSSocket): void;
+  readonly config: ServerConfig;
+}
+
+/**
+ * A TLS session as a stream, with the events, properties and methods of node:tls's class of this name
+ * (docs/node-api.md: what is the same, what differs, what is absent and why).
+ *
+ * Events: 'secure', 'secureConnect' (client), 'session', 'keylog', 'timeout', 'connect', and those of a Duplex; 'close'
+ * has the argument `hadError`. Errors have a stable `code`.
+ */
+export class TLSSocket extends SessionStream {
+  /** The peer showed a certificate, and it is valid; on a client, for the server's name as well. */
+  authorized = false;
+  /** Code of what is wrong with the peer's certificate, when the session goes on all the same. */
+  authorizationError: string | null = null;
+  /** Server: the name that the client sent, or false. Client: the name it sent. Null before the handshake is done. */
+  servername: string | false | null = null;
+  /** The protocol that ALPN selected, or false. Null before the handshake is done. */
+  alpnProtocol: string | false | null = null;
+  /** True until the handshake is complete. */
+  secureConnecting = true;
+
+  readonly #owner: ServerOwner | undefined;
+  readonly #isServer: boolean;
+  readonly #requestsCertificate: boolean;
+  /** Until the handshake begins. */
+  #options: TLSSocketOptions | undefined;
+  #session: ClientSession | undefined;
+  #ownCertificate: Uint8Array | undefined;
+  #subProtocols: readonly SubProtocol[] | undefined;
+
+  /**
+   * Begins TLS over `transport`, as soon as that is connected. Without one, over a TCP socket that `connect` opens.
+   * @throws ConnectionError ERR_TLS_OPTION for options that cannot work
+   */
+  constructor(transport?: Duplex, options: TLSSocketOptions = {}, owner?: ServerOwner) {
+    super(streamOptions(options), options.allowTruncation === true);
+    this.#owner = owner;
+    this.#isServer = options.isServer === true;
+    this.#requestsCertificate = !this.#isServer || options.requestCert === true;
+    this.#options = owner === undefined ? { ...options, secureContext: contextOf(options) } : options;
+    if (options.session !== undefined) this.setSession(options.session);
+    this.#attach(transport);
+  }
+
+  /** Always true: tells this socket from a net.Socket. */
+  get encrypted(): true {
+    return true;
+  }
+
+  // ── before the handshake ───────────────────────────────────────────────────────────────────────
+
+  /** Opens the TCP or local socket of a TLSSocket that was made without a transport. */
+  connect(options: NetConnectOpts, listener?: () => void): this {
+    if (listener !== undefined) this.once('connect', listener);
+    (this.transport as Socket).connect(options);
+    return this;
+  }
+
+  /** Client: the name for SNI and for the check of the certificate. */
+  setServername(name: string): void {
+    this.#pendingOptions('setServername').servername = name;
+  }
+
+  /** Client: a session to resume. One that cannot be read is passed over; the handshake is a full one then. */
+  setSession(session: Uint8Array): void {
+    this.#pendingOptions('setSession');
+    try {
+      this.#session = parseSession(session);
+    } catch {
+      // node:tls and other versions of this library write sessions in forms of their own.
+      this.#session = undefined;
+    }
+  }
+
+  /** Largest plaintext of a record, 512 to 16384. False when it cannot be set (any more). */
+  setMaxSendFragment(size: number): boolean {
+    if (this.#options === undefined || !isMaxSendFragment(size)) return false;
+    this.#options = { ...this.#options, maxSendFragment: size };
+    return true;
+  }
+
+  #pendingOptions(method: string): TLSSocketOptions {
+    if (this.#options === undefined) {
+      throw new ConnectionError('ERR_TLS_OPTION', `${method} must be called before the handshake begins`);
+    }
+    return this.#options;
+  }
+
+  #attach(given: Duplex | undefined): void {
+    const transport = given ?? this.#makeTransport();
+    this.attach(transport);
+    if (given !== undefined && !(given instanceof Socket && given.connecting)) {
+      this.#begin(true);
+      return;
+    }
+    for (const event of ['lookup', 'connect', 'ready'] as const) {
+      transport.on(event, (...args: unknown[]) => this.emit(event, ...args));
+    }
+    transport.once('connect', () => this.#begin(given !== undefined));
+  }
+
+  /** A socket that reads into the one buffer that all of them share. */
+  #makeTransport(): Socket {
+    const onread: OnReadOpts = {
+      buffer: readBuffer(),
+      callback: (length, buffer) => {
+        const bytes = buffer.subarray(0, length);
+        // Handshake messages are kept as they came; what is decrypted later has memory of its own.
+        return this.receive(this.handshakeDone ? bytes : Uint8Array.from(bytes));
+      },
+    };
+    // Documented for this constructor; its type knows it for connect() only.
+    const options: SocketConstructorOpts & { onread: OnReadOpts } = { allowHalfOpen: true, onread };
+    return new Socket(options);
+  }
+
+  // ── the handshake ──────────────────────────────────────────────────────────────────────────────
+
+  #begin(listenForData: boolean): void {
+    const options = this.#options;
+    if (options === undefined || this.destroyed) return;
+    this.#options = undefined;
+    let connection: Connection;
+    try {
+      connection = this.#isServer ? this.#accept(options) : this.#open(options);
+    } catch (error) {
+      this.destroy(error as Error);
+      return;
+    }
+    this.begin(connection, listenForData);
+  }
+
+  #open(options: TLSSocketOptions): Connection {
+    const context = contextOf(options);
+    const config = clientConfig(context, options, this.#session, () => this.listenerCount('keylog') > 0);
+    this.#session = undefined;
+    this.#ownCertificate = context.identities[0]?.chain[0];
+    this.servername = config.sendServerName ? (config.serverName ?? false) : false;
+    return Connection.client(config, Date.now(), this.#factories(options));
+  }
+
+  #accept(options: TLSSocketOptions): Connection {
+    const config = this.#owner?.config ?? this.#ownServerConfig(options);
+    return Connection.server(config, Date.now(), this.#factories(options));
+  }
+
+  #ownServerConfig(options: TLSSocketOptions): ServerConfig {
+    const context = contextOf(options);
+    const { SNICallback } = options;
+    const contextFor = (name: string) => (SNICallback === undefined ? undefined : askSni(SNICallback, name));
+    this.#ownCertificate = context.identities[0]?.chain[0];
+    return serverConfig(context, options, contextFor, () => this.listenerCount('keylog') > 0);
+  }
+
+  /** Remembers what the factories make, for `subProtocol`. */
+  #factories({ subProtocols = [] }: TLSSocketOptions): SubProtocolFactory[] {
+    if (subProtocols.length === 0) return [];
+    const made: SubProtocol[] = [];
+    this.#subProtocols = made;
+    return subProtocols.map((make) => (role) => {
+      const subProtocol = make(role);
+      made.push(subProtocol);
+      return subProtocol;
+    });
+  }
+
+  protected override onHandshakeDone(): void {
+    const { alpnProtocol, serverName, peer } = this.#info();
+    this.secureConnecting = false;
+    this.alpnProtocol = alpnProtocol ?? false;
+    if (this.#isServer) this.servername = serverName ?? false;
+    this.authorized = peer?.authorized ?? false;
+    if (!this.authorized && this.#requestsCertificate)
+      this.authorizationError = codeOf(peer?.authorizationError);
+    this.emit('secure');
+    if (this.destroyed) return;
+    if (this.#owner !== undefined) this.#owner.secured(this);
+    else if (!this.#isServer) this.emit('secureConnect');
+  }
+
+  protected override onHandshakeFailed(error: Error): Error | undefined {
+    const reported = error instanceof IdentityRefused ? error.reason : hangUp(error, this.#isServer);
+    if (this.#owner === undefined) return reported;
+    this.#owner.failed(reported, this);
+    return undefined;
+  }
+
+  protected override onTicket(session: ClientSession): void {
+    this.#session = session;
+    if (this.listenerCount('session') > 0) this.emit('session', Buffer.from(serializeSession(session)));
+  }
+
+  protected override onKeyLog(line: string): void {
+    const bytes = Buffer.from(`${line}\n`, 'latin1');
+    this.emit('keylog', bytes);
+    this.#owner?.keylog(bytes, this);
+  }
+
+  // ── what the handshake settled ─────────────────────────────────────────────────────────────────
+
+  /** 'TLSv1.3' once the handshake is complete. */
+  getProtocol(): 'TLSv1.3' | null {
+    return this.handshakeDone ? this.#info().protocol : null;
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } | undefined {
+    if (!this.handshakeDone) return undefined;
+    const { suite } = this.#info();
+    return { name: suite.name, standardName: suite.name, version: 'TLSv1.3' };
+  }
+
+  /** The group of the key exchange; null on a server, as with node:tls. */
+  getEphemeralKeyInfo(): { type: 'ECDH'; name: string; size: number } | Record<string, never> | null {
+    if (this.#isServer) return null;
+    const info = this.handshakeDone ? GROUP_INFO[this.#info().group] : undefined;
+    return info === undefined ? {} : { type: 'ECDH', ...info };
+  }
+
+  isSessionReused(): boolean {
+    return this.handshakeDone && this.#info().resumed;
+  }
+
+  /** Client: what a later connection needs to resume this session. `undefined` before the first 'session' event. */
+  getSession(): Buffer | undefined {
+    return this.#session === undefined ? undefined : Buffer.from(serializeSession(this.#session));
+  }
+
+  /** The peer's certificate, `{}` when it showed none. With `detailed`, issuers are linked by `issuerCertificate`. */
+  getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
+    return peerCertificate(this.#peerPath(), detailed);
+  }
+
+  getPeerX509Certificate(): X509Certificate | undefined {
+    const [leaf] = this.#peerPath();
+    return leaf === undefined ? undefined : x509Certificate(leaf);
+  }
+
+  /** This side's certificate, as `getPeerCertificate` shows the other's; null when it has none. */
+  getCertificate(): PeerCertificate | null {
+    const own = this.#own();
+    return own === undefined ? null : peerCertificate([own], false);
+  }
+
+  getX509Certificate(): X509Certificate | undefined {
+    const own = this.#own();
+    return own === undefined ? undefined : x509Certificate(own);
+  }
+
+  /**
+   * RFC 8446 §7.5, RFC 5705.
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete
+   */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+    return Buffer.from(this.connection.exportKeyingMaterial(label, context, length));
+  }
+
+  /** The sub-protocol of this name, once both sides have agreed to it; else `undefined`. */
+  subProtocol(name: string): SubProtocol | undefined {
+    if (this.#subProtocols === undefined || !this.handshakeDone) return undefined;
+    if (!this.#info().subProtocols.includes(name)) return undefined;
+    return this.#subProtocols.find((candidate) => candidate.name === name);
+  }
+
+  #info(): ConnectionInfo {
+    const { info } = this.connection;
+    if (info === undefined)
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
+    return info;
+  }
+
+  /** DER, end entity first, up to the trust anchor when a path to it was found. */
+  #peerPath(): readonly Uint8Array[] {
+    const peer = this.handshakeDone ? this.#info().peer : undefined;
+    return peer instanceof JudgedPeer ? peer.path : (peer?.chain ?? []);
+  }
+
+  #own(): Uint8Array | undefined {
+    const config = this.#owner?.config;
+    if (config === undefined) return this.#ownCertificate;
+    return config.selectIdentities(this.servername || undefined)[0]?.chain[0];
+  }
+
+  // ── keys ───────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Changes the key of this direction (KeyUpdate, RFC 8446 §4.6.3); it also happens by itself at the cipher's limit.
+   * @param requestPeer the peer shall change its key as well
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete, ERR_TLS_CLOSED after end
+   */
+  updateKeys(requestPeer = false): void {
+    this.connection.updateKeys(requestPeer);
+    this.flush();
+  }
+
+  /** TLS 1.3 has no renegotiation: calls back with an error, and returns false, as node:tls does. */
+  renegotiate(_options: unknown, callback?: (error: Error | null) => void): boolean {
+    const error = new ConnectionError(
+      'ERR_TLS_OPTION',
+      'TLS 1.3 has no renegotiation; use updateKeys for fresh keys',
+    );
+    if (callback !== undefined) process.nextTick(callback, error);
+    return false;
+  }
+
+  /** There is nothing to switch off in TLS 1.3. */
+  disableRenegotiation(): void {}
+
+  // ── the transport ──────────────────────────────────────────────────────────────────────────────
+
+  /** Ends, and destroys when everything is sent. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', this.destroy);
+  }
+
+  /** Emits 'timeout' after so many milliseconds without traffic; 0 switches it off. */
+  setTimeout(milliseconds: number, callback?: () => void): this {
+    if (callback !== undefined) {
+      if (milliseconds === 0) this.removeListener('timeout', callback);
+      else this.once('timeout', callback);
+    }
+    const socket = this.#socket;
+    if (socket?.setTimeout !== undefined) socket.setTimeout(milliseconds);
+    else this.setIdleTimer(milliseconds);
+    return this;
+  }
+
+  setNoDelay(noDelay = true): this {
+    this.#socket?.setNoDelay?.(noDelay);
+    return this;
+  }
+
+  setKeepAlive(enable = false, initialDelay = 0): this {
+    this.#socket?.setKeepAlive?.(enable, initialDelay);
+    return this;
+  }
+
+  ref(): this {
+    this.#socket?.ref?.();
+    return this;
+  }
+
+  unref(): this {
+    this.#socket?.unref?.();
+    return this;
+  }
+
+  address(): AddressInfo | Record<string, never> {
+    return (this.#socket?.address?.() as AddressInfo | undefined) ?? {};
+  }
+
+  get timeout(): number | undefined {
+    return this.#socket?.timeout;
+  }
+
+  get connecting(): boolean {
+    return this.#socket?.connecting ?? false;
+  }
+
+  get pending(): boolean {
+    return this.#socket?.pending ?? false;
+  }
+
+  get readyState(): SocketReadyState {
+    if (this.connecting) return 'opening';
+    if (this.readable && this.writable) return 'open';
+    if (this.readable) return 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#socket?.remoteAddress;
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.#socket?.remoteFamily;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#socket?.remotePort;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket?.localAddress;
+  }
+
+  get localPort(): number | undefined {
+    return this.#socket?.localPort;
+  }
+
+  get localFamily(): string | undefined {
+    return this.#socket?.localFamily;
+  }
+
+  /** The transport, with whatever of a net.Socket it has. */
+  get #socket(): Partial<Socket> | undefined {
+    return this.transport as Partial<Socket> | undefined;
+  }
+}
+
+function streamOptions({ allowHalfOpen, highWaterMark, signal }: StreamOptions): DuplexOptions {
+  const options: DuplexOptions = { allowHalfOpen: allowHalfOpen === true };
+  if (highWaterMark !== undefined) options.highWaterMark = highWaterMark;
+  if (signal !== undefined) options.signal = signal;
+  return options;
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+function contextOf(options: TLSSocketOptions): SecureContext {
+  const { secureContext } = options;
+  if (secureContext === undefined) return createSecureContext(options);
+  // JavaScript may bring node:tls's own context, which holds nothing that can be read.
+  if (secureContext instanceof SecureContext) return secureContext;
+  throw optionError('secureContext', 'it must be made by createSecureContext of trellis, not of node:tls');
+}
+
+/** As node:tls reports it; it says the same when a client showed no certificate at all. */
+function codeOf(error: Error | undefined): string {
+  if (error === undefined) return 'UNABLE_TO_GET_ISSUER_CERT';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+}
+
+/** A transport that ends in the middle of the handshake has the error that node:tls's users expect. */
+function hangUp(error: Error, isServer: boolean): Error {
+  if (!(error instanceof TrellisError) || error.code !== 'ERR_TLS_TRUNCATED') return error;
+  const message = isServer
+    ? 'socket hang up'
+    : 'Client network socket disconnected before secure TLS connection was established';
+  return new TrellisError('ECONNRESET', message, { cause: error });
+}
