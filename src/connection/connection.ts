@@ -85,13 +85,14 @@ export class Connection {
 
   // ── from the transport ─────────────────────────────────────────────────────────────────────────
 
-  /** Takes bytes from the transport. They are kept by reference until they have been processed. */
+  /** Takes bytes from the transport. The buffer is the caller's again when this returns. */
   receive(bytes: Uint8Array, now: number): void {
     // RFC 8446 §6.1: data after a closure alert MUST be ignored.
     if (this.#readState !== 'open') return;
     this.#io.now = now;
     this.#records.feed(bytes);
     this.#process();
+    this.#records.settle();
   }
 
   /** The transport has ended. Without close_notify before, data may be missing (RFC 8446 §6.1): an error. */

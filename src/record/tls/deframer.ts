@@ -41,9 +41,13 @@ export class Deframer {
     this.#at = 0;
   }
 
-  /** True when no byte waits here: a record boundary. */
-  get empty(): boolean {
-    return this.#partialLength === 0 && this.#at === this.#chunk.length;
+  /** Lets go of the caller's buffer; what has not been taken yet is copied. */
+  settle(): void {
+    if (this.#at === this.#chunk.length) this.#forget();
+    else {
+      this.#chunk = this.#chunk.slice(this.#at);
+      this.#at = 0;
+    }
   }
 
   /**

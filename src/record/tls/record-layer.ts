@@ -45,8 +45,14 @@ export class RecordLayer {
 
   // ── receiving ──────────────────────────────────────────────────────────────────────────────────
 
+  /** Until `settle()`, `bytes` must not change. */
   feed(bytes: Uint8Array): void {
     this.#deframer.feed(bytes);
+  }
+
+  /** Lets go of the buffers that were fed; what has not been taken yet is copied. */
+  settle(): void {
+    this.#deframer.settle();
   }
 
   /** The next record's content, or `undefined` while bytes are missing. */
@@ -190,7 +196,8 @@ export class RecordLayer {
         `Received a record of type ${type} before encryption began; is the peer speaking TLS?`,
       );
     }
-    return { type, content };
+    // A copy: the handshake keeps parts of its messages, and the caller may reuse the buffer that it fed.
+    return { type, content: content.slice() };
   }
 
   /** RFC 8446 §5: exactly the byte 0x01, in clear, and only during the handshake; then it is dropped. */
