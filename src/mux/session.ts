@@ -1,3 +1,4 @@
+import type { Role } from '../connection/sub-protocol.ts';
 import type { ConnectionError } from '../errors/errors.ts';
 import type { Application } from './extension.ts';
 import type { Agreement } from './negotiation.ts';
@@ -12,6 +13,7 @@ import type { Agreement } from './negotiation.ts';
  * Times are Unix milliseconds.
  */
 export interface MultiplexedSession {
+  readonly role: Role;
   readonly agreement: Agreement;
   /** Connections that are open, or closed with bytes left to read. */
   readonly connections: number;
@@ -66,8 +68,8 @@ export interface MultiplexedConnection {
   /** The peer said that no more comes, and all of it was read. */
   readonly ended: boolean;
 
-  /** @returns bytes taken; ports mode takes all, it has no flow control. @throws ConnectionError after `end` or failure */
-  write(data: Uint8Array): number;
+  /** Copies `data`. @throws ConnectionError after `end` or failure */
+  write(data: Uint8Array): void;
   /** No more from here; receiving goes on. */
   end(): void;
   /** Gives both directions up; what was received and not read is dropped. */

@@ -64,12 +64,11 @@ export class PortsConnection implements MultiplexedConnection, Holder {
     return this.remoteEnd && this.received.length === 0;
   }
 
-  write(data: Uint8Array): number {
+  write(data: Uint8Array): void {
     if (this.error !== undefined) throw this.error;
     if (this.localEnd)
-      throw new ConnectionError('ERR_TLS_CLOSED', 'This connection was ended; open another one.');
+      throw new ConnectionError('ERR_TLS_CLOSED', 'This connection was ended; open another.');
     if (data.length > 0) this.#owner.write(this, data);
-    return data.length;
   }
 
   end(): void {

@@ -35,8 +35,8 @@ export interface PortsSessionOptions {
  * peer that floods, ends the session: those are thrown as TlsError.
  */
 export class PortsSession implements MultiplexedSession, ConnectionOwner {
+  readonly role: Role;
   readonly agreement: Agreement;
-  readonly #role: Role;
   readonly #limits: SessionLimits;
   readonly #applicationByPort: ReadonlyMap<number, Application>;
   readonly #batch: FrameBatch;
@@ -63,7 +63,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   constructor(options: PortsSessionOptions) {
     this.agreement = options.agreement;
-    this.#role = options.role;
+    this.role = options.role;
     this.#limits = options.limits;
     this.#batch = new FrameBatch(options.send);
     this.#budget = new ReceiveBudget<PortsConnection>(
@@ -95,7 +95,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   open(reference: ApplicationReference, options: OpenOptions = {}): PortsConnection {
     if (this.#closedBecause !== undefined) throw this.#closedBecause;
-    if (this.#role !== 'client') {
+    if (this.role !== 'client') {
       throw new ConnectionError('ERR_TLS_OPTION', 'In ports mode connections are opened by the client only.');
     }
     const application = this.#resolve(reference);
@@ -177,7 +177,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   write(connection: PortsConnection, data: Uint8Array): void {
     this.#wakeToFlush();
     const { clientPort, application } = connection;
-    if (this.#role === 'client') this.#batch.data(clientPort, application.port, data);
+    if (this.role === 'client') this.#batch.data(clientPort, application.port, data);
     else this.#batch.data(application.port, clientPort, data);
   }
 
@@ -185,7 +185,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     connection.localEnd = true;
     this.#wakeToFlush();
     const { clientPort, application } = connection;
-    if (this.#role === 'client') this.#batch.end(clientPort, application.port);
+    if (this.role === 'client') this.#batch.end(clientPort, application.port);
     else this.#batch.end(application.port, clientPort);
     if (connection.remoteEnd) this.#free(connection);
   }
@@ -213,7 +213,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `mux frame from port ${source} to port ${destination}`);
     }
     const [clientPort, applicationPort] =
-      this.#role === 'client' ? [destination, source] : [source, destination];
+      this.role === 'client' ? [destination, source] : [source, destination];
     const connection = this.#pairs.get(pairKey(clientPort, applicationPort));
     if (connection === undefined) return this.#receiveOpen(clientPort, applicationPort);
     if (connection.remoteEnd) {
@@ -262,7 +262,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   #receiveOpen(clientPort: number, applicationPort: number): PortsConnection | undefined {
     if (this.#unanswered.has(pairKey(clientPort, applicationPort))) return undefined;
-    const application = this.#role === 'server' ? this.#served(applicationPort) : undefined;
+    const application = this.role === 'server' ? this.#served(applicationPort) : undefined;
     if (this.#unanswered.size >= UNANSWERED_MAX) {
       throw new TlsError('ERR_MUX_FLOOD', `The peer left ${UNANSWERED_MAX} refusals and aborts unanswered.`);
     }

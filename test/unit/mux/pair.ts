@@ -113,8 +113,8 @@ export class Pair {
 
   /** Delivers both ways until nobody has anything to say. */
   settle(cut?: Cut): void {
-    while (this.deliver(this.client, cut) || this.deliver(this.server, cut)) {
-      // the conditions do the work
+    for (let rounds = 0; this.deliver(this.client, cut) || this.deliver(this.server, cut); rounds++) {
+      if (rounds > 1_000) throw new Error('the two sides answer each other without end');
     }
   }
 

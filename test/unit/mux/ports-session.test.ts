@@ -483,7 +483,6 @@ describe('the end of the session', () => {
     pair.settle();
     pair.client.events();
     pair.client.protocol.receiveEnd();
-    pair.client.protocol.closed(undefined);
     expect(pair.client.events()).toMatchObject([
       {
         type: 'failed',
@@ -491,6 +490,8 @@ describe('the end of the session', () => {
         error: { code: 'ERR_MUX_SESSION_CLOSED' },
       },
     ]);
+    pair.client.protocol.closed(undefined);
+    expect(pair.client.events()).toEqual([]);
     expect(text(through.near)).toBe('all of it');
     expect(through.near.ended).toBe(true);
   });

@@ -38,7 +38,8 @@ class User {
     if (this.ended || this.failed !== undefined) return;
     const data = new Uint8Array(length);
     for (let i = 0; i < length; i++) data[i] = byteAt(this.writeSeed, this.wrote + i);
-    this.wrote += this.connection.write(data);
+    this.connection.write(data);
+    this.wrote += length;
   }
 
   end(): void {

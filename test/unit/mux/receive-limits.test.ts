@@ -45,6 +45,18 @@ describe('a slow reader, overflow pause', () => {
     expect(slow.server.session.paused).toBe(false);
     expect(woken).toBe(1);
     expect(slow.server.session.nextTimeout(1000)).toBeUndefined();
+    far.consume(1000);
+    expect(woken).toBe(1);
+  });
+
+  it('has all its time again when it fills up again', () => {
+    const slow = pair();
+    const { far } = slow.open();
+    pour(slow, P, LIMIT + 1);
+    expect(slow.server.session.nextTimeout(1000)).toBe(11_000);
+    far.consume(LIMIT);
+    pour(slow, P, LIMIT);
+    expect(slow.server.session.nextTimeout(9000)).toBe(19_000);
   });
 
   it('counts what was read but not consumed', () => {

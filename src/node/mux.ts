@@ -1,0 +1,381 @@
+import { EventEmitter } from 'node:events';
+import { ConnectionError } from '../errors/errors.ts';
+import {
+  type Agreement,
+  type ApplicationReference,
+  type MultiplexedConnection,
+  type MultiplexedSession,
+  Multiplexing,
+  type MuxClientOptions,
+  muxClient,
+  type SessionEvent,
+} from '../mux/index.ts';
+import { type ConnectionOptions, connect } from './connect.ts';
+import {
+  type ConnectionHost,
+  emitConnect,
+  kHasMore,
+  kReceive,
+  kSend,
+  MuxConnection,
+  type MuxConnectionOptions,
+} from './mux-connection.ts';
+
+export { MuxConnection, type MuxConnectionOptions };
+
+/** What a multiplexed session needs of the socket under it. TLSSocket is one. */
+export interface SessionSocket extends EventEmitter {
+  /** The protocol of this name, once the handshake is complete and both sides agreed to it. */
+  subProtocol(name: string): unknown;
+  /** Moves what was sealed to the network. */
+  flush(): void;
+  /** The network takes no more for now; 'outputDrain' says when it does. */
+  readonly outputBlocked: boolean;
+  pauseReading(): void;
+  resumeReading(): void;
+  /** Lets application data flow, that is: go. */
+  resume(): unknown;
+  end(): unknown;
+  destroy(error?: Error): unknown;
+  ref(): unknown;
+  unref(): unknown;
+  readonly destroyed: boolean;
+  readonly localAddress?: string | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly remoteFamily?: string | undefined;
+}
+
+export interface MuxOpenOptions extends MuxConnectionOptions {
+  /** Port of the local socket that this connection is for; taken as the client's port where that pair is free. */
+  localPort?: number | undefined;
+}
+
+export interface MuxConnectOptions extends ConnectionOptions {
+  /** Default: offer `ALL`, and require that the server multiplexes. */
+  mux?: MuxClientOptions | undefined;
+}
+
+interface MuxSessionEvents {
+  ready: [];
+  connection: [connection: MuxConnection];
+  error: [error: Error];
+  close: [];
+}
+
+/**
+ * Opens a TLS session as a client and multiplexes over it. `listener` is called on 'ready'.
+ * @throws ConnectionError ERR_TLS_OPTION for options that cannot work; every other fault is an 'error' event
+ */
+export function connectMux(options: MuxConnectOptions, listener?: () => void): MuxSession {
+  const { mux = {}, subProtocols = [], ...rest } = options;
+  const socket = connect({ ...rest, subProtocols: [muxClient(mux), ...subProtocols] });
+  const session = new MuxSession(socket);
+  if (listener !== undefined) session.once('ready', listener);
+  socket.once('secureConnect', () => session[kStart]());
+  return session;
+}
+
+/**
+ * The multiplexed session over a socket whose handshake is complete, or `undefined` when both sides did not agree to
+ * multiplex: then it is an ordinary TLS socket. To be called once, in the listener of 'secureConnection' or
+ * 'secureConnect': connections that the peer opens wait for it.
+ * @param options of the connections that the peer opens
+ */
+export function muxSession(
+  socket: SessionSocket,
+  options: MuxConnectionOptions = {},
+): MuxSession | undefined {
+  if (multiplexing(socket) === undefined) return undefined;
+  const session = new MuxSession(socket, options);
+  session[kStart]();
+  return session;
+}
+
+/** For this file: the handshake is complete. */
+const kStart = Symbol('start');
+
+/** What one connection may send before the next one's turn comes, and what is sealed before it goes to the network. */
+const SLICE = 131_072;
+
+/**
+ * Many application connections over one socket.
+ *
+ * Events: 'ready' (connections can be opened), 'connection' (the peer opened one; without a listener it is refused),
+ * 'error' (the session failed; 'close' follows), 'close'.
+ */
+export class MuxSession extends EventEmitter<MuxSessionEvents> {
+  readonly socket: SessionSocket;
+  readonly #options: MuxConnectionOptions;
+  #protocol: Multiplexing | undefined;
+  #session: MultiplexedSession | undefined;
+  readonly #host: ConnectionHost;
+  #failure: Error | undefined;
+  #connections = 0;
+  #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
+  #scheduled = false;
+  #paused = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: number | undefined;
+  /** Bytes given to the session since the last flush. */
+  #unflushed = 0;
+  #sending = false;
+  /** Connections with something to send, in the order of their turns. */
+  #waiting: MuxConnection[] = [];
+
+  /** Use `connectMux` or `muxSession`. */
+  constructor(socket: SessionSocket, options: MuxConnectionOptions = {}) {
+    super();
+    this.socket = socket;
+    this.#options = options;
+    this.#host = this.#makeHost();
+    socket.on('error', (error: Error) => {
+      this.#failure = error;
+    });
+    socket.on('outputDrain', () => this.#sendWaiting());
+    // When the peer has ended the session, no connection is left that could have something to say.
+    socket.on('end', () => socket.end());
+    socket.on('close', () => this.#closed());
+  }
+
+  /** What both sides agreed on; undefined before 'ready'. */
+  get agreement(): Agreement | undefined {
+    return this.#session?.agreement;
+  }
+
+  /** Connections that are not closed. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Connections can be opened. */
+  get ready(): boolean {
+    return this.#state === 'open';
+  }
+
+  get destroyed(): boolean {
+    return this.#state === 'closed' || this.socket.destroyed;
+  }
+
+  /**
+   * Opens a connection to an application: its name, its port, or both. Data can be written at once; when the server
+   * refuses, the connection has the error ERR_MUX_REFUSED.
+   * @throws ConnectionError ERR_MUX_UNKNOWN_APPLICATION, ERR_MUX_LIMIT, ERR_MUX_SESSION_CLOSED, ERR_TLS_NOT_CONNECTED
+   *   before 'ready', ERR_TLS_OPTION on a server
+   */
+  open(application: ApplicationReference, options: MuxOpenOptions = {}): MuxConnection {
+    if (this.#state === 'opening') {
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', `The session is not open yet; wait for 'ready'.`);
+    }
+    if (this.#state !== 'open' || this.#session === undefined) {
+      throw new ConnectionError('ERR_MUX_SESSION_CLOSED', 'The session is closed; open a new one.');
+    }
+    const { localPort } = options;
+    const connection = this.#session.open(application, localPort === undefined ? {} : { localPort });
+    const stream = this.#streamOf(connection, options);
+    process.nextTick(emitConnect, stream);
+    return stream;
+  }
+
+  /** No new connections; when those that are open have closed, the session is ended. `callback` is called on 'close'. */
+  close(callback?: () => void): this {
+    if (callback !== undefined) {
+      if (this.#state === 'closed') process.nextTick(callback);
+      else this.once('close', callback);
+    }
+    if (this.#state === 'opening') this.socket.destroy();
+    else if (this.#state === 'open') {
+      this.#state = 'closing';
+      this.#endWhenDone();
+    }
+    return this;
+  }
+
+  /** Ends the session at once; connections that are open have the error ERR_MUX_SESSION_CLOSED. */
+  destroy(error?: Error): this {
+    this.socket.destroy(error);
+    return this;
+  }
+
+  ref(): this {
+    this.socket.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.socket.unref();
+    return this;
+  }
+
+  [kStart](): void {
+    this.#protocol = multiplexing(this.socket);
+    const session = this.#protocol?.session;
+    if (session === undefined) {
+      this.destroy(
+        new ConnectionError(
+          'ERR_TLS_OPTION',
+          `The server does not multiplex; use connect() for ordinary TLS, or the policy 'require'.`,
+        ),
+      );
+      return;
+    }
+    this.#session = session;
+    this.#state = 'open';
+    // Application data has no meaning beside the frames; whoever sends it shall not stop the session by it.
+    this.socket.resume();
+    session.onWake(() => this.#schedule());
+    this.emit('ready');
+  }
+
+  // ── the session's turn ─────────────────────────────────────────────────────────────────────────
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    process.nextTick(MuxSession.#turn, this);
+  }
+
+  /** Everything that one read of the network, or one step of the application, has brought: taken and sent at once. */
+  static #turn(self: MuxSession): void {
+    self.#scheduled = false;
+    const session = self.#session;
+    if (session === undefined) return;
+    let finished = false;
+    try {
+      for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent())
+        self.#handle(event);
+      finished = true;
+    } finally {
+      // An application's listener may throw; the others' events are not lost by that.
+      if (!finished) self.#schedule();
+    }
+    self.#flush();
+    self.#watch(session);
+  }
+
+  #handle(event: SessionEvent): void {
+    const stream = event.connection.attachment as MuxConnection | undefined;
+    switch (event.type) {
+      case 'connection':
+        this.#accept(event.connection);
+        break;
+      case 'readable':
+        stream?.[kReceive]();
+        break;
+      case 'failed':
+        stream?.destroy(event.error);
+        break;
+    }
+  }
+
+  #accept(connection: MultiplexedConnection): void {
+    if (this.#state !== 'open' || this.listenerCount('connection') === 0) connection.refuse();
+    else this.emit('connection', this.#streamOf(connection, this.#options));
+  }
+
+  #flush(): void {
+    if (this.#state === 'closed') return;
+    this.#unflushed = 0;
+    this.#session?.flush();
+    this.socket.flush();
+  }
+
+  /** Stops and starts reading as the session's buffers want it, and keeps the time of their pauses. */
+  #watch(session: MultiplexedSession): void {
+    if (session.paused !== this.#paused) {
+      this.#paused = session.paused;
+      if (this.#paused) this.socket.pauseReading();
+      else this.socket.resumeReading();
+    }
+    const at = this.#state === 'closed' ? undefined : session.nextTimeout(Date.now());
+    if (at === this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    if (at === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timerAt = undefined;
+      session.handleTimeout(Date.now());
+      this.#schedule();
+    }, at - Date.now());
+    this.#timer.unref();
+  }
+
+  // ── sending ────────────────────────────────────────────────────────────────────────────────────
+
+  #wantsToSend(connection: MuxConnection): void {
+    this.#waiting.push(connection);
+    this.#sendWaiting();
+  }
+
+  /** Gives each connection in turn a slice, until all is sent or the network takes no more. */
+  #sendWaiting(): void {
+    // What a connection has written comes back here when it writes on: it waits for its turn below.
+    if (this.#sending) return;
+    this.#sending = true;
+    const waiting = this.#waiting;
+    let turn = 0;
+    try {
+      for (; turn < waiting.length && !this.socket.outputBlocked; turn++) {
+        const connection = waiting[turn] as MuxConnection;
+        this.#unflushed += connection[kSend](SLICE);
+        if (connection[kHasMore]) waiting.push(connection);
+        if (this.#unflushed >= SLICE) this.#flush();
+      }
+    } finally {
+      waiting.splice(0, turn);
+      this.#sending = false;
+    }
+  }
+
+  // ── beginning and end ──────────────────────────────────────────────────────────────────────────
+
+  /** One object that all connections share. */
+  #makeHost(): ConnectionHost {
+    const self = this;
+    const { socket } = this;
+    return {
+      wantsToSend: (connection) => self.#wantsToSend(connection),
+      closed: () => {
+        self.#connections--;
+        self.#endWhenDone();
+      },
+      get role() {
+        return self.#session?.role ?? 'client';
+      },
+      get localAddress() {
+        return socket.localAddress;
+      },
+      get remoteAddress() {
+        return socket.remoteAddress;
+      },
+      get remoteFamily() {
+        return socket.remoteFamily;
+      },
+    };
+  }
+
+  #streamOf(connection: MultiplexedConnection, options: MuxConnectionOptions): MuxConnection {
+    this.#connections++;
+    return new MuxConnection(connection, this.#host, options);
+  }
+
+  #endWhenDone(): void {
+    if (this.#state !== 'closing' || this.#connections > 0) return;
+    this.#flush();
+    this.socket.end();
+  }
+
+  #closed(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#waiting = [];
+    this.#protocol?.closed(this.#failure);
+    MuxSession.#turn(this);
+    if (this.#failure !== undefined) this.emit('error', this.#failure);
+    this.emit('close');
+  }
+}
+
+function multiplexing(socket: SessionSocket): Multiplexing | undefined {
+  const protocol = socket.subProtocol('mux');
+  return protocol instanceof Multiplexing ? protocol : undefined;
+}
