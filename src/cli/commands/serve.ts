@@ -34,6 +34,10 @@ export async function serve(
     ({ name, port, target }) => `${name}:${port}=${formatEndpoint(target)}`,
   );
   const mux = values.mux ?? 'require';
+  if (clientCa === undefined) {
+    const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate`;
+    log.warn({ event: 'open-to-anyone', listen }, text);
+  }
   log.info(
     { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
     'ready',

@@ -1,0 +1,278 @@
+import net, { type Socket } from 'node:net';
+import { muxClient } from '../mux/index.ts';
+import { connect } from '../node/connect.ts';
+import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
+import type { SecureContext } from '../node/secure-context.ts';
+import type { TLSSocket } from '../node/tls-socket.ts';
+import { checkForwards, type Forward, formatEndpoint } from './addresses.ts';
+import { Ending } from './ending.ts';
+import { TunnelError } from './errors.ts';
+import { listenOn } from './listen.ts';
+import { silentLog, type TunnelLog } from './log.ts';
+import {
+  CONNECT_TIMEOUT,
+  type ConnectOptions,
+  DRAIN_TIMEOUT,
+  HANDSHAKE_TIMEOUT,
+  type Tunnel,
+  type TunnelStats,
+  WAIT_TIMEOUT,
+  WAITING_MAX,
+} from './options.ts';
+import { SessionKeeper } from './session-keeper.ts';
+import {
+  describeSession,
+  muxLimits,
+  peerOf,
+  recordEnd,
+  SOCKET_BUFFER,
+  STREAM_OPTIONS,
+  sayGoodbye,
+  secureContext,
+  socketLeg,
+  streamLeg,
+  TRANSPORT_OPTIONS,
+} from './sessions.ts';
+import { fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
+
+/** A running `connectTunnel`. */
+export interface ClientTunnel extends Tunnel {
+  /** As given, with the ports that were picked for 0. */
+  readonly forwards: readonly Forward[];
+}
+
+/**
+ * Forwards local ports to the applications of a server, over one session that is opened when it is first needed (or at
+ * once with `eager`) and again when it drops. Resolves when the ports are open.
+ * @throws TunnelError ERR_TUNNEL_OPTION, ERR_TUNNEL_CREDENTIALS, ERR_TUNNEL_LISTEN
+ */
+export async function connectTunnel(options: ConnectOptions): Promise<ClientTunnel> {
+  const tunnel = new Client(options);
+  await tunnel.listen();
+  return tunnel;
+}
+
+interface OpenSession {
+  readonly session: MuxSession;
+  readonly record: SessionRecord;
+}
+
+class Client implements ClientTunnel {
+  readonly #options: ConnectOptions;
+  readonly #log: TunnelLog;
+  readonly #context: SecureContext;
+  readonly #traffic: Traffic;
+  readonly #ending: Ending;
+  readonly #keeper: SessionKeeper<OpenSession>;
+  readonly #listeners: net.Server[] = [];
+  #forwards: readonly Forward[] = [];
+  /** For resumption: the next session needs no certificates. */
+  #ticket: Buffer | undefined;
+  #waiting = 0;
+
+  constructor(options: ConnectOptions) {
+    const { cert, key, ca, forwards, log = silentLog, drainTimeout = DRAIN_TIMEOUT } = options;
+    if (forwards.length === 0) throw new TunnelError('ERR_TUNNEL_OPTION', 'At least one forward is needed.');
+    checkForwards(forwards);
+    if (ca !== undefined) secureContext('The CA', { ca });
+    this.#context = secureContext("The client's certificate and key", { cert, key, ca });
+    this.#options = options;
+    this.#log = log;
+    this.#traffic = new Traffic(log);
+    this.#keeper = new SessionKeeper({
+      open: (signal) => this.#openSession(signal),
+      discard: ({ session }) => session.destroy(),
+      onRetry: (delay, error) => {
+        const server = formatEndpoint(options.server);
+        log.warn(
+          { event: 'session.retry', server, delay, ...fault(error) },
+          `no session; next try in ${delay} ms`,
+        );
+      },
+    });
+    this.#ending = new Ending(this.#traffic, drainTimeout, {
+      stopAccepting: () => {
+        for (const listener of this.#listeners) listener.close();
+      },
+      closeSessions: async () => {
+        const open = this.#keeper.close();
+        if (open !== undefined) await sayGoodbye(open.session);
+      },
+    });
+  }
+
+  get forwards(): readonly Forward[] {
+    return this.#forwards;
+  }
+
+  get stats(): TunnelStats {
+    return this.#traffic.stats;
+  }
+
+  get finished(): Promise<Error | undefined> {
+    return this.#ending.finished;
+  }
+
+  close(): Promise<void> {
+    return this.#ending.close();
+  }
+
+  async listen(): Promise<void> {
+    const bound: Forward[] = [];
+    try {
+      for (const { listen, application } of this.#options.forwards) {
+        const listener = this.#makeListener(application);
+        bound.push({ listen: await listenOn(listener, listen), application });
+        listener.on('error', (error) => this.#ending.fail(error));
+        this.#listeners.push(listener);
+      }
+    } catch (error) {
+      for (const listener of this.#listeners) listener.close();
+      throw error;
+    }
+    this.#forwards = bound;
+    if (this.#options.eager) this.#keeper.start();
+  }
+
+  #makeListener(application: string): net.Server {
+    return net.createServer(
+      // Not read before there is somewhere to put it.
+      { ...STREAM_OPTIONS, pauseOnConnect: true, noDelay: true, highWaterMark: SOCKET_BUFFER },
+      (socket) => void this.#forward(socket, application),
+    );
+  }
+
+  async #forward(socket: Socket, application: string): Promise<void> {
+    const { waitTimeout = WAIT_TIMEOUT } = this.#options;
+    const record = this.#traffic.openConnection(peerOf(socket), application);
+    let failure: Error | undefined;
+    const withdrawn = new AbortController();
+    const onClose = (): void => withdrawn.abort();
+    socket.on('error', (error) => {
+      failure ??= error;
+    });
+    socket.on('close', onClose);
+    record.onGiveUp((error) => {
+      failure ??= error;
+      socket.resetAndDestroy();
+    });
+    try {
+      const open = this.#keeper.current ?? (await this.#wait(waitTimeout, withdrawn.signal));
+      socket.off('close', onClose);
+      record.session = open.record;
+      record.carry(socketLeg(socket), streamLeg(this.#openConnection(open, application, socket)));
+    } catch (error) {
+      socket.resetAndDestroy();
+      if (failure === undefined) record.close(reasonOfError(error), error);
+      else record.close(withdrawn.signal.aborted ? reasonOfWithdrawal(failure) : 'local-reset', failure);
+    }
+  }
+
+  async #wait(limit: number, signal: AbortSignal): Promise<OpenSession> {
+    if (this.#waiting >= WAITING_MAX) {
+      throw new TunnelError('ERR_TUNNEL_WAIT', `${WAITING_MAX} connections wait for a session already.`);
+    }
+    this.#waiting++;
+    try {
+      return await this.#keeper.acquire(limit, signal);
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  #openConnection({ session }: OpenSession, application: string, { remotePort }: Socket): MuxConnection {
+    return session.open(application, { ...STREAM_OPTIONS, localPort: remotePort });
+  }
+
+  /** TCP, TLS and the agreement to multiplex. */
+  #openSession(signal: AbortSignal): Promise<OpenSession> {
+    const { server, servername, onKeylog } = this.#options;
+    const socket = connect({
+      ...TRANSPORT_OPTIONS,
+      host: server.host,
+      port: server.port,
+      servername,
+      secureContext: this.#context,
+      session: this.#ticket,
+      handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      subProtocols: [muxClient(muxLimits(this.#options))],
+    });
+    if (onKeylog !== undefined) socket.on('keylog', onKeylog);
+    socket.on('session', (ticket: Buffer) => {
+      this.#ticket = ticket;
+    });
+    return new Promise((resolve, reject) => {
+      const { connectTimeout = CONNECT_TIMEOUT } = this.#options;
+      const timer = setTimeout(() => {
+        socket.destroy(
+          new Error(`${formatEndpoint(server)} did not answer within ${connectTimeout / 1000} s`),
+        );
+      }, connectTimeout);
+      const abandon = (): void =>
+        void socket.destroy(new TunnelError('ERR_TUNNEL_CLOSED', 'The tunnel was closed.'));
+      signal.addEventListener('abort', abandon, { once: true });
+      const settle = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abandon);
+      };
+      const onFailure = (error: Error): void => {
+        settle();
+        // A ticket that the server chokes on must not be tried for ever.
+        this.#ticket = undefined;
+        reject(error);
+      };
+      socket.once('connect', () => clearTimeout(timer));
+      socket.once('error', onFailure);
+      socket.once('secureConnect', () => {
+        settle();
+        socket.off('error', onFailure);
+        const session = muxSession(socket, STREAM_OPTIONS);
+        if (session === undefined) {
+          socket.destroy();
+          reject(new TunnelError('ERR_TUNNEL_OPTION', 'The server does not multiplex; is it trellis serve?'));
+          return;
+        }
+        resolve(this.#register(socket, session));
+      });
+    });
+  }
+
+  #register(socket: TLSSocket, session: MuxSession): OpenSession {
+    const record = this.#traffic.openSession(peerOf(socket), describeSession(socket));
+    const open = { session, record };
+    let failure: Error | undefined;
+    recordEnd(session, record, () => this.#ending.begun);
+    session.on('error', (error) => {
+      failure = error;
+    });
+    session.on('close', () => {
+      this.#keeper.lost(open, failure ?? new Error('the server closed the session'));
+    });
+    const lacking = this.#lacking(session);
+    if (lacking.length > 0) {
+      this.#log.warn(
+        { event: 'session.lacks', session: record.id, applications: lacking },
+        `the server does not offer ${lacking.join(', ')}; what it offers: ${offered(session)}`,
+      );
+    }
+    return open;
+  }
+
+  /** Applications of forwards that the server did not name. */
+  #lacking(session: MuxSession): string[] {
+    const { agreement } = session;
+    if (agreement === undefined) return [];
+    const names = new Set(agreement.applications.map(({ name }) => name));
+    const wanted = new Set(this.#options.forwards.map(({ application }) => application));
+    return [...wanted].filter((name) => !names.has(name));
+  }
+}
+
+function offered({ agreement }: MuxSession): string {
+  return agreement?.applications.map(({ name }) => name).join(', ') ?? '';
+}
+
+/** Why a local connection went away while it waited for a session. */
+function reasonOfWithdrawal(error: Error): 'stopped' | 'local-reset' {
+  return reasonOfError(error) === 'stopped' ? 'stopped' : 'local-reset';
+}

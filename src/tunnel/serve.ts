@@ -1,0 +1,218 @@
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import { muxServer } from '../mux/index.ts';
+import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
+import { createServer, type Server } from '../node/server.ts';
+import type { TLSSocket } from '../node/tls-socket.ts';
+import { type Application, checkApplications, type Endpoint } from './addresses.ts';
+import { Ending } from './ending.ts';
+import { TunnelError } from './errors.ts';
+import { listenOn } from './listen.ts';
+import { silentLog, type TunnelLog } from './log.ts';
+import {
+  CONNECT_TIMEOUT,
+  DRAIN_TIMEOUT,
+  HANDSHAKE_TIMEOUT,
+  SESSIONS_MAX,
+  type ServeOptions,
+  type Tunnel,
+  type TunnelStats,
+} from './options.ts';
+import {
+  describeSession,
+  muxLimits,
+  peerOf,
+  recordEnd,
+  SOCKET_BUFFER,
+  STREAM_OPTIONS,
+  sayGoodbye,
+  secureContext,
+  socketLeg,
+  streamLeg,
+  TRANSPORT_OPTIONS,
+} from './sessions.ts';
+import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
+
+/** A running `serveTunnel`. */
+export interface ServerTunnel extends Tunnel {
+  /** Where it listens. */
+  readonly address: Endpoint;
+}
+
+/**
+ * Offers applications to clients, many in one TLS session. Resolves when it listens.
+ * @throws TunnelError ERR_TUNNEL_OPTION, ERR_TUNNEL_CREDENTIALS, ERR_TUNNEL_LISTEN
+ */
+export async function serveTunnel(options: ServeOptions): Promise<ServerTunnel> {
+  const gateway = new Gateway(options);
+  await gateway.listen(options.listen);
+  return gateway;
+}
+
+class Gateway implements ServerTunnel {
+  readonly #options: ServeOptions;
+  readonly #log: TunnelLog;
+  readonly #server: Server;
+  readonly #traffic: Traffic;
+  readonly #ending: Ending;
+  readonly #byPort: ReadonlyMap<number, Application>;
+  readonly #firstApplication: Application;
+  /** Multiplexed sessions and ordinary TLS sockets. */
+  readonly #sessions = new Set<MuxSession>();
+  #address: Endpoint;
+
+  constructor(options: ServeOptions) {
+    const { applications, log = silentLog, drainTimeout = DRAIN_TIMEOUT } = options;
+    checkApplications(applications);
+    const [first] = applications;
+    if (first === undefined)
+      throw new TunnelError('ERR_TUNNEL_OPTION', 'At least one application is needed.');
+    this.#options = options;
+    this.#log = log;
+    this.#firstApplication = first;
+    this.#byPort = new Map(applications.map((application) => [application.port, application]));
+    this.#address = options.listen;
+    this.#traffic = new Traffic(log);
+    this.#server = this.#makeServer(options);
+    this.#ending = new Ending(this.#traffic, drainTimeout, {
+      stopAccepting: () => this.#server.close(),
+      closeSessions: async () => void (await Promise.all([...this.#sessions].map(sayGoodbye))),
+    });
+  }
+
+  get address(): Endpoint {
+    return this.#address;
+  }
+
+  get stats(): TunnelStats {
+    return this.#traffic.stats;
+  }
+
+  get finished(): Promise<Error | undefined> {
+    return this.#ending.finished;
+  }
+
+  close(): Promise<void> {
+    return this.#ending.close();
+  }
+
+  async listen(endpoint: Endpoint): Promise<void> {
+    this.#address = await listenOn(this.#server, endpoint);
+    this.#server.on('error', (error) => this.#ending.fail(error));
+  }
+
+  #makeServer(options: ServeOptions): Server {
+    const { cert, key, clientCa, applications, onKeylog } = options;
+    if (clientCa !== undefined) secureContext('The client CA', { ca: clientCa });
+    const server = createServer({
+      ...STREAM_OPTIONS,
+      ...TRANSPORT_OPTIONS,
+      secureContext: secureContext("The server's certificate and key", { cert, key, ca: clientCa }),
+      requestCert: clientCa !== undefined,
+      handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      subProtocols: [
+        muxServer({
+          ...muxLimits(options),
+          applications: applications.map(({ name, port }) => ({ name, port })),
+          policy: options.mux ?? 'require',
+        }),
+      ],
+    });
+    server.maxConnections = options.maxSessions ?? SESSIONS_MAX;
+    server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket));
+    server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+      this.#log.warn({ event: 'session.refused', peer: peerOf(socket), ...fault(error) }, 'session refused');
+    });
+    if (onKeylog !== undefined) server.on('keylog', onKeylog);
+    return server;
+  }
+
+  #accept(socket: TLSSocket): void {
+    const session = muxSession(socket, STREAM_OPTIONS);
+    const record = this.#traffic.openSession(peerOf(socket), {
+      ...describeSession(socket),
+      mux: session !== undefined,
+      subject: this.#options.clientCa === undefined ? undefined : subjectOf(socket),
+    });
+    if (session === undefined) {
+      this.#acceptOrdinary(socket, record);
+      return;
+    }
+    this.#sessions.add(session);
+    recordEnd(session, record, () => this.#ending.begun);
+    session.on('close', () => this.#sessions.delete(session));
+    session.on('connection', (connection) => this.#acceptConnection(connection, record));
+  }
+
+  #acceptConnection(connection: MuxConnection, session: SessionRecord): void {
+    const application = this.#byPort.get(connection.application.port);
+    if (application === undefined || this.#ending.begun) {
+      connection.on('error', () => {});
+      connection.refuse();
+      return;
+    }
+    const record = this.#traffic.openConnection(session.peer, application.name, session);
+    this.#bridge(record, application, connection, () => connection.refuse());
+  }
+
+  /** A client that does not multiplex: its session is one connection to the first application. */
+  #acceptOrdinary(socket: TLSSocket, session: SessionRecord): void {
+    const application = this.#firstApplication;
+    const record = this.#traffic.openConnection(session.peer, application.name, session);
+    let failure: Error | undefined;
+    socket.on('error', (error) => {
+      failure = error;
+    });
+    socket.on('close', () => session.close(failure === undefined ? 'closed' : 'failed', failure));
+    this.#bridge(record, application, socket, () => socket.destroy());
+  }
+
+  /** Connects to the application, then carries. Until then the client's data waits in the session's bounded buffers. */
+  #bridge(record: ConnectionRecord, application: Application, far: Duplex, refuse: () => void): void {
+    const { host, port } = application.target;
+    const near = net.connect({ host, port, noDelay: true, ...STREAM_OPTIONS, ...socketBuffer });
+    let failure: Error | undefined;
+    const limit = this.#options.connectTimeout ?? CONNECT_TIMEOUT;
+    const timer = setTimeout(() => {
+      near.destroy(new Error(`${host}:${port} did not answer within ${limit / 1000} s`));
+    }, limit);
+    const giveUp = (): void => {
+      clearTimeout(timer);
+      far.off('close', onFarClose);
+      near.off('close', onNearClose);
+    };
+    const onFarClose = (): void => {
+      giveUp();
+      near.destroy();
+      record.close(reasonOfError(failure), failure);
+    };
+    const onNearClose = (): void => {
+      giveUp();
+      refuse();
+      record.close('unreachable', failure);
+    };
+    for (const stream of [near, far]) {
+      stream.on('error', (error: Error) => {
+        failure ??= error;
+      });
+    }
+    far.on('close', onFarClose);
+    near.on('close', onNearClose);
+    record.onGiveUp((error) => {
+      failure = error;
+      far.destroy();
+    });
+    near.on('connect', () => {
+      giveUp();
+      record.carry(socketLeg(near), streamLeg(far));
+    });
+  }
+}
+
+const socketBuffer = { highWaterMark: SOCKET_BUFFER };
+
+/** The subject of the client's certificate, most specific part first. */
+function subjectOf(socket: TLSSocket): string | undefined {
+  const subject = socket.getPeerX509Certificate()?.subject;
+  return subject?.split('\n').reverse().join(', ');
+}

@@ -1,0 +1,108 @@
+import type { Socket } from 'node:net';
+import { TrellisError } from '../errors/errors.ts';
+import type { MuxOptions } from '../mux/index.ts';
+import type { MuxSession } from '../node/mux.ts';
+import {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+} from '../node/secure-context.ts';
+import type { TLSSocket } from '../node/tls-socket.ts';
+import { formatEndpoint } from './addresses.ts';
+import { TunnelError } from './errors.ts';
+import type { LogFields } from './log.ts';
+import { KEEPALIVE, type TunnelOptions } from './options.ts';
+import type { Leg } from './pump.ts';
+import type { SessionRecord } from './traffic.ts';
+
+/**
+ * What the local sockets buffer before they ask to wait. Node's default of 16 KiB is less than one read, so that each
+ * read would stop and start its source.
+ */
+export const SOCKET_BUFFER = 262_144;
+
+/** How long the other side has to answer close_notify when the tunnel stops. */
+const GOODBYE_LIMIT = 1_000;
+
+/** Half-open, because an end of data at one side must not be one at the other. */
+export const STREAM_OPTIONS = { allowHalfOpen: true } as const;
+
+/** For the TCP connection under a session. */
+export const TRANSPORT_OPTIONS = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE } as const;
+
+/**
+ * @param what for the message: whose certificates and keys these are
+ * @throws TunnelError ERR_TUNNEL_CREDENTIALS
+ */
+export function secureContext(what: string, options: SecureContextOptions): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (error) {
+    if (!(error instanceof TrellisError)) throw error;
+    throw new TunnelError('ERR_TUNNEL_CREDENTIALS', `${what}: ${error.message}.`.replace(/\.\.$/, '.'), {
+      cause: error,
+    });
+  }
+}
+
+/** Multiplexing's own limits, where they are given. */
+export function muxLimits(options: TunnelOptions): MuxOptions {
+  const { maxConnections, connectionBuffer, sessionBuffer } = options;
+  return {
+    ...(maxConnections === undefined ? {} : { maxConnections }),
+    ...(connectionBuffer === undefined ? {} : { receiveBuffer: connectionBuffer }),
+    ...(sessionBuffer === undefined ? {} : { sessionBudget: sessionBuffer }),
+  };
+}
+
+/** What the log tells of a session when it opens. */
+export function describeSession(socket: TLSSocket): LogFields {
+  return {
+    protocol: socket.getProtocol() ?? undefined,
+    cipher: socket.getCipher()?.name,
+    resumed: socket.isSessionReused(),
+  };
+}
+
+/** Closes the record when the session is over. @param stopped whether this side wanted it */
+export function recordEnd(session: MuxSession, record: SessionRecord, stopped: () => boolean): void {
+  let failure: Error | undefined;
+  session.on('error', (error) => {
+    failure = error;
+  });
+  session.on('close', () => {
+    if (failure !== undefined) record.close('failed', failure);
+    else record.close(stopped() ? 'stopped' : 'closed');
+  });
+}
+
+/** Ends a session that has no connections any more, with close_notify; in any case it is over after a moment. */
+export function sayGoodbye(session: MuxSession): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => session.destroy(), GOODBYE_LIMIT);
+    session.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** A plain TCP socket as the end of a carried connection. */
+export function socketLeg(stream: Socket): Leg {
+  return { stream, reset: () => stream.resetAndDestroy() };
+}
+
+/** A connection inside a session; destroying one that has not ended is an abort for the other side. */
+export function streamLeg(stream: Leg['stream']): Leg {
+  return { stream, reset: () => stream.destroy() };
+}
+
+export function peerOf(socket: {
+  remoteAddress?: string | undefined;
+  remotePort?: number | undefined;
+}): string {
+  const { remoteAddress, remotePort } = socket;
+  return remoteAddress === undefined
+    ? 'unknown'
+    : formatEndpoint({ host: remoteAddress, port: remotePort ?? 0 });
+}
