@@ -398,6 +398,9 @@ function tooLong(why: string, depth = 0): CertificateError {
   return new CertificateError('CERT_CHAIN_TOO_LONG', `The certificate chain is too long: ${why}`, depth);
 }
 
+/** Beyond this, Date has no form (ECMA-262 §21.4.1.1). */
+const MAX_DATE = 8.64e15;
+
 function formatNow(now: number): string {
-  return Number.isFinite(now) ? `now ${new Date(now).toISOString()}` : 'no known time';
+  return Math.abs(now) <= MAX_DATE ? `now ${new Date(now).toISOString()}` : 'no known time';
 }
