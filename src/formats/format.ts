@@ -39,7 +39,7 @@ export interface Unsigned {
   readonly toBeSigned: Uint8Array;
   /**
    * @param signature as `SigningKey.sign` makes it (ECDSA: DER)
-   * @returns the whole object (of a streamed one, the bytes that end it)
+   * @returns the whole object
    */
   finish(signature: Uint8Array): Uint8Array;
 }
@@ -153,23 +153,27 @@ export interface ObjectVerifier {
 /**
  * Makes one pkcs7 object of any size: bytes to send come out as content goes in.
  *
- *     send(stream.begin());
+ *     send(stream.header);
  *     for (const piece of content) for (const bytes of stream.write(piece)) send(bytes);
  *     const unsigned = stream.end({ binding, signingTime, receiptRequest, includeCertificates });
- *     send(unsigned.finish(await key.sign(unsigned.scheme, unsigned.toBeSigned)));
+ *     const { trailer, reference } = unsigned.finish(await key.sign(unsigned.scheme, unsigned.toBeSigned));
+ *     send(trailer);
  */
 export interface ObjectStream {
-  /** What comes before the content. Once, first. */
-  begin(): Uint8Array;
+  /** What comes before the content. */
+  readonly header: Uint8Array;
   /** Content goes out between small headers, as it came in: not copied, and hashed at once. */
   write(content: Uint8Array): Uint8Array[];
   /** What is signed is settled here, at the end: the signing time is that of the last byte. */
   end(options: Omit<ObjectOptions, 'signer'>): UnsignedStream;
 }
 
-export interface UnsignedStream extends Unsigned {
-  /** To check a receipt with. Throws before `finish`. */
-  readonly reference: ObjectReference;
+/** As `Unsigned`, for an object that has left already but for its end. */
+export interface UnsignedStream {
+  readonly scheme: number;
+  readonly toBeSigned: Uint8Array;
+  /** Once. @returns the bytes that end the object, and what a receipt for it is checked with */
+  finish(signature: Uint8Array): { readonly trailer: Uint8Array; readonly reference: ObjectReference };
 }
 
 /** Content of a streamed object whose signature has not come yet. Nobody has proven anything about it. */

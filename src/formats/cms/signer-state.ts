@@ -1,0 +1,110 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import { schemeFitsKey } from '../../crypto/schemes.ts';
+import { Oid } from '../../der/oids.ts';
+import { contextConstructed } from '../../der/tags.ts';
+import {
+  constructed,
+  type Der,
+  encodeDer,
+  integer,
+  octetString,
+  oid,
+  sequence,
+  setOf,
+} from '../../der/writer.ts';
+import { CertificateError, SignatureError } from '../../errors/errors.ts';
+import { Certificate } from '../../x509/certificate.ts';
+import { importPublicKey } from '../../x509/public-key.ts';
+import type { Signer } from '../format.ts';
+import { CMS_ALGORITHMS, type CmsAlgorithm } from './algorithms.ts';
+
+/** All of an object that depends on its signer alone, encoded once. */
+export interface SignerState {
+  readonly algorithm: CmsAlgorithm;
+  /** SET OF digestAlgorithm, DER. */
+  readonly digestAlgorithms: Uint8Array;
+  /** IssuerAndSerialNumber, DER. */
+  readonly identifier: Uint8Array;
+  /** `[0] IMPLICIT CertificateSet`, DER. */
+  readonly certificates: Uint8Array;
+  /** The attribute signing-certificate-v2, DER. */
+  readonly signingCertificate: Uint8Array;
+  /** GeneralNames, DER: where receipts are to go. */
+  readonly names: Uint8Array;
+}
+
+const states = new WeakMap<Signer, SignerState>();
+
+/** @throws SignatureError ERR_SIGN_CERTIFICATE, ERR_SIGN_UNSUPPORTED_ALGORITHM for a signer that cannot sign */
+export function signerState(crypto: CryptoProvider, signer: Signer): SignerState {
+  let state = states.get(signer);
+  if (state === undefined) {
+    state = makeState(crypto, signer);
+    states.set(signer, state);
+  }
+  return state;
+}
+
+/** Attribute ::= SEQUENCE { attrType OID, attrValues SET OF }, with its one value. */
+export function attribute(type: Uint8Array, value: Der): Uint8Array {
+  return encodeDer(sequence(type, constructed(0x31, [value])));
+}
+
+function makeState(crypto: CryptoProvider, signer: Signer): SignerState {
+  const leaf = readLeaf(signer);
+  const algorithm = CMS_ALGORITHMS.find(({ scheme }) => scheme.id === signer.scheme);
+  if (algorithm === undefined || !schemeFitsKey(algorithm.scheme, readKey(crypto, leaf))) {
+    throw new SignatureError(
+      'ERR_SIGN_UNSUPPORTED_ALGORITHM',
+      `The key of ${leaf} cannot sign with scheme 0x${signer.scheme.toString(16)}; choose one of SigningKey.schemes`,
+    );
+  }
+  return {
+    algorithm,
+    digestAlgorithms: encodeDer(setOf(algorithm.digestAlgorithm)),
+    identifier: encodeDer(sequence(leaf.issuer.raw, integer(leaf.serialNumber))),
+    certificates: encodeDer({ ...setOf(...signer.chain), tag: contextConstructed(0) }),
+    // RFC 5035 §3: SHA-256 is the default and not written out; issuerSerial is what the SignerInfo's sid says already.
+    signingCertificate: attribute(
+      SIGNING_CERTIFICATE_V2,
+      sequence(sequence(sequence(octetString(crypto.digest('sha256', leaf.raw))))),
+    ),
+    names: receiptNames(leaf),
+  };
+}
+
+function readLeaf(signer: Signer): Certificate {
+  const [der] = signer.chain;
+  if (der === undefined) {
+    throw new SignatureError('ERR_SIGN_CERTIFICATE', 'The signer has no certificate; give its chain');
+  }
+  return certificateFault(() => Certificate.parse(der));
+}
+
+function readKey(crypto: CryptoProvider, leaf: Certificate) {
+  return certificateFault(() => importPublicKey(crypto, leaf.spki));
+}
+
+function certificateFault<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CertificateError)) throw cause;
+    throw new SignatureError(
+      'ERR_SIGN_CERTIFICATE',
+      `The signer's certificate cannot be used: ${cause.message}`,
+      undefined,
+      { cause },
+    );
+  }
+}
+
+/** The signer's own name; where the certificate has no subject, its subjectAltName, which is GeneralNames as well. */
+function receiptNames(leaf: Certificate): Uint8Array {
+  const alternative = leaf.extension(Oid.subjectAltName);
+  if (leaf.subject.isEmpty && alternative !== undefined) return alternative.value;
+  // directoryName [4] is EXPLICIT, since Name is a CHOICE (RFC 5280 §4.2.1.6).
+  return encodeDer(sequence(constructed(contextConstructed(4), [leaf.subject.raw])));
+}
+
+const SIGNING_CERTIFICATE_V2 = encodeDer(oid(Oid.signingCertificateV2));
