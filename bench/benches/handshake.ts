@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { defineBench } from '../harness.ts';
 import { close, type Files, listen, makeFiles, nodes, once, ours, type Stack } from '../support/stacks.ts';
 
@@ -20,9 +21,10 @@ export default defineBench({
 async function measure(make: (files: Files) => Stack): Promise<number> {
   files ??= makeFiles();
   const stack = make(await files);
+  const sockets: Duplex[] = [];
   const server = stack.serve((socket) => {
+    sockets.push(socket);
     socket.on('error', () => {});
-    socket.on('end', () => socket.end());
     socket.resume();
   });
   const port = await listen(server);
@@ -31,12 +33,13 @@ async function measure(make: (files: Files) => Stack): Promise<number> {
   const dialInTurn = async (): Promise<void> => {
     while (left-- > 0) {
       const socket = stack.dial(port);
+      sockets.push(socket);
       await once(socket, 'secureConnect');
-      socket.destroy();
     }
   };
   await Promise.all(Array.from({ length: TOGETHER }, dialInTurn));
   const seconds = (performance.now() - start) / 1000;
+  for (const socket of sockets) socket.destroy();
   await close(server);
   return HANDSHAKES / seconds;
 }

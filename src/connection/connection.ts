@@ -166,6 +166,19 @@ export class Connection {
     this.#fail(asTrellisError(error));
   }
 
+  /** The transport is gone or given up: ends here, with no word to the peer and no event. */
+  drop(error?: Error): void {
+    if (this.#readState === 'failed') return;
+    this.#readState = 'failed';
+    this.#writeState = 'closed';
+    this.#deadline = undefined;
+    if (this.#seats.length > 0) {
+      this.#closeSubProtocols(
+        error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'),
+      );
+    }
+  }
+
   /**
    * Seals application data.
    * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`, ERR_TLS_CLOSED after `close()` or a failure

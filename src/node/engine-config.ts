@@ -55,8 +55,8 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 120_000;
 const MAX_FRAGMENT = 16_384;
 /** OpenSSL's bounds for `setMaxSendFragment`. */
 const MIN_FRAGMENT = 512;
-/** OpenSSL sends two, so that a client can open two connections with them. */
-const TICKETS = 2;
+/** OpenSSL sends two, for clients that use each once; ours may use one again, and a session is what it shares. */
+const TICKETS = 1;
 
 function common(context: SecureContext, settings: PeerSettings) {
   const {

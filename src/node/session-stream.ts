@@ -232,7 +232,7 @@ export abstract class SessionStream extends Duplex {
     this.#finalDone = undefined;
     const over = this.#peerEnded && this.writableFinished;
     if (!over) {
-      this.#connection?.abandon(error ?? new ConnectionError('ERR_TLS_CLOSED', 'The socket was destroyed'));
+      this.#connection?.drop(error ?? undefined);
     }
     callback(error);
     const transport = this.#transport;

@@ -2,6 +2,7 @@ import crypto, { type KeyObject } from 'node:crypto';
 import { TlsError } from '../../errors/errors.ts';
 import { NamedGroup } from '../../wire/codepoints.ts';
 import type { KeyExchange, KeyExchangeGroup } from '../provider.ts';
+import { takeX25519Pair } from './x25519-reserve.ts';
 
 /** Groups of RFC 8446 §4.2.7 that this provider has. Place for X25519MLKEM768: a KEM fits `begin`/`respond`. */
 export function nodeGroup(id: number): KeyExchangeGroup | undefined {
@@ -32,7 +33,7 @@ function diffieHellman(id: number, begin: () => KeyExchange): KeyExchangeGroup {
 const X25519_LENGTH = 32;
 
 const x25519 = diffieHellman(NamedGroup.x25519, () => {
-  const { privateKey, publicKey } = crypto.generateKeyPairSync('x25519');
+  const { privateKey, publicKey } = takeX25519Pair();
   return x25519Exchange(privateKey, publicKey);
 });
 

@@ -3,10 +3,11 @@ import type { CryptoProvider, HashName, RunningHash, SignatureAlgorithm } from '
 import { NodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
 import { importSpki, keyObject } from './public-key.ts';
+import { randomBytes } from './random.ts';
 
 /** The CryptoProvider on node:crypto. It holds no state of its own. */
 export const nodeCrypto: CryptoProvider = {
-  randomBytes: (length) => crypto.randomBytes(length),
+  randomBytes,
   hash: (name) => new NodeHash(crypto.createHash(name)),
   digest: (name, data) => crypto.createHash(name).update(data).digest(),
   hmac: (name, key, data) => crypto.createHmac(name, key).update(data).digest(),
@@ -65,21 +66,23 @@ class NodeHash implements RunningHash {
 
 /** RFC 5869 §2.3. Written out because crypto.hkdfSync always extracts first, which TLS 1.3 must not. */
 function hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
-  const first = crypto.createHmac(name, prk).update(info).update(ONE).digest();
+  // T(1): one update, since each crosses into OpenSSL; nearly every secret of TLS ends here.
+  const block = new Uint8Array(info.length + 1);
+  block.set(info);
+  block[info.length] = 1;
+  const first = crypto.createHmac(name, prk).update(block).digest();
   if (length <= first.length) return first.subarray(0, length);
   const blocks: Uint8Array[] = [first];
   let produced = first.length;
   for (let counter = 2; produced < length; counter++) {
-    const block = crypto
+    block[info.length] = counter;
+    const next = crypto
       .createHmac(name, prk)
       .update(blocks[counter - 2] as Uint8Array)
-      .update(info)
-      .update(Uint8Array.of(counter))
+      .update(block)
       .digest();
-    blocks.push(block);
-    produced += block.length;
+    blocks.push(next);
+    produced += next.length;
   }
   return Buffer.concat(blocks, length);
 }
-
-const ONE = Uint8Array.of(1);
