@@ -12,7 +12,10 @@ export interface MuxConnectionOptions {
 
 /** What a connection needs of the session that it is part of. */
 export interface ConnectionHost {
-  /** There is something to send: the session calls `kSend` now, or when the network takes more. */
+  /** Nobody waits, and the network takes more: a connection may send up to a slice at once and say so with `sent`. */
+  readonly takesMore: boolean;
+  sent(bytes: number): void;
+  /** There is something to send: the session calls `kSend` when this connection's turn comes. */
   wantsToSend(connection: MuxConnection): void;
   /** It is destroyed. */
   closed(connection: MuxConnection): void;
@@ -26,6 +29,9 @@ export interface ConnectionHost {
 export const kReceive = Symbol('receive');
 export const kSend = Symbol('send');
 export const kHasMore = Symbol('has more');
+
+/** What one connection may send before the next one's turn comes, and what is sealed before it goes to the network. */
+export const SLICE = 131_072;
 
 /** One piece of received data and a little more: what is read ahead beyond it stays in the session's own buffer. */
 const READ_AHEAD = 65_536;
@@ -78,7 +84,6 @@ export class MuxConnection extends Duplex {
     this.#host = host;
     this.application = connection.application;
     connection.attachment = this;
-    this.on('end', this.#consume);
   }
 
   /** Server: nobody serves this; the client gets ERR_MUX_REFUSED. Best before anything was written. */
@@ -175,6 +180,13 @@ export class MuxConnection extends Duplex {
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    // `_read` comes before the chunk has left the buffer, and not again until something is pushed.
+    this.#consume();
+    return chunk;
+  }
+
   override _read(): void {
     this.#readerFull = false;
     this[kReceive]();
@@ -200,6 +212,7 @@ export class MuxConnection extends Duplex {
   /** The session's budget counts what waits in this stream's buffer too. */
   #consume(): void {
     const consumed = this.bytesRead - this.readableLength;
+    if (consumed === this.#consumed) return;
     this.#connection.consume(consumed - this.#consumed);
     this.#consumed = consumed;
   }
@@ -207,7 +220,15 @@ export class MuxConnection extends Duplex {
   // ── writing ────────────────────────────────────────────────────────────────────────────────────
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
-    this.#send([chunk], callback);
+    if (chunk.length > SLICE || !this.#host.takesMore || this.#connection.error !== undefined) {
+      this.#send([chunk], callback);
+      return;
+    }
+    this.#connection.write(chunk);
+    this.bytesWritten += chunk.length;
+    this.#idleTimer?.refresh();
+    this.#host.sent(chunk.length);
+    callback();
   }
 
   override _writev(items: { chunk: Uint8Array }[], callback: Callback): void {

@@ -19,6 +19,7 @@ import {
   kSend,
   MuxConnection,
   type MuxConnectionOptions,
+  SLICE,
 } from './mux-connection.ts';
 
 export { MuxConnection, type MuxConnectionOptions };
@@ -94,9 +95,6 @@ export function muxSession(
 /** For this file: the handshake is complete. */
 const kStart = Symbol('start');
 
-/** What one connection may send before the next one's turn comes, and what is sealed before it goes to the network. */
-const SLICE = 131_072;
-
 /**
  * Many application connections over one socket.
  *
@@ -119,6 +117,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Bytes given to the session since the last flush. */
   #unflushed = 0;
   #sending = false;
+  /** Connections of ours whose 'connect' comes with the next turn; opening one makes a turn. */
+  #opened: MuxConnection[] = [];
   /** Connections with something to send, in the order of their turns. */
   #waiting: MuxConnection[] = [];
 
@@ -172,7 +172,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const { localPort } = options;
     const connection = this.#session.open(application, localPort === undefined ? {} : { localPort });
     const stream = this.#streamOf(connection, options);
-    process.nextTick(emitConnect, stream);
+    this.#opened.push(stream);
     return stream;
   }
 
@@ -241,6 +241,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (session === undefined) return;
     let finished = false;
     try {
+      self.#emitConnects();
       for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent())
         self.#handle(event);
       finished = true;
@@ -250,6 +251,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     }
     self.#flush();
     self.#watch(session);
+  }
+
+  #emitConnects(): void {
+    // A listener may throw, and may open more; what is left comes with the next turn.
+    for (let left = this.#opened.length; left > 0; left--) emitConnect(this.#opened.shift() as MuxConnection);
   }
 
   #handle(event: SessionEvent): void {
@@ -316,14 +322,19 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     try {
       for (; turn < waiting.length && !this.socket.outputBlocked; turn++) {
         const connection = waiting[turn] as MuxConnection;
-        this.#unflushed += connection[kSend](SLICE);
+        const sent = connection[kSend](SLICE);
         if (connection[kHasMore]) waiting.push(connection);
-        if (this.#unflushed >= SLICE) this.#flush();
+        this.#sent(sent);
       }
     } finally {
       waiting.splice(0, turn);
       this.#sending = false;
     }
+  }
+
+  #sent(bytes: number): void {
+    this.#unflushed += bytes;
+    if (this.#unflushed >= SLICE) this.#flush();
   }
 
   // ── beginning and end ──────────────────────────────────────────────────────────────────────────
@@ -333,6 +344,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     const self = this;
     const { socket } = this;
     return {
+      get takesMore() {
+        return self.#waiting.length === 0 && !socket.outputBlocked;
+      },
+      sent: (bytes) => self.#sent(bytes),
       wantsToSend: (connection) => self.#wantsToSend(connection),
       closed: () => {
         self.#connections--;

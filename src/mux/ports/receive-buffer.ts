@@ -21,6 +21,8 @@ export class ReceiveBuffer {
     if (piece.length * 2 >= piece.buffer.byteLength) {
       this.#endTail();
       this.#pieces.push(piece);
+    } else if (held === 0) {
+      this.#pieces.push(new Uint8Array(piece));
     } else if (this.#tail !== undefined && this.#tailLength + piece.length <= this.#tail.length) {
       this.#tail.set(piece, this.#tailLength);
       this.#tailLength += piece.length;

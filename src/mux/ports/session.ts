@@ -192,11 +192,12 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   abandon(connection: PortsConnection, code: 'refused' | 'abort'): void {
     if (connection.error !== undefined) return;
-    this.#withdraw(connection, ControlCode[code]);
-    connection.error = new ConnectionError(
-      code === 'abort' ? 'ERR_MUX_ABORTED' : 'ERR_MUX_REFUSED',
-      `This side ${code === 'abort' ? 'aborted' : 'refused'} ${describe(connection)}.`,
-    );
+    if (this.#withdraw(connection, ControlCode[code])) {
+      connection.error = new ConnectionError(
+        code === 'abort' ? 'ERR_MUX_ABORTED' : 'ERR_MUX_REFUSED',
+        `This side ${code === 'abort' ? 'aborted' : 'refused'} ${describe(connection)}.`,
+      );
+    }
     this.#drop(connection);
   }
 
@@ -309,13 +310,14 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   /** Tells the peer, if the connection is still open on the wire; the pair then waits for the answer. */
-  #withdraw(connection: PortsConnection, code: ControlCode): void {
+  #withdraw(connection: PortsConnection, code: ControlCode): boolean {
     const { clientPort, application } = connection;
     const key = pairKey(clientPort, application.port);
-    if (this.#pairs.get(key) !== connection) return;
+    if (this.#pairs.get(key) !== connection) return false;
     this.#pairs.delete(key);
     this.#unanswered.add(key);
     this.#sendControl(clientPort, application.port, code);
+    return true;
   }
 
   /** Ends a connection from here and tells the adapter why. */
