@@ -39,6 +39,13 @@ export function extensionName(type: number): string {
   return found === undefined ? `0x${type.toString(16).padStart(4, '0')}` : found[0];
 }
 
+/** True for the types that have a name here, whether or not we implement them. */
+export function isKnownExtension(type: number): boolean {
+  return KNOWN.has(type);
+}
+
+const KNOWN: ReadonlySet<number> = new Set(Object.values(ExtensionType));
+
 /** A pure codec of one extension body: exact end, declared bounds. */
 interface Codec<T> {
   parse(body: Uint8Array): T;

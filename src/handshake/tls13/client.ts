@@ -5,7 +5,6 @@ import {
   buildCertificate,
   buildCertificateVerify,
   buildFinished,
-  type CertificateRequest,
   parseCertificate,
   parseCertificateRequest,
   parseCertificateVerify,
@@ -13,7 +12,9 @@ import {
 } from '../../messages/authentication.ts';
 import {
   cookie,
+  extensionName,
   findExtension,
+  isKnownExtension,
   keyShareServerHello,
   selectedGroup,
   selectedIdentity,
@@ -246,14 +247,10 @@ interface Encrypted extends Setup {
   readonly resumes: PeerAuthenticated | undefined;
 }
 
-/** Those of §4.2's table that we know. Several we never offer; from the server they are then unsupported_extension. */
 const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.server_name,
   ExtensionType.supported_groups,
-  ExtensionType.use_srtp,
   ExtensionType.application_layer_protocol_negotiation,
-  ExtensionType.record_size_limit,
-  ExtensionType.early_data,
 ];
 
 class ExpectEncryptedExtensions implements Expect {
@@ -320,22 +317,46 @@ class ExpectCertificateRequestOrCertificate implements Expect {
         'CertificateRequest has a context during the handshake',
       );
     }
-    if (findExtension(request.extensions, ExtensionType.signature_algorithms) === undefined) {
+    for (const { type } of request.extensions) {
+      // §4.3.2: unknown ones MUST be ignored; those that we know elsewhere are out of place (§4.2).
+      if (isKnownExtension(type) && !IN_CERTIFICATE_REQUEST.includes(type)) {
+        throw new TlsError(
+          'ERR_TLS_ILLEGAL_PARAMETER',
+          `CertificateRequest has extension ${extensionName(type)}, out of place`,
+        );
+      }
+    }
+    const { signature_algorithms } = ExtensionType;
+    const accepted = optionalExtension(request.extensions, signature_algorithms, signatureAlgorithms.parse);
+    if (accepted === undefined) {
       throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'CertificateRequest has no signature_algorithms');
     }
     this.#state.transcript.add(message.raw);
-    return new ExpectCertificate(this.#state, request);
+    return new ExpectCertificate(this.#state, accepted);
   }
 }
+
+/** The schemes that the server accepts from us, when it asked for a certificate. */
+type Accepted = readonly number[] | undefined;
+
+const IN_CERTIFICATE_REQUEST: readonly number[] = [
+  ExtensionType.status_request,
+  ExtensionType.signature_algorithms,
+  ExtensionType.signed_certificate_timestamp,
+  ExtensionType.compress_certificate,
+  ExtensionType.certificate_authorities,
+  ExtensionType.oid_filters,
+  ExtensionType.signature_algorithms_cert,
+];
 
 class ExpectCertificate implements Expect {
   readonly kind = 'expect';
   readonly #state: Agreed;
-  readonly #request: CertificateRequest | undefined;
+  readonly #accepted: Accepted;
 
-  constructor(state: Agreed, request: CertificateRequest | undefined) {
+  constructor(state: Agreed, accepted: Accepted) {
     this.#state = state;
-    this.#request = request;
+    this.#accepted = accepted;
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
@@ -354,7 +375,7 @@ class ExpectCertificate implements Expect {
       { now: io.now, serverName: config.serverName, schemes: config.certificateSchemes ?? config.schemes },
     );
     transcript.add(message.raw);
-    return new ExpectCertificateVerify(this.#state, peer, this.#request);
+    return new ExpectCertificateVerify(this.#state, peer, this.#accepted);
   }
 }
 
@@ -367,12 +388,12 @@ class ExpectCertificateVerify implements Expect {
   readonly kind = 'expect';
   readonly #state: Agreed;
   readonly #peer: PeerIdentity;
-  readonly #request: CertificateRequest | undefined;
+  readonly #accepted: Accepted;
 
-  constructor(state: Agreed, peer: PeerIdentity, request: CertificateRequest | undefined) {
+  constructor(state: Agreed, peer: PeerIdentity, accepted: Accepted) {
     this.#state = state;
     this.#peer = peer;
-    this.#request = request;
+    this.#accepted = accepted;
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
@@ -387,7 +408,7 @@ class ExpectCertificateVerify implements Expect {
       config.schemes,
     );
     transcript.add(message.raw);
-    return new ExpectFinished(this.#state, authenticated, this.#request);
+    return new ExpectFinished(this.#state, authenticated, this.#accepted);
   }
 }
 
@@ -395,12 +416,12 @@ class ExpectFinished implements Expect {
   readonly kind = 'expect';
   readonly #state: Agreed;
   readonly #authenticated: PeerAuthenticated;
-  readonly #request: CertificateRequest | undefined;
+  readonly #accepted: Accepted;
 
-  constructor(state: Agreed, authenticated: PeerAuthenticated, request: CertificateRequest | undefined) {
+  constructor(state: Agreed, authenticated: PeerAuthenticated, accepted: Accepted) {
     this.#state = state;
     this.#authenticated = authenticated;
-    this.#request = request;
+    this.#accepted = accepted;
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
@@ -435,25 +456,22 @@ class ExpectFinished implements Expect {
       const { agreement } = this.#state;
       return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
     };
-    if (this.#request === undefined) return finish(io);
-    return sendCertificate(config, this.#request, transcript, io, finish);
+    if (this.#accepted === undefined) return finish(io);
+    return sendCertificate(config, this.#accepted, transcript, io, finish);
   }
 }
 
 /** Answers a CertificateRequest: Certificate, and CertificateVerify unless the list is empty (§4.4.2). */
 function sendCertificate(
   config: ClientConfig,
-  request: CertificateRequest,
+  accepted: readonly number[],
   transcript: Transcript,
   io: HandshakeIO,
   finish: (io: HandshakeIO) => Step,
 ): Step {
-  const accepted = signatureAlgorithms.parse(
-    findExtension(request.extensions, ExtensionType.signature_algorithms) as Uint8Array,
-  );
   const choice = chooseIdentity(config.identities, accepted);
   const certificate = buildCertificate({
-    context: request.context,
+    context: NO_CONTEXT,
     entries: (choice?.identity.chain ?? []).map((certData) => ({ certData, extensions: [] })),
   });
   io.send(certificate);
@@ -463,6 +481,9 @@ function sendCertificate(
   const input = signatureInput('client', transcript.snapshot());
   return new SigningAsClient({ kind: 'signature', key: identity.key, scheme, input }, transcript, finish);
 }
+
+/** Ours echoes that of the request, which is empty during the handshake (§4.4.2). */
+const NO_CONTEXT = new Uint8Array(0);
 
 class SigningAsClient implements Waiting {
   readonly kind = 'waiting';
