@@ -35,6 +35,10 @@ export interface ForeignFacts extends Omit<ObjectFacts, 'binding' | 'signingTime
   readonly content: Uint8Array;
 }
 
+export interface ForeignReceiptFacts extends Omit<ReceiptFacts, 'binding' | 'signingTime'> {
+  readonly signingTime: number | undefined;
+}
+
 /** Not exported: who cannot name it cannot construct a proof. */
 const PROVEN = Symbol('proven');
 
@@ -161,6 +165,29 @@ export class ForeignObject implements ForeignFacts {
   }
 }
 
+/** Proof that someone acknowledges an object with other software. */
+export class ForeignReceipt implements ForeignReceiptFacts {
+  readonly format: ContentFormat;
+  readonly signer: SignerIdentity;
+  readonly objectDigest: Uint8Array;
+  readonly signingTime: number | undefined;
+  readonly acknowledged: ObjectReference;
+  readonly #proof: typeof PROVEN;
+
+  constructor(proof: typeof PROVEN, facts: ForeignReceiptFacts) {
+    this.#proof = checkProof(proof);
+    this.format = facts.format;
+    this.signer = facts.signer;
+    this.objectDigest = facts.objectDigest;
+    this.signingTime = facts.signingTime;
+    this.acknowledged = facts.acknowledged;
+  }
+
+  static is(value: object): value is ForeignReceipt {
+    return #proof in value && value.#proof === PROVEN;
+  }
+}
+
 /** For the verifiers of src/formats alone, each after its last check; nothing else may call these. */
 export const prove = {
   object: (facts: ObjectFacts, content: Uint8Array): VerifiedObject =>
@@ -168,6 +195,7 @@ export const prove = {
   stream: (facts: ObjectFacts): VerifiedStream => new VerifiedStream(PROVEN, facts),
   receipt: (facts: ReceiptFacts): VerifiedReceipt => new VerifiedReceipt(PROVEN, facts),
   foreign: (facts: ForeignFacts): ForeignObject => new ForeignObject(PROVEN, facts),
+  foreignReceipt: (facts: ForeignReceiptFacts): ForeignReceipt => new ForeignReceipt(PROVEN, facts),
 } as const;
 
 function checkProof(proof: typeof PROVEN): typeof PROVEN {

@@ -3,6 +3,7 @@ import { Oid } from '../../der/oids.ts';
 import { contextConstructed, Tag } from '../../der/tags.ts';
 import { encodeDer, integer, oid } from '../../der/writer.ts';
 import { TlsError } from '../../errors/errors.ts';
+import { concat } from '../../wire/writer.ts';
 import type { ObjectOptions, ObjectStream, Signer, UnsignedStream } from '../format.ts';
 import { berHeader, CONSTRUCTED_OCTET_STRING, END_OF_CONTENTS, INDEFINITE } from './ber.ts';
 import { attributesToSign, contentIdentifier, objectAttributes, signerInfos } from './make.ts';
@@ -28,7 +29,7 @@ class CmsObjectStream implements ObjectStream {
   constructor(crypto: CryptoProvider, state: SignerState) {
     this.#crypto = crypto;
     this.#state = state;
-    this.header = join([BEFORE_ALGORITHMS, state.digestAlgorithms, BEFORE_CONTENT]);
+    this.header = concat([BEFORE_ALGORITHMS, state.digestAlgorithms, BEFORE_CONTENT]);
     this.#contentHash = crypto.hash(state.algorithm.hash);
     this.#objectHash = crypto.hash('sha256');
     this.#objectHash.update(this.header);
@@ -52,7 +53,7 @@ class CmsObjectStream implements ObjectStream {
       scheme: state.algorithm.scheme.id,
       toBeSigned,
       finish: (signature) => {
-        const trailer = join([
+        const trailer = concat([
           AFTER_CONTENT,
           ...(options.includeCertificates ? [state.certificates] : []),
           encodeDer(signerInfos(state, toBeSigned, signature)),
@@ -80,7 +81,7 @@ const SEQUENCE = Uint8Array.of(Tag.sequence, INDEFINITE);
 const EXPLICIT_0 = Uint8Array.of(contextConstructed(0), INDEFINITE);
 
 /** ContentInfo ::= SEQUENCE { contentType, [0] SignedData ::= SEQUENCE { version, … */
-const BEFORE_ALGORITHMS = join([
+const BEFORE_ALGORITHMS = concat([
   SEQUENCE,
   encodeDer(oid(Oid.signedData)),
   EXPLICIT_0,
@@ -88,7 +89,7 @@ const BEFORE_ALGORITHMS = join([
   encodeDer(integer(1)),
 ]);
 /** … EncapsulatedContentInfo ::= SEQUENCE { eContentType, [0] OCTET STRING, in pieces */
-const BEFORE_CONTENT = join([
+const BEFORE_CONTENT = concat([
   SEQUENCE,
   encodeDer(oid(Oid.data)),
   EXPLICIT_0,
@@ -98,13 +99,3 @@ const BEFORE_CONTENT = join([
 const AFTER_CONTENT = new Uint8Array(6).fill(END_OF_CONTENTS);
 /** Ends the SignedData, its [0] and the ContentInfo. */
 const AFTER_SIGNERS = new Uint8Array(6).fill(END_OF_CONTENTS);
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}

@@ -1,0 +1,213 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import { equalBytes } from '../../der/bytes.ts';
+import { Oid } from '../../der/oids.ts';
+import { DerReader } from '../../der/reader.ts';
+import { SignatureError } from '../../errors/errors.ts';
+import { asSignatureError } from '../faults.ts';
+import type {
+  ContentFormat,
+  EssReference,
+  FindSent,
+  ObjectReference,
+  ObjectVerifier,
+  VerifyContext,
+} from '../format.ts';
+import {
+  type ForeignObject,
+  type ForeignReceipt,
+  prove,
+  type VerifiedObject,
+  type VerifiedReceipt,
+} from '../verified.ts';
+import { INDEFINITE } from './ber.ts';
+import {
+  type CheckedSignature,
+  checkBound,
+  checkContentType,
+  checkSignature,
+  contentHash,
+  referenceOf,
+  required,
+} from './check.ts';
+import { readReceipt } from './ess.ts';
+import { readSignedData, type SignedData } from './read.ts';
+import { readStreamed } from './read-stream.ts';
+
+export interface CmsVerifier extends ObjectVerifier {
+  /** A receipt of RFC 2634 that other software made for `sent`; see `verifyForeignObject`. */
+  verifyForeignReceipt(
+    crypto: CryptoProvider,
+    receipt: Uint8Array,
+    sent: ObjectReference,
+    context: VerifyContext,
+  ): ForeignReceipt;
+}
+
+/** What a format puts around a SignedData. */
+export interface Envelope {
+  readonly signedData: Uint8Array;
+  /** The data that were signed, out of eContent. @throws DecodeError, SignatureError */
+  unwrap(content: Uint8Array): Uint8Array;
+}
+
+export type EnvelopeKind = 'signed-data' | 'signed-receipt';
+
+/** @param open throws DecodeError, SignatureError; `lenient` for objects that other software made */
+export function cmsVerifierFor(
+  format: ContentFormat,
+  open: (object: Uint8Array, kind: EnvelopeKind, lenient: boolean) => Envelope,
+): CmsVerifier {
+  const checked = (
+    crypto: CryptoProvider,
+    object: Uint8Array,
+    kind: EnvelopeKind,
+    context: VerifyContext,
+    lenient: boolean,
+  ): Opened => {
+    const { signedData, unwrap } = open(object, kind, lenient);
+    const isStreamed = lenient && signedData[1] === INDEFINITE;
+    const data = isStreamed ? readStreamed(signedData, lenient) : readSignedData(signedData, lenient);
+    const contentDigest = crypto.digest(contentHash(data.digestAlgorithm, lenient), data.content);
+    const signature = checkSignature(crypto, { head: data, tail: data, contentDigest }, context, lenient);
+    return { format, object, data, contentDigest, signature, unwrap };
+  };
+  return {
+    format,
+    verifyObject: (crypto, object, context) =>
+      guarded(() => verifiedObject(crypto, checked(crypto, object, 'signed-data', context, false), context)),
+    verifyReceipt: (crypto, receipt, sent, context) =>
+      guarded(() =>
+        verifiedReceipt(crypto, checked(crypto, receipt, 'signed-receipt', context, false), sent, context),
+      ),
+    verifyForeignObject: (crypto, object, context) =>
+      guarded(() => foreignObject(crypto, checked(crypto, object, 'signed-data', context, true))),
+    verifyForeignReceipt: (crypto, receipt, sent, context) =>
+      guarded(() => foreignReceipt(crypto, checked(crypto, receipt, 'signed-receipt', context, true), sent)),
+    referenceTo: (crypto, object) =>
+      guarded(() => {
+        const { contentType, signer } = readSignedData(open(object, 'signed-data', false).signedData, false);
+        const hash = contentHash(signer.digestAlgorithm, false);
+        return referenceOf(crypto, crypto.digest('sha256', object), contentType, { ...signer, hash });
+      }),
+    acknowledgedDigest: (receipt) =>
+      guarded(() => {
+        const { signer } = readSignedData(open(receipt, 'signed-receipt', false).signedData, false);
+        return required(signer.attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT).slice();
+      }),
+  };
+}
+
+/** Verifies what `make.ts` makes, and what other software makes of the same kind. */
+export const cmsVerifier: CmsVerifier = cmsVerifierFor('pkcs7', (object) => ({
+  signedData: object,
+  unwrap: (content) => content,
+}));
+
+interface Opened {
+  readonly format: ContentFormat;
+  readonly object: Uint8Array;
+  readonly data: SignedData;
+  /** Of eContent, by the signer's hash. */
+  readonly contentDigest: Uint8Array;
+  readonly signature: CheckedSignature;
+  readonly unwrap: Envelope['unwrap'];
+}
+
+const ACKNOWLEDGED_OBJECT = 'acknowledged-object';
+
+function guarded<T>(verify: () => T): T {
+  try {
+    return verify();
+  } catch (error) {
+    throw asSignatureError(error);
+  }
+}
+
+function verifiedObject(crypto: CryptoProvider, opened: Opened, context: VerifyContext): VerifiedObject {
+  const { content, ...facts } = dataFacts(crypto, opened);
+  return prove.object({ ...facts, ...checkBound(opened.signature, 'data', context) }, content);
+}
+
+function foreignObject(crypto: CryptoProvider, opened: Opened): ForeignObject {
+  const { signingTime } = opened.signature.attributes;
+  return prove.foreign({ ...dataFacts(crypto, opened), signingTime });
+}
+
+function dataFacts(crypto: CryptoProvider, opened: Opened) {
+  const { format, object, data, signature, unwrap } = opened;
+  checkContentType(data.contentType, Oid.data);
+  const content = unwrap(data.content);
+  const isDigested = signature.hash === 'sha256' && content.length === data.content.length;
+  const objectDigest = crypto.digest('sha256', object);
+  return {
+    format,
+    signer: signature.signer,
+    objectDigest,
+    content,
+    contentLength: content.length,
+    contentDigest: isDigested ? opened.contentDigest : crypto.digest('sha256', content),
+    receiptRequested: signature.attributes.receiptRequest !== undefined,
+    reference: referenceOf(crypto, objectDigest, data.contentType, signature),
+  };
+}
+
+function verifiedReceipt(
+  crypto: CryptoProvider,
+  opened: Opened,
+  sent: ObjectReference | FindSent,
+  context: VerifyContext,
+): VerifiedReceipt {
+  const { format, object, data, signature } = opened;
+  const bound = checkBound(signature, 'receipt', context);
+  const digest = required(signature.attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT);
+  const acknowledged = typeof sent === 'function' ? sent(digest.slice()) : sent;
+  if (acknowledged === undefined) throw mismatch('object that was never sent', 'objectDigest');
+  if (!equalBytes(acknowledged.objectDigest, digest)) throw mismatch('object', 'objectDigest');
+  if (acknowledged.kind === 'unsigned') {
+    checkContentType(data.contentType, Oid.data);
+    if (!equalBytes(data.content, digest)) throw mismatch('object', 'content');
+  } else checkReceipt(data, signature, acknowledged.ess);
+  const objectDigest = crypto.digest('sha256', object);
+  return prove.receipt({ format, signer: signature.signer, objectDigest, ...bound, acknowledged });
+}
+
+function foreignReceipt(crypto: CryptoProvider, opened: Opened, sent: ObjectReference): ForeignReceipt {
+  const { format, object, data, signature } = opened;
+  checkReceipt(data, signature, sent.ess);
+  const { signer, attributes } = signature;
+  const objectDigest = crypto.digest('sha256', object);
+  return prove.foreignReceipt({
+    format,
+    signer,
+    objectDigest,
+    signingTime: attributes.signingTime,
+    acknowledged: sent,
+  });
+}
+
+/** RFC 2634 §2.6: what the receipt repeats MUST be what the object has. */
+function checkReceipt(
+  data: SignedData,
+  { attributes }: CheckedSignature,
+  ess: EssReference | undefined,
+): void {
+  checkContentType(data.contentType, Oid.receipt);
+  // §2.4: a receipt MUST NOT ask for one.
+  if (attributes.receiptRequest !== undefined)
+    throw new SignatureError('ERR_SIGN_WRONG_KIND', 'The receipt asks for a receipt itself');
+  if (ess === undefined) throw mismatch('object that did not ask for a receipt', 'receiptRequest');
+  const reader = new DerReader(data.content, 'receipt');
+  const receipt = readReceipt(reader);
+  reader.end();
+  if (receipt.contentType !== ess.contentType) throw mismatch('object', 'contentType');
+  if (!equalBytes(receipt.contentIdentifier, ess.contentIdentifier))
+    throw mismatch('object', 'signedContentIdentifier');
+  if (!equalBytes(receipt.originatorSignature, ess.signature))
+    throw mismatch('object', 'originatorSignatureValue');
+  if (!equalBytes(required(attributes.msgSigDigest, 'msgSigDigest'), ess.attributesDigest))
+    throw mismatch('object', 'msgSigDigest');
+}
+
+function mismatch(what: string, field: string): SignatureError {
+  return new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', `The receipt is for another ${what}`, field);
+}
