@@ -24,7 +24,7 @@ export function decodePem(text: string): PemBlock[] {
   const lines = text.split(/\r\n|\n|\r/);
   for (const [index, raw] of lines.entries()) {
     const line = raw.trim();
-    const boundary = BOUNDARY.exec(line);
+    const boundary = line.startsWith('-----') ? BOUNDARY.exec(line) : null;
     if (boundary === null) {
       open?.body.push(line);
       continue;

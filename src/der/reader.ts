@@ -104,9 +104,12 @@ export class DerReader {
     return this.into(Tag.set, what);
   }
 
-  /** `[n] EXPLICIT`: call `end()` on the result after its one element. */
-  explicit(n: number, what?: string): DerReader {
-    return this.into(contextConstructed(n), what);
+  /** `[n] EXPLICIT`: `read` reads its one element, and nothing is left after it. */
+  explicit<T>(n: number, read: (reader: DerReader) => T, what?: string): T {
+    const inner = this.into(contextConstructed(n), what);
+    const value = read(inner);
+    inner.end();
+    return value;
   }
 
   /** SEQUENCE OF (or SET OF without its order, or a tagged one): elements until its end. */

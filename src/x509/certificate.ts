@@ -204,9 +204,7 @@ function mapValue<T>(value: Uint8Array | undefined, read: (value: Uint8Array) =>
 
 function readVersion(tbs: DerReader): 1 | 2 | 3 {
   if (!tbs.is(contextConstructed(0))) return 1;
-  const explicit = tbs.explicit(0);
-  const version = explicit.smallInteger(2);
-  explicit.end();
+  const version = tbs.explicit(0, (reader) => reader.smallInteger(2));
   // X.690 §11.5: the default, v1, is not encoded.
   if (version === 0) throw new DecodeError('version 1 written out');
   return version === 1 ? 2 : 3;
@@ -228,9 +226,11 @@ function readTime(validity: DerReader): number {
 }
 
 function readExtensions(tbs: DerReader): Extension[] {
-  const explicit = tbs.explicit(3, 'extensions');
-  const extensions: Extension[] = explicit.list(Tag.sequence, readExtension, 1, MAX_EXTENSIONS);
-  explicit.end();
+  const extensions = tbs.explicit(
+    3,
+    (reader) => reader.list(Tag.sequence, readExtension, 1, MAX_EXTENSIONS),
+    'extensions',
+  );
   for (let i = 1; i < extensions.length; i++) {
     const { oid } = extensions[i] as Extension;
     // RFC 5280 §4.2: not more than one instance of an extension.

@@ -24,9 +24,7 @@ export function readGeneralName(reader: DerReader, ipLengths: readonly [number, 
       return { kind: 'dns', name: reader.ia5String(contextPrimitive(2)) };
     case contextConstructed(4): {
       // Name is a CHOICE, so its tag is explicit (X.680 §31.2.7).
-      const inner = reader.explicit(4, 'directoryName');
-      const name = Name.read(inner);
-      inner.end();
+      const name = reader.explicit(4, Name.read, 'directoryName');
       // Decoded at once, so that whoever compares it later meets no malformed one.
       void name.rdnKeys;
       return { kind: 'directory', name };

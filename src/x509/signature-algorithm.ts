@@ -2,7 +2,7 @@ import type { HashName, SignatureAlgorithm } from '../crypto/provider.ts';
 import { HASH_LENGTH } from '../crypto/provider.ts';
 import { Oid } from '../der/oids.ts';
 import { DerReader } from '../der/reader.ts';
-import { contextConstructed, Tag } from '../der/tags.ts';
+import { Tag } from '../der/tags.ts';
 import { encodeDer, explicit, integer, nullValue, oid, sequence } from '../der/writer.ts';
 import { DecodeError } from '../errors/errors.ts';
 
@@ -22,7 +22,9 @@ export interface SignatureAlgorithmIdentifier {
  * @throws DecodeError when it is no AlgorithmIdentifier
  */
 export function readSignatureAlgorithm(encoded: Uint8Array): SignatureAlgorithmIdentifier {
-  const reader = new DerReader(encoded, 'signature algorithm').sequence();
+  const outer = new DerReader(encoded, 'signature algorithm');
+  const reader = outer.sequence();
+  outer.end();
   const oid = reader.oid();
   const known = BY_OID.get(oid);
   if (known?.algorithm === undefined) return known ?? { oid, name: oid, algorithm: undefined };
@@ -104,21 +106,18 @@ const BY_OID: ReadonlyMap<string, SignatureAlgorithmIdentifier> = new Map([
 
 /**
  * RSASSA-PSS-params (RFC 4055 §3.1): the mask generation is MGF1 with the same hash, and the salt is as long as the
- * hash, as RFC 8446 §4.2.3 has it for TLS. All defaults are SHA-1's, so absent fields are refused too.
+ * hash, as RFC 8446 §4.2.3 has it for TLS. All defaults are SHA-1's, so absent fields are refused too; the trailer has one value, its default, which
+ * DER leaves out.
  */
 function readPssParameters(reader: DerReader): SignatureAlgorithm | undefined {
   try {
     const parameters = reader.sequence('RSASSA-PSS parameters');
     reader.end();
-    const hash = readHash(parameters.explicit(0));
-    const mask = parameters.explicit(1).sequence();
-    const isMgf1 = mask.oid() === Oid.mgf1;
-    const maskHash = readHash(mask);
-    const saltLength = parameters.explicit(2).smallInteger(0xffff);
-    if (parameters.is(contextConstructed(3))) return undefined;
+    const hash = parameters.explicit(0, readHash);
+    const maskHash = parameters.explicit(1, readMgf1);
+    const saltLength = parameters.explicit(2, (field) => field.smallInteger(0xffff));
     parameters.end();
-    if (hash === undefined || !isMgf1 || maskHash !== hash || saltLength !== HASH_LENGTH[hash])
-      return undefined;
+    if (hash === undefined || maskHash !== hash || saltLength !== HASH_LENGTH[hash]) return undefined;
     return { kind: 'rsa-pss', hash };
   } catch (error) {
     if (error instanceof DecodeError) return undefined;
@@ -126,10 +125,17 @@ function readPssParameters(reader: DerReader): SignatureAlgorithm | undefined {
   }
 }
 
+function readMgf1(reader: DerReader): HashName | undefined {
+  const algorithm = reader.sequence();
+  const isMgf1 = algorithm.oid() === Oid.mgf1;
+  const hash = readHash(algorithm);
+  algorithm.end();
+  return isMgf1 ? hash : undefined;
+}
+
 /** RFC 4055 §2.1: the parameters of a hash are NULL or absent. */
 function readHash(reader: DerReader): HashName | undefined {
   const algorithm = reader.sequence();
-  reader.end();
   const oid = algorithm.oid();
   if (algorithm.is(Tag.null)) algorithm.null();
   algorithm.end();

@@ -52,7 +52,7 @@ export class TrustStore {
   cacheFor(crypto: CryptoProvider): VerificationCache {
     let cache = this.#caches.get(crypto);
     if (cache === undefined) {
-      cache = new VerificationCache(crypto);
+      cache = new VerificationCache(crypto, this.anchors);
       this.#caches.set(crypto, cache);
     }
     return cache;

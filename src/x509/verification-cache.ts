@@ -24,11 +24,15 @@ export class VerificationCache {
   readonly #certificates = new Map<number, Certificate>();
   readonly #keys = new WeakMap<Certificate, PublicKey>();
   readonly #issuerKeys = new WeakMap<Certificate, readonly Uint8Array[]>();
+  /** Recognised as well: peers send their root, or are anchors themselves. */
+  readonly #anchors: ReadonlyMap<number, Certificate>;
 
-  constructor(crypto: CryptoProvider) {
+  constructor(crypto: CryptoProvider, anchors: readonly Certificate[]) {
     this.#crypto = crypto;
+    this.#anchors = new Map(anchors.map((anchor) => [placeOf(anchor.raw), anchor]));
   }
 
+  /** Certificates kept beside the anchors. */
   get size(): number {
     return this.#certificates.size;
   }
@@ -37,10 +41,13 @@ export class VerificationCache {
   certificate(der: Uint8Array): Certificate {
     const place = placeOf(der);
     const known = this.#certificates.get(place);
-    if (known === undefined || !equalBytes(known.raw, der)) return Certificate.parse(der);
-    this.#certificates.delete(place);
-    this.#certificates.set(place, known);
-    return known;
+    if (known !== undefined && equalBytes(known.raw, der)) {
+      this.#certificates.delete(place);
+      this.#certificates.set(place, known);
+      return known;
+    }
+    const anchor = this.#anchors.get(place);
+    return anchor !== undefined && equalBytes(anchor.raw, der) ? anchor : Certificate.parse(der);
   }
 
   /** @throws CertificateError CERT_MALFORMED, UNSUPPORTED_SIGNATURE_ALGORITHM, WEAK_KEY */

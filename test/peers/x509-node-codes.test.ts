@@ -59,10 +59,10 @@ describe('certificate errors have the codes of node:tls', () => {
     expect(await nodes(chain, trust, host)).toBe(code);
   });
 
-  it('but for an issuer that is no CA: node:tls goes on after INVALID_CA and reports what it finds last', async () => {
+  it('but for an issuer that is no CA: node:tls may go on after INVALID_CA and report what it finds last', async () => {
     const chain = [server(HOST, with_({ issuer: notCa })), notCa];
     expect(ours(chain, [root], HOST)).toBe('INVALID_CA');
-    expect(await nodes(chain, [root], HOST)).toBe('INVALID_PURPOSE');
+    expect(['INVALID_CA', 'INVALID_PURPOSE']).toContain(await nodes(chain, [root], HOST));
   });
 });
 

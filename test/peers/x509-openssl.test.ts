@@ -38,8 +38,8 @@ import { describeWith, itWith, need } from '../setup/need.ts';
 import { ca, client, DAY, type Identity, NOW, newKey, replacing, server, without } from '../unit/x509/pki.ts';
 
 /**
- * The same chains, judged by us and by `openssl verify -x509_strict`. Where the two differ, the row says why; a row
- * whose difference goes away fails as well.
+ * The same chains, judged by us and by `openssl verify -x509_strict`. Where the two differ, the row says why; with the
+ * OpenSSL that the table was made with, a row whose difference goes away fails as well.
  */
 interface Row {
   readonly name: string;
@@ -543,7 +543,10 @@ const openssl = need('openssl');
 
 describeWith(openssl, 'certificate paths against openssl verify', () => {
   let directory = '';
+  let sameOpenssl = false;
   beforeAll(() => {
+    const version = execFileSync(openssl.path, ['version'], { encoding: 'utf8', timeout: 10_000 });
+    sameOpenssl = version.startsWith('OpenSSL 3.0.');
     directory = mkdtempSync(join(tmpdir(), 'trellis-x509-'));
   });
   afterAll(() => {
@@ -555,7 +558,9 @@ describeWith(openssl, 'certificate paths against openssl verify', () => {
       expect(judge(row)).toBe(row.ours);
       const theirs = opensslAccepts(row, directory);
       const agree = theirs.accepted === (row.ours === 'ok');
-      expect(agree, `OpenSSL: ${theirs.output}`).toBe(row.differs === undefined);
+      if (row.differs === undefined || sameOpenssl) {
+        expect(agree, `OpenSSL: ${theirs.output}`).toBe(row.differs === undefined);
+      }
     });
   }
 });

@@ -13,17 +13,26 @@ const refuses = (read: (r: DerReader) => unknown, ...inputs: string[]) => {
 
 describe('DerReader', () => {
   it('reads nested values as views and ends exactly', () => {
-    const bytes = Uint8Array.from(Buffer.from('300a020105a003040201020500', 'hex'));
-    const r = new DerReader(bytes.subarray(0, 12), 'test');
-    const s = r.sequence();
-    expect(s.smallInteger(10)).toBe(5);
-    const e = s.explicit(0);
-    expect(e.is(Tag.octetString)).toBe(true);
-    expect(e.remaining).toBe(3);
-    expect(() => e.octetString()).toThrow(DecodeError);
-    const content = new DerReader(bytes, 'test').sequence();
-    content.skip(Tag.integer);
-    expect(content.encoded().buffer).toBe(bytes.buffer);
+    const bytes = Uint8Array.from(Buffer.from('300a020105a0050403010203', 'hex'));
+    const r = new DerReader(bytes, 'test');
+    const inner = r.sequence();
+    r.end();
+    expect(inner.smallInteger(10)).toBe(5);
+    const content = inner.explicit(0, (e) => e.octetString());
+    inner.end();
+    expect(content).toEqual(Uint8Array.of(1, 2, 3));
+    expect(content.buffer).toBe(bytes.buffer);
+  });
+
+  it('an explicit tag is around one element', () => {
+    expect(reader('a003020105').explicit(0, (e) => e.smallInteger(9))).toBe(5);
+    refuses(
+      (r) => r.explicit(0, (e) => e.smallInteger(9)),
+      'a000',
+      'a103020105',
+      'a006020105020105',
+      '8003020105',
+    );
   });
 
   it('wants definite, minimal lengths', () => {

@@ -276,6 +276,19 @@ describe('what is remembered', () => {
     expect(second.publicKey).toBe(first.publicKey);
   });
 
+  it('also of a peer that is an anchor, and of a root that is sent', () => {
+    const { crypto, counts } = counting();
+    const self = server('self.example');
+    const trust = new TrustStore([self.certificate, root.certificate]);
+    for (let i = 0; i < 3; i++) {
+      expect(verifyPeer(crypto, [self.der], options(trust)).path).toEqual([self.certificate]);
+      expect(verifyPeer(crypto, [leaf.der, issuer.der, root.der], options(trust)).path[2]).toBe(
+        root.certificate,
+      );
+    }
+    expect(counts).toEqual({ verify: 2, import: 4 });
+  });
+
   it('and judges everything else again', () => {
     const trust = store();
     const chain = [leaf.der, issuer.der];

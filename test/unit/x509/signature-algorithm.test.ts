@@ -69,6 +69,7 @@ describe('readSignatureAlgorithm', () => {
       { ...right, salt: integer(32) },
       { ...right, salt: integer(49) },
       { ...right, salt: integer(-1) },
+      { ...right, mask: sequence(mgf1(hash(Oid.sha384)), nullValue()) },
       { ...right, trailer: integer(1) },
       { ...right, trailer: integer(2) },
       { hash: hash(Oid.sha1), mask: mgf1(hash(Oid.sha1)), salt: integer(20) },
