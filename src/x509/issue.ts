@@ -173,11 +173,11 @@ export function nameConstraints(
   };
 }
 
-export function subjectKeyIdentifier(id: Uint8Array): ExtensionInput {
+function subjectKeyIdentifier(id: Uint8Array): ExtensionInput {
   return { oid: Oid.subjectKeyIdentifier, value: octetString(id) };
 }
 
-export function authorityKeyIdentifier(id: Uint8Array): ExtensionInput {
+function authorityKeyIdentifier(id: Uint8Array): ExtensionInput {
   return { oid: Oid.authorityKeyIdentifier, value: sequence(primitive(contextPrimitive(0), id)) };
 }
 

@@ -15,7 +15,7 @@ export const MAX_PATH_CERTIFICATES = 10;
 /** Public-key operations in one verification: a path of full length, and as many wrong turns and more. */
 export const MAX_SIGNATURE_CHECKS = 32;
 /** Candidate issuers looked at in one verification. Certificates that all have one name could make billions of paths. */
-export const MAX_SEARCH_STEPS = 1_000;
+const MAX_SEARCH_STEPS = 1_000;
 
 /** What the peer does with its key: it authenticates in a handshake, or signs data (src/formats). */
 export type Purpose = 'server' | 'client' | 'signer';

@@ -5,9 +5,9 @@ import { Tag } from '../der/tags.ts';
 import { CertificateError, DecodeError } from '../errors/errors.ts';
 
 /** 112 bits of security (NIST SP 800-131A); browsers and OpenSSL's default level refuse less. */
-export const MIN_RSA_BITS = 2048;
+const MIN_RSA_BITS = 2048;
 /** A verification with 8,192 bits takes about 0.3 ms; longer keys only cost the verifier time. */
-export const MAX_RSA_BITS = 8192;
+const MAX_RSA_BITS = 8192;
 
 /**
  * Imports the key of a certificate under the policy for keys.

@@ -210,6 +210,20 @@ describe('public keys', () => {
     expect(codeOf(spki)).toBe('UNSUPPORTED_SIGNATURE_ALGORITHM');
   });
 
+  it('RSA from 2048 to 8192 bits', () => {
+    const rsa = (bits: number) => {
+      const modulus = new Uint8Array(bits / 8).fill(0xff);
+      const key = sequence(integer(modulus), integer(65_537));
+      return encodeDer(sequence(sequence(oid(Oid.rsaEncryption), nullValue()), bitString(encodeDer(key))));
+    };
+    expect([2040, 2048, 8192, 8200].map((bits) => codeOf(rsa(bits)))).toEqual([
+      'WEAK_KEY',
+      'accepted',
+      'accepted',
+      'UNSUPPORTED_SIGNATURE_ALGORITHM',
+    ]);
+  });
+
   it('other curves and kinds are not supported', () => {
     const point = bitString(newKey().spki.subarray(-65));
     expect(codeOf(encodeDer(sequence(sequence(oid(Oid.ecPublicKey), oid('1.3.132.0.10')), point)))).not.toBe(
