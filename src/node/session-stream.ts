@@ -172,11 +172,7 @@ export abstract class SessionStream extends Duplex {
    */
   protected begin(connection: Connection, readsEvents: boolean): void {
     this.#connection = connection;
-    const deadline = connection.nextTimeout();
-    if (deadline !== undefined) {
-      this.#timer = setTimeout(SessionStream.#onTimer, Math.max(0, deadline - Date.now()), this);
-      this.#timer.unref();
-    }
+    this.#armTimer(connection);
     if (readsEvents && this.#transport !== undefined) listenForData(this.#transport);
     this.#pump();
   }
@@ -490,11 +486,21 @@ export abstract class SessionStream extends Duplex {
     this.#pump();
   }
 
+  #armTimer(connection: Connection): void {
+    const deadline = connection.nextTimeout();
+    this.#timer =
+      deadline === undefined
+        ? undefined
+        : setTimeout(SessionStream.#onTimer, Math.max(1, deadline - Date.now()), this).unref();
+  }
+
   static #onTimer(stream: SessionStream): void {
-    stream.#timer = undefined;
-    if (stream.destroyed) return;
-    stream.#connection?.handleTimeout(Date.now());
+    const connection = stream.#connection;
+    if (stream.destroyed || connection === undefined) return;
+    connection.handleTimeout(Date.now());
     stream.#pump();
+    // Timers may fire a millisecond early by the other clock.
+    if (!stream.destroyed) stream.#armTimer(connection);
   }
 
   static #emitClose(stream: SessionStream): void {

@@ -200,7 +200,6 @@ export class TLSSocket extends SessionStream {
   #open(options: TLSSocketOptions): Connection {
     const context = contextOf(options);
     const config = clientConfig(context, options, this.#session, () => this.listenerCount('keylog') > 0);
-    this.#session = undefined;
     this.#ownCertificate = context.identities[0]?.chain[0];
     this.servername = config.sendServerName ? (config.serverName ?? false) : false;
     return Connection.client(config, Date.now(), this.#factories(options));
@@ -232,7 +231,9 @@ export class TLSSocket extends SessionStream {
   }
 
   protected override onHandshakeDone(): void {
-    const { alpnProtocol, serverName, peer } = this.#info();
+    const { alpnProtocol, serverName, peer, resumed } = this.#info();
+    // A server may send no new ticket after a resumption; the one that it took can be used again then.
+    if (!resumed) this.#session = undefined;
     this.secureConnecting = false;
     this.alpnProtocol = alpnProtocol ?? false;
     if (this.#isServer) this.servername = serverName ?? false;

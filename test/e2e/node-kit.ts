@@ -1,9 +1,9 @@
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import nodeTls from 'node:tls';
-import { type ConnectionOptions, connect, createServer, type ServerOptions } from '../../src/index.ts';
 import { encodePem } from '../../src/der/pem.ts';
+import { type ConnectionOptions, connect, createServer, type ServerOptions } from '../../src/index.ts';
 import { ca, client, DAY, type Identity, type IdentityOptions, server } from '../unit/x509/pki.ts';
 
 /** PEM, as users have it. */
@@ -90,16 +90,20 @@ export interface Session {
 
 type Options<T> = Omit<Partial<T>, 'port' | 'host'>;
 
+type Destroyable = Partial<Pick<EventEmitter, 'on'>> & { destroy(): unknown };
+
 /** Whatever a test has opened; closed by `closeAll`, to be called after each. */
-const opened: { destroy(): unknown }[] = [];
+const opened: Destroyable[] = [];
 const listeners: nodeTls.Server[] = [];
 
-export function track<T extends { destroy(): unknown }>(socket: T): T {
+export function track<T extends Destroyable>(socket: T): T {
   opened.push(socket);
   return socket;
 }
 
 export async function closeAll(): Promise<void> {
+  // Destroying one end is an error at the other.
+  for (const socket of opened) socket.on?.('error', () => {});
   for (const socket of opened.splice(0)) socket.destroy();
   await Promise.all(listeners.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
 }
@@ -112,7 +116,11 @@ export async function serve(
 ): Promise<{ listener: nodeTls.Server; port: number }> {
   const listener = stack.createServer({ ...SERVER, ...options } as Parameters<Stack['createServer']>[0]);
   listeners.push(listener);
-  listener.on('secureConnection', (socket) => onSocket(track(socket)));
+  listener.on('secureConnection', (socket) => {
+    // The client may have gone while the handshake was ending, and the test with it.
+    socket.on('error', () => {});
+    onSocket(track(socket));
+  });
   return { listener, port: await listen(listener) };
 }
 
@@ -164,14 +172,14 @@ export function readAll(stream: Duplex): Promise<Buffer> {
 }
 
 /** When 'close' is emitted, whatever error came before. */
-export function closed(stream: Duplex): Promise<void> {
+export function closed(stream: Pick<EventEmitter, 'once'>): Promise<void> {
   return new Promise((resolve) => {
     stream.once('close', () => resolve());
   });
 }
 
 /** The next error, or a rejection when the stream closes without one. */
-export function nextError(stream: { once: Duplex['once'] }): Promise<Error & { code?: string }> {
+export function nextError(stream: Pick<EventEmitter, 'once'>): Promise<Error & { code?: string }> {
   return new Promise((resolve, reject) => {
     stream.once('error', resolve);
     stream.once('close', () => setImmediate(() => reject(new Error('closed without error'))));

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { connect as netConnect, createServer as createNetServer, type Socket } from 'node:net';
-import { duplexPair } from './node-duplex-pair.ts';
+import { createServer as createNetServer, connect as netConnect, type Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TLSSocket } from '../../src/index.ts';
+import { duplexPair } from './node-duplex-pair.ts';
 import {
   CA,
   closeAll,
@@ -67,6 +67,8 @@ describe.each(PAIRINGS)('a stream, $name', (pairing) => {
 
   it('half-closes from the server: the client goes on sending', async () => {
     const { client, server } = await session(pairing, { allowHalfOpen: true }, { allowHalfOpen: true });
+    // node:tls sends no close_notify when it ends before its tickets have left (OpenSSL: shutdown while in init).
+    await once(client, 'session');
     server.end('greeting');
     expect((await readAll(client)).toString()).toBe('greeting');
     const rest = pattern(300_000);
@@ -118,7 +120,9 @@ describe.each(PAIRINGS)('a stream, $name', (pairing) => {
     client.pause();
     server.end(sent);
     await sleep(50);
-    const first = client.read(1000) ?? (await once(client, 'readable'), client.read(1000));
+    await once(client, 'readable');
+    const first = client.read(1000);
+    client.resume();
     const rest = await readAll(client);
     expect(Buffer.concat([first as Buffer, rest]).equals(sent)).toBe(true);
   });
@@ -178,9 +182,13 @@ describe.each(PAIRINGS)('a stream, $name', (pairing) => {
     const echo = pipeline(server, server);
     const [received] = await Promise.all([
       readAll(client),
-      pipeline(async function* () {
-        for (let at = 0; at < sent.length; at += 50_000) yield sent.subarray(at, at + 50_000);
-      }, client, { end: true }),
+      pipeline(
+        async function* () {
+          for (let at = 0; at < sent.length; at += 50_000) yield sent.subarray(at, at + 50_000);
+        },
+        client,
+        { end: true },
+      ),
       echo,
     ]);
     expect(received.equals(sent)).toBe(true);
@@ -250,64 +258,70 @@ function pendingOutput(socket: object): number {
   return 'outputPending' in socket ? (socket.outputPending as number) : 0;
 }
 
-describe.each([...OUR_CLIENT, ...OUR_SERVER])('a transport that ends without close_notify, $name', (pairing) => {
-  const ourClient = pairing.client === trellis;
+describe.each([...OUR_CLIENT, ...OUR_SERVER])(
+  'a transport that ends without close_notify, $name',
+  (pairing) => {
+    const ourClient = pairing.client === trellis;
 
-  /** A relay that cuts the connection on demand. */
-  async function cut(options: object): Promise<{ ours: import('node:tls').TLSSocket; sever: () => void }> {
-    const sides: Socket[] = [];
-    let accepted: (socket: import('node:tls').TLSSocket) => void = () => {};
-    const other = new Promise<import('node:tls').TLSSocket>((resolve) => {
-      accepted = resolve;
+    /** A relay that cuts the connection on demand. */
+    async function cut(options: object): Promise<{ ours: import('node:tls').TLSSocket; sever: () => void }> {
+      const sides: Socket[] = [];
+      let accepted: (socket: import('node:tls').TLSSocket) => void = () => {};
+      const other = new Promise<import('node:tls').TLSSocket>((resolve) => {
+        accepted = resolve;
+      });
+      const { port } = await serve(pairing.server, ourClient ? {} : options, accepted);
+      const relay = createNetServer({ allowHalfOpen: true }, (inbound) => {
+        const outbound = netConnect({ port, host: '127.0.0.1', allowHalfOpen: true });
+        for (const side of [inbound, outbound]) {
+          side.on('error', () => {});
+          sides.push(track(side));
+        }
+        inbound.pipe(outbound, { end: false });
+        outbound.pipe(inbound, { end: false });
+      });
+      relay.listen(0, '127.0.0.1');
+      await once(relay, 'listening');
+      const address = relay.address() as { port: number };
+      const client = dial(pairing.client, address.port, ourClient ? options : {});
+      const [server] = await Promise.all([other, once(client, 'secureConnect')]);
+      relay.close();
+      const ours = ourClient ? client : server;
+      const theirs = ourClient ? server : client;
+      theirs.on('error', () => {});
+      theirs.write('some of it');
+      const sever = () => {
+        for (const side of sides) side.end();
+      };
+      return { ours, sever };
+    }
+
+    it('is ERR_TLS_TRUNCATED, after the data that did arrive', async () => {
+      const { ours, sever } = await cut({});
+      await once(ours, 'readable');
+      sever();
+      await sleep(30);
+      const chunks: Buffer[] = [];
+      ours.on('data', (chunk: Buffer) => chunks.push(chunk));
+      const saw = record(ours, 'end', 'close');
+      expect((await nextError(ours)).code).toBe('ERR_TLS_TRUNCATED');
+      await closed(ours);
+      expect(Buffer.concat(chunks).toString()).toBe('some of it');
+      expect(saw).toEqual(['close true']);
     });
-    const { port } = await serve(pairing.server, ourClient ? {} : options, accepted);
-    const relay = createNetServer({ allowHalfOpen: true }, (inbound) => {
-      const outbound = netConnect({ port, host: '127.0.0.1', allowHalfOpen: true });
-      for (const side of [inbound, outbound]) {
-        side.on('error', () => {});
-        sides.push(track(side));
-      }
-      inbound.pipe(outbound, { end: false });
-      outbound.pipe(inbound, { end: false });
+
+    it('is the end with allowTruncation', async () => {
+      const { ours, sever } = await cut({ allowTruncation: true });
+      await once(ours, 'readable');
+      sever();
+      const saw = record(ours, 'end', 'error', 'close');
+      const gone = closed(ours);
+      expect((await readAll(ours)).toString()).toBe('some of it');
+      await gone;
+      expect(saw).toEqual(['end', 'close false']);
     });
-    relay.listen(0, '127.0.0.1');
-    await once(relay, 'listening');
-    const address = relay.address() as { port: number };
-    const client = dial(pairing.client, address.port, ourClient ? options : {});
-    const [server] = await Promise.all([other, once(client, 'secureConnect')]);
-    relay.close();
-    const ours = ourClient ? client : server;
-    const theirs = ourClient ? server : client;
-    theirs.on('error', () => {});
-    theirs.write('some of it');
-    return { ours, sever: () => sides.forEach((side) => side.end()) };
-  }
-
-  it('is ERR_TLS_TRUNCATED, after the data that did arrive', async () => {
-    const { ours, sever } = await cut({});
-    await once(ours, 'readable');
-    sever();
-    await sleep(30);
-    const chunks: Buffer[] = [];
-    ours.on('data', (chunk: Buffer) => chunks.push(chunk));
-    const saw = record(ours, 'end', 'close');
-    expect((await nextError(ours)).code).toBe('ERR_TLS_TRUNCATED');
-    await closed(ours);
-    expect(Buffer.concat(chunks).toString()).toBe('some of it');
-    expect(saw).toEqual(['close true']);
-  });
-
-  it('is the end with allowTruncation', async () => {
-    const { ours, sever } = await cut({ allowTruncation: true });
-    await once(ours, 'readable');
-    sever();
-    const saw = record(ours, 'end', 'error', 'close');
-    const gone = closed(ours);
-    expect((await readAll(ours)).toString()).toBe('some of it');
-    await gone;
-    expect(saw).toEqual(['end', 'close false']);
-  });
-});
+  },
+);
 
 describe('transports that are not TCP', () => {
   function overDuplex() {
