@@ -239,15 +239,17 @@ class Route {
     const outer = record[0] as number;
     if (this.#epoch === 'clear' && outer === ContentType.application_data) this.#enter('handshake');
     const nth = this.#nth++;
-    if (tamper === undefined) {
+    // Both sides agree on what comes next, as long as nothing was injected or taken out.
+    const inStep = this.#open?.sequence === this.#seal?.sequence;
+    const opened = this.#opened(record);
+    if (tamper === undefined && inStep) {
       this.#seal?.skip();
-      this.#follow(this.#opened(record));
+      this.#follow(opened);
       return [record];
     }
-    const opened = this.#opened(record);
     const clear = outer !== ContentType.application_data;
     const epoch = clear ? 'clear' : this.#epoch;
-    const cargo = tamper({ from: this.#from.role, nth, epoch, ...opened }) ?? [
+    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened }) ?? [
       clear ? { raw: record } : opened,
     ];
     const out = cargo.map((item) => this.seal(item));
@@ -299,7 +301,8 @@ class Route {
 class Keys {
   readonly #suite: Suite;
   #secret: Uint8Array;
-  #sequence = 0;
+  /** Of the next record. */
+  sequence = 0;
 
   private constructor(suite: Suite, secret: Uint8Array) {
     this.#suite = suite;
@@ -311,12 +314,12 @@ class Keys {
   }
 
   skip(): void {
-    this.#sequence++;
+    this.sequence++;
   }
 
   update(): void {
     this.#secret = nextTrafficSecret(nodeCrypto, this.#suite, this.#secret);
-    this.#sequence = 0;
+    this.sequence = 0;
   }
 
   open(record: Uint8Array): { type: number; content: Uint8Array } {
@@ -341,7 +344,7 @@ class Keys {
     const { key, iv } = trafficKeys(nodeCrypto, this.#suite, this.#secret);
     const nonce = iv.slice();
     const view = new DataView(nonce.buffer);
-    view.setUint32(8, (view.getUint32(8) ^ this.#sequence++) >>> 0);
+    view.setUint32(8, (view.getUint32(8) ^ this.sequence++) >>> 0);
     return { aead: nodeCrypto.aead(this.#suite.aead, key), nonce };
   }
 }

@@ -112,12 +112,13 @@ describe.each(traces)('RFC 8448 section $section, $title', (trace) => {
     });
   });
 
-  test('any bit changed in a protected record is bad_record_mac, or breaks its header', () => {
+  test('a bit changed in any octet of a protected record is bad_record_mac, or breaks its header', () => {
     walk(trace, (step, sender, receiver) => {
       send(step, sender);
       const record = recordOf(step);
       if (record[0] === ContentType.application_data && record.length < 100) {
-        for (let bit = 0; bit < record.length * 8; bit++) expectRefused(trace, step, record, bit);
+        // One bit of every octet, another one each time: each costs a replay of the trace.
+        for (let at = 0; at < record.length; at++) expectRefused(trace, step, record, at * 8 + (at % 8));
       }
       receiver.feed(record);
       receiver.next();
