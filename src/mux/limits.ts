@@ -41,6 +41,9 @@ export const PAUSE_LIMIT = 10_000;
 export const CONNECTION_RESUME_SHARE = 1 / 2;
 export const SESSION_RESUME_SHARE = 3 / 4;
 
+/** Milliseconds to wait for the end of a peer whose connection was closed here: what Linux gives an orphan in FIN_WAIT_2. */
+export const LINGER_LIMIT = 60_000;
+
 /** Connections of one session: with their streams about 12 MB of memory, and four times what `wrk -c1000` opens. */
 export const CONNECTIONS_MAX = 4_096;
 

@@ -72,7 +72,12 @@ export interface MultiplexedConnection {
   write(data: Uint8Array): void;
   /** No more from here; receiving goes on. */
   end(): void;
-  /** Gives both directions up; what was received and not read is dropped. */
+  /**
+   * Nothing is wanted of it any more, and no event will name it. After `end`, with all read, that is no fault: the
+   * session waits for the peer's end, and aborts if data comes instead or nothing for 60 s. Otherwise it is an abort.
+   */
+  close(now: number): void;
+  /** Gives both directions up; what was received and not read is dropped. No event will name it. */
   abort(): void;
   /** The same, saying that nobody serves this connection; for the side that did not open it. */
   refuse(): void;

@@ -47,7 +47,8 @@ const NOTHING: readonly Uint8Array[] = [];
  *
  * Events: those of a Duplex, 'connect' and 'ready' (at the opener; data may be written before), 'timeout'.
  * Errors have the code ERR_MUX_REFUSED, ERR_MUX_ABORTED, ERR_MUX_OVERFLOW or ERR_MUX_SESSION_CLOSED.
- * `destroy()` before both sides have ended aborts the connection: the other side gets ERR_MUX_ABORTED.
+ * `destroy()` aborts the connection: the other side gets ERR_MUX_ABORTED. Only after this side's end was sent, and with
+ * all read that has come, it is no fault, as with a TCP socket.
  */
 export class MuxConnection extends Duplex {
   /** What it is connected to. The name is empty when the session takes any port and has no name for this one. */
@@ -247,8 +248,8 @@ export class MuxConnection extends Duplex {
     clearTimeout(this.#idleTimer);
     this.#written = undefined;
     this.#chunks = NOTHING;
-    // Nothing that is closed on both sides is aborted by this, only forgotten.
-    this.#connection.abort();
+    if (error === null && this.writableFinished) this.#connection.close(Date.now());
+    else this.#connection.abort();
     this.#host.closed(this);
     callback(error);
   }

@@ -117,6 +117,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** Bytes given to the session since the last flush. */
   #unflushed = 0;
   #sending = false;
+  /** This side's user has destroyed the session, and needs not be told. */
+  #unwanted = false;
   /** Connections of ours whose 'connect' comes with the next turn; opening one makes a turn. */
   #opened: MuxConnection[] = [];
   /** Connections with something to send, in the order of their turns. */
@@ -190,8 +192,12 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return this;
   }
 
-  /** Ends the session at once; connections that are open have the error ERR_MUX_SESSION_CLOSED. */
+  /**
+   * Ends the session at once, and its connections with it. Those have the error ERR_MUX_SESSION_CLOSED when an error
+   * is given; at the other side always.
+   */
   destroy(error?: Error): this {
+    if (error === undefined) this.#unwanted = true;
     this.socket.destroy(error);
     return this;
   }
@@ -251,6 +257,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     }
     self.#flush();
     self.#watch(session);
+    self.#endWhenDone();
   }
 
   #emitConnects(): void {
@@ -268,7 +275,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
         stream?.[kReceive]();
         break;
       case 'failed':
-        stream?.destroy(event.error);
+        stream?.destroy(this.#unwanted ? undefined : event.error);
         break;
     }
   }
@@ -375,6 +382,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #endWhenDone(): void {
     if (this.#state !== 'closing' || this.#connections > 0) return;
+    // Those that were closed here before the peer's end came would lose what it has not read.
+    if (this.#session !== undefined && this.#session.connections > 0) return;
     this.#flush();
     this.socket.end();
   }

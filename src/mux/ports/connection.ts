@@ -9,6 +9,7 @@ export interface ConnectionOwner {
   write(connection: PortsConnection, data: Uint8Array): void;
   end(connection: PortsConnection): void;
   abandon(connection: PortsConnection, code: 'refused' | 'abort'): void;
+  linger(connection: PortsConnection, now: number): void;
   consumed(connection: PortsConnection, bytes: number): void;
 }
 
@@ -36,8 +37,10 @@ export class PortsConnection implements MultiplexedConnection, Holder {
   news = 0;
   /** It is in the session's queue of those with news. */
   queued = false;
-  /** The adapter has been told of it. */
+  /** The adapter knows of it, and wants to be told. */
   announced: boolean;
+  /** Closed here; only the peer's end is awaited. */
+  lingers = false;
   localEnd = false;
   remoteEnd = false;
 
@@ -73,6 +76,12 @@ export class PortsConnection implements MultiplexedConnection, Holder {
 
   end(): void {
     if (!this.localEnd && this.error === undefined) this.#owner.end(this);
+  }
+
+  close(now: number): void {
+    if (this.error !== undefined) return;
+    if (this.localEnd && !this.remoteEnd && this.unread === 0) this.#owner.linger(this, now);
+    else this.abort();
   }
 
   abort(): void {

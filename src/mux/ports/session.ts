@@ -1,7 +1,7 @@
 import type { Role } from '../../connection/sub-protocol.ts';
 import { ConnectionError, TlsError } from '../../errors/errors.ts';
 import type { Application } from '../extension.ts';
-import { FIRST_DYNAMIC_PORT, LAST_PORT, UNANSWERED_MAX } from '../limits.ts';
+import { FIRST_DYNAMIC_PORT, LAST_PORT, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
 import { type Agreement, badOption } from '../negotiation.ts';
 import type { SessionLimits } from '../options.ts';
 import { ReceiveBudget } from '../receive-budget.ts';
@@ -47,6 +47,8 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly #unanswered = new Set<number>();
   /** Open connections, and those that are closed on the wire with bytes left to read. */
   readonly #live = new Set<PortsConnection>();
+  /** Connections that were closed here before the peer's end came, with the end of their time, soonest first. */
+  readonly #lingering = new Map<PortsConnection, number>();
   #nextPort = FIRST_DYNAMIC_PORT;
 
   readonly #frames = new FrameReader();
@@ -133,11 +135,18 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   nextTimeout(now: number): number | undefined {
-    return this.#budget.nextTimeout(now);
+    const [next] = this.#lingering.values();
+    const pause = this.#budget.nextTimeout(now);
+    if (next === undefined || pause === undefined) return next ?? pause;
+    return Math.min(next, pause);
   }
 
   handleTimeout(now: number): void {
     this.#budget.handleTimeout(now);
+    for (const [connection, until] of this.#lingering) {
+      if (until > now) break;
+      this.abandon(connection, 'abort');
+    }
   }
 
   /** The content of one `mtls` record. @throws TlsError */
@@ -201,6 +210,15 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.#drop(connection);
   }
 
+  linger(connection: PortsConnection, now: number): void {
+    connection.lingers = true;
+    connection.announced = false;
+    connection.news = 0;
+    this.#lingering.set(connection, now + LINGER_LIMIT);
+    // The adapter looks at the time when it is woken.
+    this.#wake?.();
+  }
+
   consumed(connection: PortsConnection, bytes: number): void {
     this.#budget.consumed(connection, bytes);
     this.#releaseIfDone(connection);
@@ -225,6 +243,11 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   #receiveData(connection: PortsConnection, piece: Uint8Array): void {
+    if (connection.lingers) {
+      // Nobody will read it, and the sender must not believe that someone did.
+      this.abandon(connection, 'abort');
+      return;
+    }
     connection.received.append(piece);
     this.#budget.received(connection, piece.length);
     if (connection.error === undefined) this.#tell(connection, News.readable);
@@ -232,7 +255,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   #receiveEnd(connection: PortsConnection): void {
     connection.remoteEnd = true;
-    this.#tell(connection, News.readable);
+    if (!connection.lingers) this.#tell(connection, News.readable);
     if (connection.localEnd) this.#free(connection);
   }
 
@@ -342,7 +365,12 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   #releaseIfDone(connection: PortsConnection): void {
     const closed = connection.error !== undefined || (connection.localEnd && connection.remoteEnd);
-    if (closed && connection.unread === 0) this.#live.delete(connection);
+    if (!closed || connection.unread > 0) return;
+    this.#live.delete(connection);
+    if (!connection.lingers) return;
+    // No event says so, and the adapter may be waiting for it.
+    this.#lingering.delete(connection);
+    this.#wake?.();
   }
 
   #tell(connection: PortsConnection, news: number): void {

@@ -401,6 +401,91 @@ describe('aborting', () => {
   });
 });
 
+describe('closing', () => {
+  it('after its end waits for the peer’s, silently', () => {
+    const pair = new Pair();
+    const { near, far } = pair.open();
+    near.end();
+    near.close(0);
+    pair.settle();
+    expect(pair.client.session.connections).toBe(1);
+    expect(pair.client.session.nextTimeout(0)).toBe(60_000);
+    far.end();
+    pair.settle();
+    expect(pair.client.events()).toEqual([]);
+    expect(pair.client.session.connections).toBe(0);
+    expect(pair.client.session.nextTimeout(0)).toBeUndefined();
+    expect(pair.client.session.open('echo', { localPort: P }).clientPort).toBe(P);
+  });
+
+  it('aborts when data comes instead', () => {
+    const pair = new Pair();
+    const { near, far } = pair.open();
+    near.end();
+    near.close(0);
+    pair.settle();
+    pair.server.events();
+    far.write(ascii('anyone?'));
+    pair.settle();
+    expect(pair.server.events()).toMatchObject([{ type: 'failed', error: { code: 'ERR_MUX_ABORTED' } }]);
+    expect(pair.client.events()).toEqual([]);
+    expect([pair.client.session.connections, pair.server.session.connections]).toEqual([0, 0]);
+  });
+
+  it('aborts after 60 seconds, each in its time', () => {
+    const pair = new Pair();
+    const [first, second] = [pair.open(), pair.open()];
+    for (const [{ near }, now] of [
+      [first, 0],
+      [second, 5_000],
+    ] as const) {
+      near.end();
+      near.close(now);
+    }
+    pair.client.session.handleTimeout(60_000);
+    pair.settle();
+    expect([first.far.error?.code, second.far.error?.code]).toEqual(['ERR_MUX_ABORTED', undefined]);
+    expect(pair.client.session.nextTimeout(60_000)).toBe(65_000);
+  });
+
+  it.each([
+    ['before its end', false, ''],
+    ['with something unread', true, 'unread'],
+  ])('%s is an abort', (_what, ended, data) => {
+    const pair = new Pair();
+    const { near, far } = pair.open();
+    far.write(ascii(data));
+    pair.settle();
+    if (ended) near.end();
+    near.close(0);
+    pair.settle();
+    expect(far.error).toMatchObject({ code: 'ERR_MUX_ABORTED' });
+  });
+
+  it('after both ends only forgets what is unread', () => {
+    const pair = new Pair();
+    const { near, far } = pair.open();
+    far.write(ascii('unread'));
+    far.end();
+    near.end();
+    pair.settle();
+    near.close(0);
+    expect(sentBy(pair.client)).toEqual([]);
+    expect(pair.client.session.connections).toBe(0);
+  });
+
+  it('is quiet about the end of the session', () => {
+    const pair = new Pair();
+    const { near } = pair.open();
+    near.end();
+    near.close(0);
+    pair.client.protocol.closed(undefined);
+    expect(pair.client.events()).toEqual([]);
+    expect(pair.client.session.connections).toBe(0);
+    expect(pair.client.session.nextTimeout(0)).toBeUndefined();
+  });
+});
+
 describe('a pair in use', () => {
   it('cannot be opened: the connection on it is aborted, others go on', () => {
     const pair = new Pair();

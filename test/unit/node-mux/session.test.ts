@@ -177,17 +177,13 @@ describe('the end of a session', () => {
     expect(await failed(late)).toMatchObject({ code: 'ERR_MUX_REFUSED' });
   });
 
-  it('by destroy() fails the connections on both sides', async () => {
+  it('by destroy() closes the connections here, and fails them at the other side', async () => {
     const { client, server } = sessions();
     const { near, far } = await connected({ client, server });
-    const faults = Promise.all([failed(near), failed(far), failed(server)]);
-    const closes = Promise.all([event(client, 'close'), event(server, 'close')]);
+    const faults = Promise.all([failed(far), failed(server)]);
+    const closes = Promise.all([event(near, 'close'), event(client, 'close'), event(server, 'close')]);
     client.destroy();
-    expect(await faults).toMatchObject([
-      { code: 'ERR_MUX_SESSION_CLOSED' },
-      { code: 'ERR_MUX_SESSION_CLOSED' },
-      { message: 'connection lost' },
-    ]);
+    expect(await faults).toMatchObject([{ code: 'ERR_MUX_SESSION_CLOSED' }, { message: 'connection lost' }]);
     await closes;
     expect([near.destroyed, far.destroyed, client.connections, server.connections]).toEqual([
       true,
@@ -540,13 +536,60 @@ describe('what programs expect of a net.Socket', () => {
     expect(near.readyState).toBe('closed');
   });
 
-  it('destroys soon: when all is written', async () => {
-    const { near, far } = await connected(sessions());
-    near.write('last');
+  it('destroys soon: when all is written, and nothing of it is lost', async () => {
+    const pair = sessions();
+    const { near, far } = await connected(pair);
+    near.write('the whole answer');
     near.destroySoon();
-    far.on('error', () => {});
-    await quiet();
+    expect((await drained(far)).toString()).toBe('the whole answer');
     expect(near.destroyed).toBe(true);
     near.destroySoon();
+    await quiet();
+    expect(far.closed).toBe(true);
+    expect([pair.client.connections, pair.server.connections]).toEqual([0, 0]);
+  });
+
+  it('destroys soon: who goes on writing is told', async () => {
+    const { near, far } = await connected(sessions(), 'echo', { allowHalfOpen: true });
+    near.destroySoon();
+    await event(near, 'close');
+    far.write('anyone?');
+    expect(await failed(far)).toMatchObject({ code: 'ERR_MUX_ABORTED' });
+  });
+
+  it('destroys soon: with something unread it is an abort', async () => {
+    const { near, far } = await connected(sessions());
+    far.write('unread');
+    await quiet();
+    near.destroySoon();
+    expect(await failed(far)).toMatchObject({ code: 'ERR_MUX_ABORTED' });
+  });
+
+  it('destroys soon: a session that closes waits for the peer’s end', async () => {
+    const { client, server } = sessions({ accepted: { allowHalfOpen: true } });
+    const { near, far } = await connected({ client, server });
+    near.end('all');
+    near.destroySoon();
+    await event(near, 'close');
+    const done = event(client, 'close');
+    client.close();
+    await quiet();
+    expect(client.destroyed).toBe(false);
+    far.end();
+    expect((await drained(far)).toString()).toBe('all');
+    await done;
+  });
+
+  it('destroys soon: the peer has a minute to end', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    const { near, far } = await connected(sessions({ accepted: { allowHalfOpen: true } }));
+    near.destroySoon();
+    await event(near, 'close');
+    const fault = failed(far);
+    vi.advanceTimersByTime(59_999);
+    await quiet();
+    expect(far.destroyed).toBe(false);
+    vi.advanceTimersByTime(2);
+    expect(await fault).toMatchObject({ code: 'ERR_MUX_ABORTED' });
   });
 });
