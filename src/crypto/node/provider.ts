@@ -9,7 +9,7 @@ import { randomBytes } from './random.ts';
 export const nodeCrypto: CryptoProvider = {
   randomBytes,
   hash: (name) => new NodeHash(crypto.createHash(name)),
-  digest: (name, data) => crypto.createHash(name).update(data).digest(),
+  digest: (name, data) => crypto.hash(name, data, 'buffer'),
   hmac: (name, key, data) => crypto.createHmac(name, key).update(data).digest(),
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),

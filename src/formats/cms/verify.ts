@@ -124,30 +124,36 @@ function guarded<T>(verify: () => T): T {
 }
 
 function verifiedObject(crypto: CryptoProvider, opened: Opened, context: VerifyContext): VerifiedObject {
-  const { content, ...facts } = dataFacts(crypto, opened);
-  return prove.object({ ...facts, ...checkBound(opened.signature, 'data', context) }, content);
+  checkContentType(opened.data.contentType, Oid.data);
+  const content = opened.unwrap(opened.data.content);
+  const bound = checkBound(opened.signature, 'data', context);
+  return prove.object(objectFacts(crypto, opened, content, bound), content);
 }
 
 function foreignObject(crypto: CryptoProvider, opened: Opened): ForeignObject {
+  checkContentType(opened.data.contentType, Oid.data);
+  const content = opened.unwrap(opened.data.content);
   const { signingTime } = opened.signature.attributes;
-  return prove.foreign({ ...dataFacts(crypto, opened), signingTime });
+  return prove.foreign({ ...objectFacts(crypto, opened, content, { signingTime }), content });
 }
 
-function dataFacts(crypto: CryptoProvider, opened: Opened) {
-  const { format, object, data, signature, unwrap } = opened;
-  checkContentType(data.contentType, Oid.data);
-  const content = unwrap(data.content);
+function objectFacts<B extends { readonly signingTime: number | undefined }>(
+  crypto: CryptoProvider,
+  { format, object, data, signature, contentDigest }: Opened,
+  content: Uint8Array,
+  bound: B,
+) {
   const isDigested = signature.hash === 'sha256' && content.length === data.content.length;
   const objectDigest = crypto.digest('sha256', object);
   return {
     format,
     signer: signature.signer,
     objectDigest,
-    content,
     contentLength: content.length,
-    contentDigest: isDigested ? opened.contentDigest : crypto.digest('sha256', content),
+    contentDigest: isDigested ? contentDigest : crypto.digest('sha256', content),
     receiptRequested: signature.attributes.receiptRequest !== undefined,
     reference: referenceOf(crypto, objectDigest, data.contentType, signature),
+    ...bound,
   };
 }
 
