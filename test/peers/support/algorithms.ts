@@ -1,0 +1,116 @@
+import type { SigningKind } from './pki.ts';
+
+/** What TLS 1.3 lets two sides agree on here, with the names that each program has for it. */
+
+export interface GroupNames {
+  /** RFC 8446's and our name. */
+  readonly name: string;
+  readonly openssl: string;
+  /** As `s_client` reports it. */
+  readonly opensslReports: string;
+  readonly gnutls: string;
+  /** As the GnuTLS programs report it. */
+  readonly gnutlsReports: string;
+  /** As `getEphemeralKeyInfo` of ours and of node:tls has it. */
+  readonly key: { readonly name: string; readonly size: number };
+}
+
+export interface SuiteNames {
+  /** RFC 8446's, OpenSSL's and our name. */
+  readonly name: string;
+  readonly gnutls: string;
+}
+
+export interface SchemeNames {
+  /** RFC 8446's, OpenSSL's and our name. */
+  readonly name: string;
+  /** Heading of a column. */
+  readonly short: string;
+  readonly key: SigningKind;
+  /** As `s_client` reports it. */
+  readonly opensslType: string;
+  readonly digest: string | undefined;
+  readonly gnutls: string;
+}
+
+export const SUITES: readonly SuiteNames[] = [
+  { name: 'TLS_AES_128_GCM_SHA256', gnutls: 'AES-128-GCM' },
+  { name: 'TLS_AES_256_GCM_SHA384', gnutls: 'AES-256-GCM' },
+  { name: 'TLS_CHACHA20_POLY1305_SHA256', gnutls: 'CHACHA20-POLY1305' },
+];
+
+export const GROUPS: readonly GroupNames[] = [
+  {
+    name: 'X25519',
+    openssl: 'X25519',
+    opensslReports: 'X25519, 253 bits',
+    gnutls: 'GROUP-X25519',
+    gnutlsReports: 'ECDHE-X25519',
+    key: { name: 'X25519', size: 253 },
+  },
+  {
+    name: 'P-256',
+    openssl: 'P-256',
+    opensslReports: 'ECDH, prime256v1, 256 bits',
+    gnutls: 'GROUP-SECP256R1',
+    gnutlsReports: 'ECDHE-SECP256R1',
+    key: { name: 'prime256v1', size: 256 },
+  },
+  {
+    name: 'P-384',
+    openssl: 'P-384',
+    opensslReports: 'ECDH, secp384r1, 384 bits',
+    gnutls: 'GROUP-SECP384R1',
+    gnutlsReports: 'ECDHE-SECP384R1',
+    key: { name: 'secp384r1', size: 384 },
+  },
+];
+
+function rsa(key: 'rsa2048' | 'rsa-pss', bits: 256 | 384 | 512): SchemeNames {
+  const kind = key === 'rsa2048' ? 'rsae' : 'pss';
+  return {
+    name: `rsa_pss_${kind}_sha${bits}`,
+    short: `${kind} ${bits}`,
+    key,
+    opensslType: 'RSA-PSS',
+    digest: `SHA${bits}`,
+    gnutls: `RSA-PSS${key === 'rsa2048' ? '-RSAE' : ''}-SHA${bits}`,
+  };
+}
+
+function ecdsa(key: 'p256' | 'p384', bits: 256 | 384): SchemeNames {
+  return {
+    name: `ecdsa_secp${bits}r1_sha${bits}`,
+    short: `P-${bits}`,
+    key,
+    opensslType: 'ECDSA',
+    digest: `SHA${bits}`,
+    gnutls: `ECDSA-SECP${bits}R1-SHA${bits}`,
+  };
+}
+
+export const SCHEMES: readonly SchemeNames[] = [
+  rsa('rsa2048', 256),
+  rsa('rsa2048', 384),
+  rsa('rsa2048', 512),
+  rsa('rsa-pss', 256),
+  rsa('rsa-pss', 384),
+  rsa('rsa-pss', 512),
+  ecdsa('p256', 256),
+  ecdsa('p384', 384),
+  {
+    name: 'ed25519',
+    short: 'Ed25519',
+    key: 'ed25519',
+    opensslType: 'ed25519',
+    digest: undefined,
+    gnutls: 'EdDSA-Ed25519',
+  },
+];
+
+/** Every certificate of the tests is signed by a P-256 key, which the schemes offered must allow too. */
+export const CA_SCHEME = 'ecdsa_secp256r1_sha256';
+
+export function withCaScheme(scheme: SchemeNames): string {
+  return scheme.name === CA_SCHEME ? CA_SCHEME : `${scheme.name}:${CA_SCHEME}`;
+}
