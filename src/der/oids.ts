@@ -89,18 +89,34 @@ export function decodeOid(bytes: Uint8Array, start = 0, end = bytes.length): str
 
 /** Content octets (X.690 §8.19). @throws TlsError ERR_TLS_INTERNAL for what is no OID */
 export function encodeOid(oid: string): Uint8Array {
-  if (!/^[0-2](\.(0|[1-9]\d{0,38}))+$/.test(oid))
+  const [first = '', second = '', ...others] = oid.split('.');
+  const valid = /^[0-2]$/.test(first) && [second, ...others].every((arc) => ARC.test(arc));
+  if (!valid || (first !== '2' && BigInt(second) > 39n)) {
     throw new TlsError('ERR_TLS_INTERNAL', `'${oid}' is not an object identifier`);
-  const [first = 0n, second = 0n, ...others] = oid.split('.').map(BigInt);
-  if (first < 2n && second > 39n)
-    throw new TlsError('ERR_TLS_INTERNAL', `'${oid}' is not an object identifier`);
-  const out: number[] = [];
-  for (const arc of [first * 40n + second, ...others]) {
-    const groups = [Number(arc & 0x7fn)];
-    for (let rest = arc >> 7n; rest > 0n; rest >>= 7n) groups.unshift(Number(rest & 0x7fn) | 0x80);
-    out.push(...groups);
   }
+  const out: number[] = [];
+  pushArc(out, (BigInt(first) * 40n + BigInt(second)).toString());
+  for (const arc of others) pushArc(out, arc);
   return Uint8Array.from(out);
+}
+
+/** As long as a UUID under 2.25 can be. */
+const ARC = /^(0|[1-9]\d{0,38})$/;
+/** So many decimal digits fit a 31-bit number. */
+const SMALL_DIGITS = 9;
+
+/** Base 128, most significant group first. */
+function pushArc(out: number[], arc: string): void {
+  const at = out.length;
+  if (arc.length <= SMALL_DIGITS) {
+    const value = Number(arc);
+    out.push(value & 0x7f);
+    for (let rest = value >> 7; rest > 0; rest >>= 7) out.splice(at, 0, (rest & 0x7f) | 0x80);
+    return;
+  }
+  const value = BigInt(arc);
+  out.push(Number(value & 0x7fn));
+  for (let rest = value >> 7n; rest > 0n; rest >>= 7n) out.splice(at, 0, Number(rest & 0x7fn) | 0x80);
 }
 
 function decode(bytes: Uint8Array, start: number, end: number): string {

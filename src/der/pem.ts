@@ -1,5 +1,7 @@
 import { DecodeError } from '../errors/errors.ts';
-import { encodeAscii } from './text.ts';
+import { decodeBase64, encodeBase64 } from './base64.ts';
+import { Tag } from './tags.ts';
+import { decodeText, encodeUtf8 } from './text.ts';
 
 /** The largest bundle of trust anchors in use is about a quarter of a megabyte. */
 const MAX_PEM_CHARACTERS = 16 * 1024 * 1024;
@@ -73,10 +75,8 @@ export function decodePemBlocks(text: string, label: string): Uint8Array[] {
 
 /** One block, lines of 64 characters, with a newline at its end. */
 export function encodePem(label: string, bytes: Uint8Array): string {
-  const base64 = encodeBase64(bytes);
-  let text = `-----BEGIN ${label}-----\n`;
-  for (let at = 0; at < base64.length; at += 64) text += `${base64.slice(at, at + 64)}\n`;
-  return `${text}-----END ${label}-----\n`;
+  const body = decodeText(Tag.ia5String, encodeBase64(bytes, { width: 64, end: '\n' }));
+  return `-----BEGIN ${label}-----\n${body}-----END ${label}-----\n`;
 }
 
 /** RFC 7468 §3: labels are printable characters without hyphens at their ends. */
@@ -91,48 +91,7 @@ function decodeBody(lines: readonly string[], where: string): Uint8Array {
         : `PEM: ${where} has header lines, which RFC 7468 does not know`,
     );
   }
-  return decodeBase64(lines.join('').replace(/[ \t]/g, ''), where);
-}
-
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const VALUES = new Int8Array(128).fill(-1);
-for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
-
-/** RFC 4648 §4, with padding, nothing else in between and zero bits at the end (§3.5). */
-function decodeBase64(text: string, where: string): Uint8Array {
+  const text = lines.join('').replace(/[ \t]/g, '');
   if (text.length === 0) throw new DecodeError(`PEM: ${where} is empty`);
-  if (text.length % 4 !== 0)
-    throw new DecodeError(`PEM: ${where} is not base64: its length is not a multiple of 4`);
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  const digits = text.length - padding;
-  const out = new Uint8Array((text.length / 4) * 3 - padding);
-  let at = 0;
-  for (let i = 0; i < digits; i += 4) {
-    let group = 0;
-    for (let k = 0; k < 4; k++) {
-      const value = i + k < digits ? (VALUES[text.charCodeAt(i + k)] ?? -1) : 0;
-      if (value < 0)
-        throw new DecodeError(`PEM: ${where} is not base64: it contains '${text.charAt(i + k)}'`);
-      group = (group << 6) | value;
-    }
-    const last = i + 4 > digits;
-    if (last && (group & (padding === 2 ? 0xffff : 0xff)) !== 0) {
-      throw new DecodeError(`PEM: ${where} is not base64: bits after its end`);
-    }
-    out[at++] = group >> 16;
-    if (at < out.length) out[at++] = group >> 8;
-    if (at < out.length) out[at++] = group;
-  }
-  return out;
-}
-
-function encodeBase64(bytes: Uint8Array): string {
-  const digits = encodeAscii(ALPHABET);
-  let text = '';
-  for (let i = 0; i < bytes.length; i += 3) {
-    const group = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
-    for (let k = 3; k >= 0; k--) text += String.fromCharCode(digits[(group >> (6 * k)) & 0x3f] as number);
-  }
-  const missing = (3 - (bytes.length % 3)) % 3;
-  return missing === 0 ? text : text.slice(0, -missing) + '='.repeat(missing);
+  return decodeBase64(encodeUtf8(text), `PEM: ${where}`);
 }
