@@ -3,14 +3,20 @@ import { parseArgs } from 'node:util';
 import { type Cost, type DemoResult, mebibytes, runDemo } from './demo.ts';
 
 const { values } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, sessions: { type: 'string', default: '1' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    // For tests: less work, or more sessions than the demo claims.
+    sessions: { type: 'string' },
+    requests: { type: 'string' },
+    bytes: { type: 'string' },
+  },
 });
 const live = process.stdout.isTTY && !values.json;
 const started = performance.now();
 
 try {
   const result = await runDemo({
-    sessions: Number(values.sessions),
+    ...numbers(values),
     onProgress: (line) => {
       const at = ((performance.now() - started) / 1000).toFixed(1);
       if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
@@ -23,6 +29,15 @@ try {
   if (live) process.stdout.write('\n');
   console.error(`The demo did not finish: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
+}
+
+function numbers(given: typeof values): Partial<Record<'sessions' | 'requests' | 'bytes', number>> {
+  const { sessions, requests, bytes } = given;
+  return {
+    ...(sessions === undefined ? {} : { sessions: Number(sessions) }),
+    ...(requests === undefined ? {} : { requests: Number(requests) }),
+    ...(bytes === undefined ? {} : { bytes: Number(bytes) }),
+  };
 }
 
 function render({ claims, trellis, separate, ok }: DemoResult): string {
