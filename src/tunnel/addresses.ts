@@ -24,7 +24,7 @@ export interface Forward {
 }
 
 /** A forward that names no address listens here: other machines must be let in on purpose. */
-export const LOOPBACK = '127.0.0.1';
+const LOOPBACK = '127.0.0.1';
 
 /**
  * `HOST:PORT`, an IPv6 address in brackets: `db.internal:5432`, `10.0.0.7:22`, `[::1]:8443`.

@@ -31,7 +31,7 @@ export interface InitResult {
 }
 
 /** For trying it out on one machine. */
-export const DEFAULT_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1'];
+const DEFAULT_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1'];
 
 const DAY = 86_400_000;
 const CA_LIFE = 3650 * DAY;
@@ -81,7 +81,7 @@ export async function initPki(options: InitOptions): Promise<InitResult> {
 }
 
 /** The files of `initPki` by name, not written anywhere. @param now Unix milliseconds */
-export function makePki(hosts: readonly string[], now: number): Readonly<Record<string, string>> {
+function makePki(hosts: readonly string[], now: number): Readonly<Record<string, string>> {
   const ca = generateP256Key();
   const caId = idOf(ca);
   // Two CAs of this kind must not look the same to someone who trusts one of them.
