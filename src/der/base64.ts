@@ -35,8 +35,7 @@ export function encodeBase64(bytes: Uint8Array, lines?: Base64Lines): Uint8Array
  * @param what for error messages
  */
 export function decodeBase64(text: Uint8Array, what: string): Uint8Array {
-  if (text.length % 4 !== 0)
-    throw new DecodeError(`${what} is not base64: its length is not a multiple of 4`);
+  if (text.length % 4 !== 0) throw wrongLength(text, what);
   const padding = text[text.length - 1] !== PADDING ? 0 : text[text.length - 2] === PADDING ? 2 : 1;
   const out = new Uint8Array((text.length / 4) * 3 - padding);
   const whole = padding === 0 ? text.length : text.length - 4;
@@ -73,7 +72,16 @@ const DIGITS = Uint8Array.from(ALPHABET, (digit) => digit.charCodeAt(0));
 const VALUES = new Int8Array(256).fill(-1);
 for (const [value, digit] of DIGITS.entries()) VALUES[digit] = value;
 
+function wrongLength(text: Uint8Array, what: string): DecodeError {
+  const at = text.findIndex((byte) => (VALUES[byte] as number) < 0 && byte !== PADDING);
+  return at < 0
+    ? new DecodeError(`${what} is not base64: its length is not a multiple of 4`)
+    : notBase64(text, at, what);
+}
+
 function notBase64(text: Uint8Array, from: number, what: string): DecodeError {
-  const bad = text.subarray(from).find((byte) => (VALUES[byte] as number) < 0) as number;
-  return new DecodeError(`${what} is not base64: it contains '${String.fromCharCode(bad)}'`);
+  const at = from + text.subarray(from).findIndex((byte) => (VALUES[byte] as number) < 0);
+  // Whole, where it is a character of UTF-8.
+  const [bad] = new TextDecoder().decode(text.subarray(at, at + 4));
+  return new DecodeError(`${what} is not base64: it contains '${bad}'`);
 }
