@@ -5,9 +5,10 @@
  * connect, createServer, createSecureContext   as in node:tls (docs/node-api.md)
  * Connection                                   the engine: bytes in, bytes out, no I/O (docs/architecture.md)
  * SubProtocol                                  the seam for protocols beside application data
+ * connectMux, muxSession                       many application connections in one session (docs/multiplexing.md)
  * ```
  *
- * Multiplexing is in `trellis/mux`.
+ * What multiplexing is made of, without I/O, is in `trellis/mux`.
  */
 export {
   Connection,
@@ -45,6 +46,16 @@ export {
   type SNICallback,
 } from './node/engine-config.ts';
 export { keyLogFile } from './node/keylog.ts';
+export {
+  connectMux,
+  MuxConnection,
+  type MuxConnectionOptions,
+  type MuxConnectOptions,
+  type MuxOpenOptions,
+  MuxSession,
+  muxSession,
+  type SessionSocket,
+} from './node/mux.ts';
 export type { DetailedPeerCertificate, PeerCertificate } from './node/peer-certificate.ts';
 export {
   type CertificateInput,
