@@ -1,7 +1,7 @@
 import type { TrellisError } from '../errors/errors.ts';
 import type { Agreement } from '../handshake/established.ts';
 import type { ClientSession } from '../handshake/session.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
 
 /** What happened, in order; the reader polls with `nextEvent()`. */
 export type ConnectionEvent =

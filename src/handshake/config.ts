@@ -1,6 +1,6 @@
 import type { CryptoProvider, SigningKey } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
 import type { HelloExtension } from './hello-extension.ts';
 import type { ClientSession } from './session.ts';
 import type { TicketKeys } from './tickets.ts';

@@ -9,7 +9,7 @@ import {
   parseNewSessionTicket,
 } from '../messages/post-handshake.ts';
 import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
 import type { Role } from './hello-extension.ts';
 import type { HandshakeIO } from './io.ts';
 import { nextTrafficSecret, resumptionPsk } from './key-schedule.ts';

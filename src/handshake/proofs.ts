@@ -3,7 +3,7 @@ import { schemeById, schemeFitsKey } from '../crypto/schemes.ts';
 import { TlsError } from '../errors/errors.ts';
 import type { CertificateVerify } from '../messages/authentication.ts';
 import { concat } from '../wire/writer.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
 
 /*
  * Proof objects. Only the checks in this file construct them, and the states that need a fact proven

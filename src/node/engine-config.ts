@@ -1,12 +1,10 @@
 import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
-import type { PublicKey } from '../crypto/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
 import type { ClientSession } from '../handshake/session.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
-import type { PeerIdentity } from '../x509/peer.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
 import { optionError, parseAlpn, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
@@ -255,40 +253,15 @@ function protocolSelector({ ALPNProtocols, ALPNCallback }: ServerSettings): Serv
 
 // ── both ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** The peer's certificates as they were judged. */
-export class JudgedPeer implements PeerIdentity {
-  readonly chain: readonly Uint8Array[];
-  /** With the trust anchor at its end, when a path to one was found. */
-  readonly path: readonly Uint8Array[];
-  readonly publicKey: PublicKey;
-  readonly authorized: boolean;
-  readonly authorizationError: Error | undefined;
-
-  constructor(path: readonly Certificate[], publicKey: PublicKey, error: CertificateError | undefined) {
-    this.path = path.map(({ raw }) => raw);
-    // Tickets carry the chain; the anchor need not travel in them, and the raw bytes are those that the cache shares.
-    this.chain = error === undefined && this.path.length > 1 ? this.path.slice(0, -1) : this.path;
-    this.publicKey = publicKey;
-    this.authorized = error === undefined;
-    this.authorizationError = error instanceof IdentityRefused ? error.reason : error;
-  }
-}
-
-type Verify = (...args: Parameters<PeerVerifier>) => {
-  readonly path: readonly Certificate[];
-  readonly publicKey: PublicKey;
-};
-
-function judge(rejectUnauthorized: boolean | undefined, verify: Verify): PeerVerifier {
+/** Judges by `verify`, or takes whoever has the key where the user has said so. */
+function judge(rejectUnauthorized: boolean | undefined, verify: PeerVerifier): PeerVerifier {
+  if (rejectUnauthorized !== false) return verify;
   return (chain, context) => {
     try {
-      const { path, publicKey } = verify(chain, context);
-      return new JudgedPeer(path, publicKey, undefined);
+      return verify(chain, context);
     } catch (error) {
-      // The dangerous choice, made by name: the peer is whoever has this key.
-      if (rejectUnauthorized !== false || !(error instanceof CertificateError)) throw error;
-      const { path, publicKey } = acceptUnverified(nodeCrypto, chain, error);
-      return new JudgedPeer(path, publicKey, error);
+      if (!(error instanceof CertificateError)) throw error;
+      return acceptUnverified(nodeCrypto, chain, error);
     }
   };
 }

@@ -19,7 +19,6 @@ import {
   clientConfig,
   IdentityRefused,
   isMaxSendFragment,
-  JudgedPeer,
   type ServerSettings,
   serverConfig,
 } from './engine-config.ts';
@@ -239,7 +238,7 @@ export class TLSSocket extends SessionStream {
     if (this.#isServer) this.servername = serverName ?? false;
     this.authorized = peer?.authorized ?? false;
     if (!this.authorized && this.#requestsCertificate)
-      this.authorizationError = codeOf(peer?.authorizationError);
+      this.authorizationError = codeOf(asUserSaid(peer?.authorizationError));
     this.emit('secure');
     if (this.destroyed) return;
     if (this.#owner !== undefined) this.#owner.secured(this);
@@ -339,7 +338,7 @@ export class TLSSocket extends SessionStream {
   /** DER, end entity first, up to the trust anchor when a path to it was found. */
   #peerPath(): readonly Uint8Array[] {
     const peer = this.handshakeDone ? this.#info().peer : undefined;
-    return peer instanceof JudgedPeer ? peer.path : (peer?.chain ?? []);
+    return peer?.path.map(({ raw }) => raw) ?? [];
   }
 
   #own(): Uint8Array | undefined {
@@ -484,6 +483,11 @@ function contextOf(options: TLSSocketOptions): SecureContext {
 }
 
 /** As node:tls reports it; it says the same when a client showed no certificate at all. */
+/** A user's `checkServerIdentity` is quoted as it is. */
+function asUserSaid(error: Error | undefined): Error | undefined {
+  return error instanceof IdentityRefused ? error.reason : error;
+}
+
 function codeOf(error: Error | undefined): string {
   if (error === undefined) return 'UNABLE_TO_GET_ISSUER_CERT';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.message;

@@ -10,17 +10,8 @@ import type { VerificationCache } from './verification-cache.ts';
 /** Certificates that a peer may send. Public servers send 2 to 4; cross-signed bridges of some size need more. */
 export const MAX_CHAIN_CERTIFICATES = 32;
 
-/** Who the peer is: `VerifiedPeer`, or `UnverifiedPeer` where someone has asked for that. */
-export interface PeerIdentity {
-  readonly authorized: boolean;
-  /** Why not; absent when `authorized`. */
-  readonly authorizationError?: CertificateError;
-  readonly leaf: Certificate;
-  /** End entity first. */
-  readonly path: readonly Certificate[];
-  /** Of the leaf; CertificateVerify is checked with it. */
-  readonly publicKey: PublicKey;
-}
+/** Who the peer is. Only `verifyPeer` makes one that is `authorized`; the handshake takes nothing else. */
+export type PeerIdentity = VerifiedPeer | UnverifiedPeer;
 
 export interface VerifyOptions {
   /** What the peer is: `server` is checked for serverAuth, `client` for clientAuth, `signer` for a key that may sign data. */
@@ -38,8 +29,9 @@ export interface VerifyOptions {
 const PROVEN = Symbol('proven');
 
 /** Proof that a certificate path has been validated. Only `verifyPeer` makes one. */
-export class VerifiedPeer implements PeerIdentity {
+export class VerifiedPeer {
   readonly authorized = true;
+  readonly authorizationError = undefined;
   readonly leaf: Certificate;
   /** End entity first, trust anchor last. */
   readonly path: readonly Certificate[];
@@ -66,22 +58,37 @@ export class VerifiedPeer implements PeerIdentity {
   static is(value: object): value is VerifiedPeer {
     return #proof in value && value.#proof === PROVEN;
   }
+
+  /** DER, end entity first, without the trust anchor: enough to judge this peer again when a session is resumed. */
+  get chain(): readonly Uint8Array[] {
+    const sent = this.path.length > 1 ? this.path.slice(0, -1) : this.path;
+    return sent.map(({ raw }) => raw);
+  }
 }
 
-/** A peer whose certificate was not accepted, and that someone goes on with all the same. It proves nothing. */
-export class UnverifiedPeer implements PeerIdentity {
+/**
+ * A peer whose key is known and nothing else: its certificate was not accepted, and someone goes on all the same.
+ * It proves nothing, so anyone may make one; raw public keys (RFC 7250) will come as such too, until they are pinned.
+ */
+export class UnverifiedPeer {
   readonly authorized = false;
   readonly authorizationError: CertificateError;
-  readonly leaf: Certificate;
-  /** What the peer sent and could be parsed, in its order. */
-  readonly path: readonly Certificate[];
+  /** DER, as sent and as far as it could be parsed, end entity first. */
+  readonly chain: readonly Uint8Array[];
   readonly publicKey: PublicKey;
+  /** The same certificates, parsed; empty for a bare key. */
+  readonly path: readonly Certificate[];
 
-  constructor(path: readonly [Certificate, ...Certificate[]], publicKey: PublicKey, error: CertificateError) {
-    this.leaf = path[0];
-    this.path = path;
+  constructor(
+    chain: readonly Uint8Array[],
+    publicKey: PublicKey,
+    error: CertificateError,
+    path: readonly Certificate[] = [],
+  ) {
+    this.chain = chain;
     this.publicKey = publicKey;
     this.authorizationError = error;
+    this.path = path;
   }
 }
 
@@ -133,12 +140,18 @@ export function acceptUnverified(
 ): UnverifiedPeer {
   const leaf = Certificate.parse(first(chain));
   leaf.checkWellFormed();
-  const others: Certificate[] = [];
+  const path = [leaf];
   for (const der of chain.slice(1, MAX_CHAIN_CERTIFICATES)) {
     const { certificate } = tryRead(() => Certificate.parse(der));
-    if (certificate !== undefined) others.push(certificate);
+    if (certificate !== undefined) path.push(certificate);
   }
-  return new UnverifiedPeer([leaf, ...others], importAnyPublicKey(crypto, leaf.spki), error);
+  const key = importAnyPublicKey(crypto, leaf.spki);
+  return new UnverifiedPeer(
+    path.map(({ raw }) => raw),
+    key,
+    error,
+    path,
+  );
 }
 
 function first(chain: readonly Uint8Array[]): Uint8Array {

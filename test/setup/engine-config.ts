@@ -3,9 +3,11 @@ import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../src/crypto/node/signing-key.ts';
 import { SCHEMES } from '../../src/crypto/schemes.ts';
 import { TLS13_SUITES } from '../../src/crypto/suites.ts';
+import { CertificateError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
+import { UnverifiedPeer } from '../../src/x509/verify.ts';
 
 /*
  * Configurations for tests of the engine alone. A "certificate" here is a bare SubjectPublicKeyInfo, and whoever has
@@ -33,12 +35,11 @@ function keyPair(kind: 'p256' | 'p384' | 'ed25519' | 'rsa'): crypto.KeyPairKeyOb
   }
 }
 
-/** Trusts every bare public key. */
-export const trustAnyKey: PeerVerifier = (chain) => ({
-  chain,
-  publicKey: nodeCrypto.importPublicKey(chain[0] as Uint8Array),
-  authorized: true,
-});
+const BARE_KEY = new CertificateError('CERT_REJECTED', 'A bare public key has no certificate');
+
+/** Takes every bare public key. */
+export const trustAnyKey: PeerVerifier = (chain) =>
+  new UnverifiedPeer(chain, nodeCrypto.importPublicKey(chain[0] as Uint8Array), BARE_KEY);
 
 const common = {
   crypto: nodeCrypto,

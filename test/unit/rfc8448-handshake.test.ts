@@ -5,6 +5,7 @@ import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type { SigningKey } from '../../src/crypto/provider.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
 import { type Suite, suiteById } from '../../src/crypto/suites.ts';
+import { CertificateError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import type { ClientSession } from '../../src/handshake/session.ts';
 import type { TicketKeys } from '../../src/handshake/tickets.ts';
@@ -23,6 +24,7 @@ import {
 import { parseClientHello, parseEncryptedExtensions, parseServerHello } from '../../src/messages/hello.ts';
 import { parseNewSessionTicket } from '../../src/messages/post-handshake.ts';
 import { ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import { UnverifiedPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import { Endpoint, splitMessages } from '../setup/pair.ts';
 import { scriptedCrypto } from '../setup/scripted-crypto.ts';
@@ -184,11 +186,12 @@ const IN_CLIENT_HELLO = [
 const IN_ENCRYPTED_EXTENSIONS = [ExtensionType.supported_groups, ExtensionType.record_size_limit] as const;
 
 /** Trusts the certificates of the traces, which are self-signed and 1,024 bits strong. */
-const trustTrace: PeerVerifier = (chain) => ({
-  chain,
-  publicKey: nodeCrypto.importPublicKey(certificateKey(chain[0] as Uint8Array)),
-  authorized: true,
-});
+const trustTrace: PeerVerifier = (chain) =>
+  new UnverifiedPeer(
+    chain,
+    nodeCrypto.importPublicKey(certificateKey(chain[0] as Uint8Array)),
+    new CertificateError('CERT_REJECTED', 'Nobody vouches for the certificates of the traces'),
+  );
 
 /** The certificate of a side, with a key that cannot sign: the signature is in the trace. */
 function identityOf(trace: Trace, by: TraceRole): Identity {

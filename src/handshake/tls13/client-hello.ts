@@ -15,7 +15,7 @@ import {
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
-import type { PeerIdentity } from '../../x509/peer.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac } from '../key-schedule.ts';

@@ -31,7 +31,7 @@ import {
   type ServerHello,
 } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
-import type { PeerIdentity } from '../../x509/peer.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { type Agreement, Established } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';

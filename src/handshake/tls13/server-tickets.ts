@@ -1,6 +1,6 @@
 import { CertificateError } from '../../errors/errors.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
-import type { PeerIdentity } from '../../x509/peer.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';

@@ -29,7 +29,7 @@ import {
   parseClientHello,
 } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
-import type { PeerIdentity } from '../../x509/peer.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, ServerConfig } from '../config.ts';
 import { type Agreement, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
