@@ -1,7 +1,10 @@
 import type { Duplex } from 'node:stream';
 
-/** Bytes read from the kernel at once by sockets that `connect()` makes. libuv's own reads are as long. */
-export const READ_BUFFER_LENGTH = 64 * 1024;
+/**
+ * Bytes read from the kernel at once by sockets that `connect()` makes. The longer, the fewer records straddle two
+ * reads and have to be copied; and it is one buffer for the whole process.
+ */
+const READ_BUFFER_LENGTH = 256 * 1024;
 
 /** Pieces shorter than this are copied together: a writev entry costs more than copying them. */
 const SMALL_PIECE = 1024;
