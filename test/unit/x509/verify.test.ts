@@ -337,6 +337,35 @@ describe('purposes', () => {
   });
 });
 
+describe('a signer of data', () => {
+  const signer = (chain: readonly Identity[]) => ({ chain, trust, purpose: 'signer' as const });
+  const person = (...extensions: ExtensionInput[]) =>
+    client('someone', { issuer: root, extensions: replacing(...extensions) });
+
+  it('has one of the purposes that signing has', () => {
+    for (const purpose of [Oid.clientAuth, Oid.serverAuth, Oid.emailProtection, Oid.anyExtendedKeyUsage]) {
+      verify(signer([person(extKeyUsage([purpose]))]));
+    }
+    expectRefused(signer([person(extKeyUsage([Oid.timeStamping]))]), 'INVALID_PURPOSE');
+    verify(signer([client('someone', { issuer: root, extensions: without(Oid.extKeyUsage) })]));
+  });
+
+  it('may sign or commit to contents (RFC 8550 §4.4.2)', () => {
+    verify(signer([person(keyUsage(KeyUsage.digitalSignature))]));
+    verify(signer([person(keyUsage(KeyUsage.nonRepudiation))]));
+    expectRefused(signer([person(keyUsage(KeyUsage.keyEncipherment))]), 'INVALID_PURPOSE');
+    expectRefused(
+      { ...signer([person(keyUsage(KeyUsage.nonRepudiation))]), purpose: 'client' },
+      'INVALID_PURPOSE',
+    );
+  });
+
+  it('under an issuer that is not limited to something else', () => {
+    verify(signer(under(extKeyUsage([Oid.emailProtection]))));
+    expectRefused(signer(under(extKeyUsage([Oid.codeSigning]))), 'INVALID_PURPOSE', 1);
+  });
+});
+
 describe('critical extensions that are not understood (RFC 5280 §4.2)', () => {
   const unknown: ExtensionInput = { oid: '1.3.6.1.4.1.55738.666.1', critical: true, value: nullValue() };
 
