@@ -3,6 +3,7 @@ import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import type { AlertName } from '../../../src/errors/alerts.ts';
 import { ALERT_OF, CertificateError, type TlsErrorCode } from '../../../src/errors/errors.ts';
 import type { ReferenceName } from '../../../src/x509/names.ts';
+import type { Purpose } from '../../../src/x509/path.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
 import { type VerifiedPeer, type VerifyOptions, verifyPeer } from '../../../src/x509/verify.ts';
 import { type Identity, NOW } from './pki.ts';
@@ -11,7 +12,7 @@ import { type Identity, NOW } from './pki.ts';
 export interface Case {
   readonly chain: readonly (Identity | Uint8Array)[];
   readonly trust: readonly Identity[];
-  readonly purpose?: 'server' | 'client';
+  readonly purpose?: Purpose;
   readonly now?: number;
   readonly name?: ReferenceName;
   readonly allowedSchemes?: readonly number[];
