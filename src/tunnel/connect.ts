@@ -33,7 +33,7 @@ import {
   streamLeg,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
-import { fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
+import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */
 export interface ClientTunnel extends Tunnel {
@@ -138,50 +138,65 @@ class Client implements ClientTunnel {
     return net.createServer(
       // Not read before there is somewhere to put it.
       { ...STREAM_OPTIONS, pauseOnConnect: true, noDelay: true, highWaterMark: SOCKET_BUFFER },
-      (socket) => void this.#forward(socket, application),
+      (socket) => this.#accept(socket, application),
     );
   }
 
-  async #forward(socket: Socket, application: string): Promise<void> {
-    const { waitTimeout = WAIT_TIMEOUT } = this.#options;
+  #accept(socket: Socket, application: string): void {
     const record = this.#traffic.openConnection(peerOf(socket), application);
-    let failure: Error | undefined;
+    const open = this.#keeper.current;
+    if (open === undefined) void this.#acceptLater(socket, record);
+    else this.#carry(socket, record, open);
+  }
+
+  /** There is no session yet, or none just now. */
+  async #acceptLater(socket: Socket, record: ConnectionRecord): Promise<void> {
     const withdrawn = new AbortController();
-    const onClose = (): void => withdrawn.abort();
-    socket.on('error', (error) => {
+    let failure: Error | undefined;
+    const onError = (error: Error): void => {
       failure ??= error;
-    });
+    };
+    const onClose = (): void => withdrawn.abort();
+    socket.on('error', onError);
     socket.on('close', onClose);
     record.onGiveUp((error) => {
-      failure ??= error;
+      failure = error;
       socket.resetAndDestroy();
     });
     try {
-      const open = this.#keeper.current ?? (await this.#wait(waitTimeout, withdrawn.signal));
+      const open = await this.#wait(withdrawn.signal);
       socket.off('close', onClose);
-      record.session = open.record;
-      record.carry(socketLeg(socket), streamLeg(this.#openConnection(open, application, socket)));
+      this.#carry(socket, record, open);
     } catch (error) {
       socket.resetAndDestroy();
-      if (failure === undefined) record.close(reasonOfError(error), error);
-      else record.close(withdrawn.signal.aborted ? reasonOfWithdrawal(failure) : 'local-reset', failure);
+      if (!withdrawn.signal.aborted) record.close(reasonOfError(error), error);
+      else record.close(reasonOfError(failure) === 'stopped' ? 'stopped' : 'local-reset', failure);
     }
   }
 
-  async #wait(limit: number, signal: AbortSignal): Promise<OpenSession> {
+  #carry(socket: Socket, record: ConnectionRecord, { session, record: sessionRecord }: OpenSession): void {
+    record.session = sessionRecord;
+    let stream: MuxConnection;
+    try {
+      stream = session.open(record.application, { ...STREAM_OPTIONS, localPort: socket.remotePort });
+    } catch (error) {
+      socket.resetAndDestroy();
+      record.close(reasonOfError(error), error);
+      return;
+    }
+    record.carry(socketLeg(socket), streamLeg(stream));
+  }
+
+  async #wait(signal: AbortSignal): Promise<OpenSession> {
     if (this.#waiting >= WAITING_MAX) {
       throw new TunnelError('ERR_TUNNEL_WAIT', `${WAITING_MAX} connections wait for a session already.`);
     }
     this.#waiting++;
     try {
-      return await this.#keeper.acquire(limit, signal);
+      return await this.#keeper.acquire(this.#options.waitTimeout ?? WAIT_TIMEOUT, signal);
     } finally {
       this.#waiting--;
     }
-  }
-
-  #openConnection({ session }: OpenSession, application: string, { remotePort }: Socket): MuxConnection {
-    return session.open(application, { ...STREAM_OPTIONS, localPort: remotePort });
   }
 
   /** TCP, TLS and the agreement to multiplex. */
@@ -261,7 +276,7 @@ class Client implements ClientTunnel {
   /** Applications of forwards that the server did not name. */
   #lacking(session: MuxSession): string[] {
     const { agreement } = session;
-    if (agreement === undefined) return [];
+    if (agreement === undefined || agreement.any) return [];
     const names = new Set(agreement.applications.map(({ name }) => name));
     const wanted = new Set(this.#options.forwards.map(({ application }) => application));
     return [...wanted].filter((name) => !names.has(name));
@@ -270,9 +285,4 @@ class Client implements ClientTunnel {
 
 function offered({ agreement }: MuxSession): string {
   return agreement?.applications.map(({ name }) => name).join(', ') ?? '';
-}
-
-/** Why a local connection went away while it waited for a session. */
-function reasonOfWithdrawal(error: Error): 'stopped' | 'local-reset' {
-  return reasonOfError(error) === 'stopped' ? 'stopped' : 'local-reset';
 }
