@@ -15,27 +15,61 @@ import {
 } from '../../der/writer.ts';
 import { SignatureError } from '../../errors/errors.ts';
 import { type Binding, encodeBinding } from '../binding.ts';
-import type { ObjectMaker, ObjectOptions, ObjectReference, ReceiptOptions, Unsigned } from '../format.ts';
+import type {
+  ContentFormat,
+  ObjectMaker,
+  ObjectOptions,
+  ObjectReference,
+  ReceiptOptions,
+  Unsigned,
+} from '../format.ts';
 import { encodeReceipt, encodeReceiptRequest } from './ess.ts';
 import { attribute, type SignerState, signerState } from './signer-state.ts';
 
-/** CMS SignedData (RFC 5652) with the signed attributes of CAdES-B (ETSI EN 319 122-1 §6), all in DER. */
-export const cmsMaker: ObjectMaker = { format: 'pkcs7', prepareObject, prepareReceipt };
+/** What a format puts around a SignedData; see `Envelope` in `verify.ts`. */
+export interface Wrapper {
+  /** What goes into eContent. @throws SignatureError ERR_SIGN_TOO_LARGE */
+  wrap(content: Uint8Array): Uint8Array;
+  /** @param contentType OID of its eContentType */
+  seal(signedData: Uint8Array, contentType: string): Uint8Array;
+}
 
-/** `content` must not change before `finish`. */
-export function prepareObject(crypto: CryptoProvider, content: Uint8Array, options: ObjectOptions): Unsigned {
+export function cmsMakerFor(format: ContentFormat, wrapper: Wrapper): ObjectMaker {
+  return {
+    format,
+    prepareObject: (crypto, content, options) => prepareObject(crypto, wrapper, content, options),
+    prepareReceipt: (crypto, received, options) => prepareReceipt(crypto, wrapper, received, options),
+  };
+}
+
+/**
+ * CMS SignedData (RFC 5652) with the signed attributes of CAdES-B (ETSI EN 319 122-1 §6), all in DER. The content must
+ * not change before `finish`.
+ */
+export const cmsMaker = cmsMakerFor('pkcs7', {
+  wrap: (content) => content,
+  seal: (signedData) => signedData,
+});
+
+function prepareObject(
+  crypto: CryptoProvider,
+  wrapper: Wrapper,
+  content: Uint8Array,
+  options: ObjectOptions,
+): Unsigned {
   const state = signerState(crypto, options.signer);
-  const digest = crypto.digest(state.algorithm.hash, content);
-  const attributes = objectAttributes(state, digest, options);
-  return unsigned(state, DATA, content, attributes, options);
+  const wrapped = wrapper.wrap(content);
+  const digest = crypto.digest(state.algorithm.hash, wrapped);
+  return unsigned(state, wrapper, DATA, wrapped, objectAttributes(state, digest, options), options);
 }
 
 /**
  * RFC 2634 §2.4 for a signed object; for an unsigned one, a SignedData over its SHA-256. Both carry the digest of the
  * whole object as an attribute.
  */
-export function prepareReceipt(
+function prepareReceipt(
   crypto: CryptoProvider,
+  wrapper: Wrapper,
   received: ObjectReference,
   options: ReceiptOptions,
 ): Unsigned {
@@ -43,9 +77,10 @@ export function prepareReceipt(
   const { ess, objectDigest } = received;
   const acknowledged = attribute(ACKNOWLEDGED_OBJECT, octetString(objectDigest));
   if (received.kind === 'unsigned') {
-    const digest = crypto.digest(state.algorithm.hash, objectDigest);
-    const attributes = baseAttributes(state, CONTENT_TYPE_DATA, digest, options);
-    return unsigned(state, DATA, objectDigest, [...attributes, acknowledged], options);
+    const content = wrapper.wrap(objectDigest);
+    const digest = crypto.digest(state.algorithm.hash, content);
+    const attributes = [...baseAttributes(state, DATA, digest, options), acknowledged];
+    return unsigned(state, wrapper, DATA, content, attributes, options);
   }
   if (ess === undefined) {
     throw new SignatureError(
@@ -56,9 +91,12 @@ export function prepareReceipt(
   const { contentType, contentIdentifier, signature, attributesDigest } = ess;
   const receipt = encodeReceipt({ contentType, contentIdentifier, originatorSignature: signature });
   const digest = crypto.digest(state.algorithm.hash, receipt);
-  const attributes = baseAttributes(state, CONTENT_TYPE_RECEIPT, digest, options);
-  const msgSigDigest = attribute(MSG_SIG_DIGEST, octetString(attributesDigest));
-  return unsigned(state, RECEIPT, receipt, [...attributes, acknowledged, msgSigDigest], options);
+  const attributes = [
+    ...baseAttributes(state, RECEIPT, digest, options),
+    acknowledged,
+    attribute(MSG_SIG_DIGEST, octetString(attributesDigest)),
+  ];
+  return unsigned(state, wrapper, RECEIPT, receipt, attributes, options);
 }
 
 /** Signed attributes of a data object, each DER, in no order. */
@@ -67,7 +105,7 @@ export function objectAttributes(
   contentDigest: Uint8Array,
   options: Omit<ObjectOptions, 'signer' | 'includeCertificates'>,
 ): Uint8Array[] {
-  const attributes = baseAttributes(state, CONTENT_TYPE_DATA, contentDigest, options);
+  const attributes = baseAttributes(state, DATA, contentDigest, options);
   if (options.receiptRequest) {
     const request = encodeReceiptRequest(contentIdentifier(options.binding), state.names);
     attributes.push(attribute(RECEIPT_REQUEST, request));
@@ -101,16 +139,7 @@ export function signerInfos(state: SignerState, toBeSigned: Uint8Array, signatur
   ]);
 }
 
-/** What a SignedData holds: its eContentType, and the version that goes with it (RFC 5652 §5.1). */
-interface ContentKind {
-  readonly version: Uint8Array;
-  readonly type: Uint8Array;
-}
-
 const VERSION_1 = encodeDer(integer(1));
-const DATA: ContentKind = { version: VERSION_1, type: encodeDer(oid(Oid.data)) };
-const RECEIPT: ContentKind = { version: encodeDer(integer(3)), type: encodeDer(oid(Oid.receipt)) };
-
 const SIGNED_DATA = encodeDer(oid(Oid.signedData));
 const MESSAGE_DIGEST = encodeDer(oid(Oid.messageDigest));
 const SIGNING_TIME = encodeDer(oid(Oid.signingTime));
@@ -119,22 +148,49 @@ const MSG_SIG_DIGEST = encodeDer(oid(Oid.msgSigDigest));
 const BINDING = encodeDer(oid(Oid.binding));
 const ACKNOWLEDGED_OBJECT = encodeDer(oid(Oid.acknowledgedObject));
 const CONTENT_TYPE = encodeDer(oid(Oid.contentType));
-const CONTENT_TYPE_DATA = attribute(CONTENT_TYPE, DATA.type);
-const CONTENT_TYPE_RECEIPT = attribute(CONTENT_TYPE, RECEIPT.type);
+
+/** What a SignedData holds. */
+interface ContentKind {
+  /** OID. */
+  readonly contentType: string;
+  readonly encoded: Uint8Array;
+  /** Of the SignedData (RFC 5652 §5.1). */
+  readonly version: Uint8Array;
+  /** The attribute content-type. */
+  readonly attribute: Uint8Array;
+}
+
+const DATA = contentKind(Oid.data, VERSION_1);
+const RECEIPT = contentKind(Oid.receipt, encodeDer(integer(3)));
+
+function contentKind(contentType: string, version: Uint8Array): ContentKind {
+  const encoded = encodeDer(oid(contentType));
+  return { contentType, encoded, version, attribute: attribute(CONTENT_TYPE, encoded) };
+}
 
 function baseAttributes(
   state: SignerState,
-  contentType: Uint8Array,
+  kind: ContentKind,
   contentDigest: Uint8Array,
   { binding, signingTime }: Pick<ReceiptOptions, 'binding' | 'signingTime'>,
 ): Uint8Array[] {
   return [
-    contentType,
-    attribute(SIGNING_TIME, time(signingTime)),
+    kind.attribute,
+    signingTimeAttribute(signingTime),
     attribute(MESSAGE_DIGEST, octetString(contentDigest)),
     state.signingCertificate,
     attribute(BINDING, encodeBinding(binding)),
   ];
+}
+
+/** All objects of a second have the same one. */
+let lastSigningTime = { second: Number.NaN, attribute: new Uint8Array(0) };
+
+function signingTimeAttribute(milliseconds: number): Uint8Array {
+  const second = Math.floor(milliseconds / 1000);
+  if (lastSigningTime.second !== second)
+    lastSigningTime = { second, attribute: attribute(SIGNING_TIME, time(milliseconds)) };
+  return lastSigningTime.attribute;
 }
 
 /**
@@ -152,30 +208,25 @@ export function contentIdentifier({ sessionBinding, role, sequence: number }: Bi
 
 function unsigned(
   state: SignerState,
+  wrapper: Wrapper,
   kind: ContentKind,
   content: Uint8Array,
   attributes: readonly Uint8Array[],
   { includeCertificates }: Pick<ReceiptOptions, 'includeCertificates'>,
 ): Unsigned {
   const toBeSigned = attributesToSign(attributes);
+  const signedData = (signature: Uint8Array): Der =>
+    sequence(
+      kind.version,
+      state.digestAlgorithms,
+      sequence(kind.encoded, explicit(0, octetString(content))),
+      includeCertificates ? state.certificates : undefined,
+      signerInfos(state, toBeSigned, signature),
+    );
   return {
     scheme: state.algorithm.scheme.id,
     toBeSigned,
     finish: (signature) =>
-      encodeDer(
-        sequence(
-          SIGNED_DATA,
-          explicit(
-            0,
-            sequence(
-              kind.version,
-              state.digestAlgorithms,
-              sequence(kind.type, explicit(0, octetString(content))),
-              includeCertificates ? state.certificates : undefined,
-              signerInfos(state, toBeSigned, signature),
-            ),
-          ),
-        ),
-      ),
+      wrapper.seal(encodeDer(sequence(SIGNED_DATA, explicit(0, signedData(signature)))), kind.contentType),
   };
 }

@@ -17,6 +17,10 @@ import { Certificate } from '../../x509/certificate.ts';
 import { importPublicKey } from '../../x509/public-key.ts';
 import type { Signer } from '../format.ts';
 import { CMS_ALGORITHMS, type CmsAlgorithm } from './algorithms.ts';
+import { MAX_ENVELOPE_BYTES } from './read.ts';
+
+/** Half of what the verifier reads besides the content; the other half is for attributes. */
+const MAX_CERTIFICATES_BYTES = MAX_ENVELOPE_BYTES / 2;
 
 /** All of an object that depends on its signer alone, encoded once. */
 export interface SignerState {
@@ -59,11 +63,18 @@ function makeState(crypto: CryptoProvider, signer: Signer): SignerState {
       `The key of ${leaf} cannot sign with scheme 0x${signer.scheme.toString(16)}; choose one of SigningKey.schemes`,
     );
   }
+  const certificates = encodeDer({ ...setOf(...signer.chain), tag: contextConstructed(0) });
+  if (certificates.length > MAX_CERTIFICATES_BYTES) {
+    throw new SignatureError(
+      'ERR_SIGN_TOO_LARGE',
+      `The signer's chain has ${certificates.length} bytes, at most ${MAX_CERTIFICATES_BYTES} fit an object`,
+    );
+  }
   return {
     algorithm,
     digestAlgorithms: encodeDer(setOf(algorithm.digestAlgorithm)),
     identifier: encodeDer(sequence(leaf.issuer.raw, integer(leaf.serialNumber))),
-    certificates: encodeDer({ ...setOf(...signer.chain), tag: contextConstructed(0) }),
+    certificates,
     // RFC 5035 §3: SHA-256 is the default and not written out; issuerSerial is what the SignerInfo's sid says already.
     signingCertificate: attribute(
       SIGNING_CERTIFICATE_V2,

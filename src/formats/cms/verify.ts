@@ -43,30 +43,34 @@ export interface CmsVerifier extends ObjectVerifier {
   ): ForeignReceipt;
 }
 
-/** What a format puts around a SignedData. */
+/** A SignedData, out of what a format puts around it. */
 export interface Envelope {
   readonly signedData: Uint8Array;
+  /** OID of its eContentType, where the format says it outside as well. */
+  readonly contentType: string | undefined;
   /** The data that were signed, out of eContent. @throws DecodeError, SignatureError */
   unwrap(content: Uint8Array): Uint8Array;
 }
 
-export type EnvelopeKind = 'signed-data' | 'signed-receipt';
-
 /** @param open throws DecodeError, SignatureError; `lenient` for objects that other software made */
 export function cmsVerifierFor(
   format: ContentFormat,
-  open: (object: Uint8Array, kind: EnvelopeKind, lenient: boolean) => Envelope,
+  open: (object: Uint8Array, lenient: boolean) => Envelope,
 ): CmsVerifier {
-  const checked = (
+  const read = (object: Uint8Array, lenient: boolean): { data: SignedData; unwrap: Envelope['unwrap'] } => {
+    const { signedData, contentType, unwrap } = open(object, lenient);
+    const isStreamed = lenient && signedData[1] === INDEFINITE;
+    const data = isStreamed ? readStreamed(signedData, lenient) : readSignedData(signedData, lenient);
+    if (contentType !== undefined) checkContentType(data.contentType, contentType);
+    return { data, unwrap };
+  };
+  const verify = (
     crypto: CryptoProvider,
     object: Uint8Array,
-    kind: EnvelopeKind,
     context: VerifyContext,
     lenient: boolean,
   ): Opened => {
-    const { signedData, unwrap } = open(object, kind, lenient);
-    const isStreamed = lenient && signedData[1] === INDEFINITE;
-    const data = isStreamed ? readStreamed(signedData, lenient) : readSignedData(signedData, lenient);
+    const { data, unwrap } = read(object, lenient);
     const contentDigest = crypto.digest(contentHash(data.digestAlgorithm, lenient), data.content);
     const signature = checkSignature(crypto, { head: data, tail: data, contentDigest }, context, lenient);
     return { format, object, data, contentDigest, signature, unwrap };
@@ -74,25 +78,23 @@ export function cmsVerifierFor(
   return {
     format,
     verifyObject: (crypto, object, context) =>
-      guarded(() => verifiedObject(crypto, checked(crypto, object, 'signed-data', context, false), context)),
+      guarded(() => verifiedObject(crypto, verify(crypto, object, context, false), context)),
     verifyReceipt: (crypto, receipt, sent, context) =>
-      guarded(() =>
-        verifiedReceipt(crypto, checked(crypto, receipt, 'signed-receipt', context, false), sent, context),
-      ),
+      guarded(() => verifiedReceipt(crypto, verify(crypto, receipt, context, false), sent, context)),
     verifyForeignObject: (crypto, object, context) =>
-      guarded(() => foreignObject(crypto, checked(crypto, object, 'signed-data', context, true))),
+      guarded(() => foreignObject(crypto, verify(crypto, object, context, true))),
     verifyForeignReceipt: (crypto, receipt, sent, context) =>
-      guarded(() => foreignReceipt(crypto, checked(crypto, receipt, 'signed-receipt', context, true), sent)),
+      guarded(() => foreignReceipt(crypto, verify(crypto, receipt, context, true), sent)),
     referenceTo: (crypto, object) =>
       guarded(() => {
-        const { contentType, signer } = readSignedData(open(object, 'signed-data', false).signedData, false);
+        const { contentType, signer } = read(object, false).data;
         const hash = contentHash(signer.digestAlgorithm, false);
         return referenceOf(crypto, crypto.digest('sha256', object), contentType, { ...signer, hash });
       }),
     acknowledgedDigest: (receipt) =>
       guarded(() => {
-        const { signer } = readSignedData(open(receipt, 'signed-receipt', false).signedData, false);
-        return required(signer.attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT).slice();
+        const { attributes } = read(receipt, false).data.signer;
+        return required(attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT).slice();
       }),
   };
 }
@@ -100,6 +102,7 @@ export function cmsVerifierFor(
 /** Verifies what `make.ts` makes, and what other software makes of the same kind. */
 export const cmsVerifier: CmsVerifier = cmsVerifierFor('pkcs7', (object) => ({
   signedData: object,
+  contentType: undefined,
   unwrap: (content) => content,
 }));
 
@@ -163,7 +166,7 @@ function verifiedReceipt(
   sent: ObjectReference | FindSent,
   context: VerifyContext,
 ): VerifiedReceipt {
-  const { format, object, data, signature } = opened;
+  const { format, object, data, signature, unwrap } = opened;
   const bound = checkBound(signature, 'receipt', context);
   const digest = required(signature.attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT);
   const acknowledged = typeof sent === 'function' ? sent(digest.slice()) : sent;
@@ -171,7 +174,7 @@ function verifiedReceipt(
   if (!equalBytes(acknowledged.objectDigest, digest)) throw mismatch('object', 'objectDigest');
   if (acknowledged.kind === 'unsigned') {
     checkContentType(data.contentType, Oid.data);
-    if (!equalBytes(data.content, digest)) throw mismatch('object', 'content');
+    if (!equalBytes(unwrap(data.content), digest)) throw mismatch('object', 'content');
   } else checkReceipt(data, signature, acknowledged.ess);
   const objectDigest = crypto.digest('sha256', object);
   return prove.receipt({ format, signer: signature.signer, objectDigest, ...bound, acknowledged });

@@ -1,0 +1,113 @@
+import { expect } from 'vitest';
+import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
+import { schemeById } from '../../../src/crypto/schemes.ts';
+import { Oid } from '../../../src/der/oids.ts';
+import { type SignatureErrorCode, SignatureError } from '../../../src/errors/errors.ts';
+import type { Binding } from '../../../src/formats/binding.ts';
+import {
+  type ObjectOptions,
+  RECEPTION_CLOCK_SKEW,
+  type Signer,
+  type VerifyContext,
+} from '../../../src/formats/format.ts';
+import { SignatureScheme } from '../../../src/wire/codepoints.ts';
+import { extKeyUsage } from '../../../src/x509/issue.ts';
+import { TrustStore } from '../../../src/x509/trust-store.ts';
+import { ca, client, type Identity, type KeyKind, NOW, replacing, sign } from '../x509/pki.ts';
+
+/** Signers of every kind, all of one CA, and what goes with an object. For all formats. */
+
+export { NOW };
+
+export type SchemeName = keyof typeof SignatureScheme;
+
+/** The key types of issue 3, each with the scheme that it signs with. */
+export const KEY_TYPES = {
+  'P-256': { kind: 'p256', scheme: 'ecdsa_secp256r1_sha256' },
+  'P-384': { kind: 'p384', scheme: 'ecdsa_secp384r1_sha384' },
+  Ed25519: { kind: 'ed25519', scheme: 'ed25519' },
+  'RSA-PSS': { kind: 'rsa2048', scheme: 'rsa_pss_rsae_sha256' },
+  'RSA PKCS#1': { kind: 'rsa2048', scheme: 'rsa_pkcs1_sha256' },
+} as const satisfies Record<string, { kind: KeyKind; scheme: SchemeName }>;
+
+export type KeyType = keyof typeof KEY_TYPES;
+
+export interface TestSigner extends Signer {
+  readonly identity: Identity;
+}
+
+export const root = ca('Signing CA');
+
+/** For stock tools too: their S/MIME purpose wants emailProtection. */
+export const PURPOSES = replacing(extKeyUsage([Oid.clientAuth, Oid.serverAuth, Oid.emailProtection]));
+
+export function signerWith(kind: KeyKind, scheme: SchemeName, name: string = scheme): TestSigner {
+  const identity = client(name, { kind, issuer: root, extensions: PURPOSES });
+  return { identity, chain: [identity.der], scheme: SignatureScheme[scheme] };
+}
+
+const signers = new Map<KeyType, TestSigner>();
+
+export function signerOf(type: KeyType): TestSigner {
+  let signer = signers.get(type);
+  if (signer === undefined) {
+    signer = signerWith(KEY_TYPES[type].kind, KEY_TYPES[type].scheme);
+    signers.set(type, signer);
+  }
+  return signer;
+}
+
+export function signatureOf({ identity, scheme }: TestSigner, data: Uint8Array): Uint8Array {
+  const known = schemeById(scheme);
+  if (known === undefined) throw new Error('no such scheme');
+  return sign(identity, known.algorithm, data);
+}
+
+export function binding(fields: Partial<Binding> = {}): Binding {
+  return {
+    version: 1,
+    role: 'client',
+    kind: 'data',
+    sequence: 7,
+    contentType: 23,
+    application: '',
+    peer: nodeCrypto.digest('sha256', Uint8Array.of(1)),
+    sessionBinding: nodeCrypto.digest('sha256', Uint8Array.of(2)),
+    treeHead: new Uint8Array(0),
+    ...fields,
+  };
+}
+
+/** As a sender of data has them. */
+export function optionsFor(signer: TestSigner, fields: Partial<ObjectOptions> = {}): ObjectOptions {
+  return {
+    signer,
+    binding: binding(),
+    signingTime: NOW,
+    receiptRequest: true,
+    includeCertificates: true,
+    ...fields,
+  };
+}
+
+/** Without `now`: at reception, in the second of signing. */
+export function contextFor(fields: Partial<VerifyContext> = {}): VerifyContext {
+  return { trust: trustInRoot, now: NOW, clockSkew: RECEPTION_CLOCK_SKEW, ...fields };
+}
+
+const trustInRoot = new TrustStore([root.certificate]);
+
+/** It is refused with exactly this code, and a `bad_sign` alert. */
+export function expectRefused(run: () => unknown, code: SignatureErrorCode, field?: string): SignatureError {
+  let thrown: unknown;
+  try {
+    run();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(SignatureError);
+  const error = thrown as SignatureError;
+  expect({ code: error.code, alert: error.alert }, error.message).toEqual({ code, alert: 'bad_sign' });
+  if (field !== undefined) expect(error.field).toBe(field);
+  return error;
+}
