@@ -5,8 +5,10 @@ import { ConnectionError } from '../errors/errors.ts';
 const MODE = 0o600;
 
 /**
- * A function that appends lines to a key log in NSS's format (the one that SSLKEYLOGFILE means, and that Wireshark
- * reads). Give it to the event `keylog` of a socket or a server. Whoever has the file can decrypt the sessions in it.
+ * A function that appends lines to a key log in NSS's format (what SSLKEYLOGFILE means, and what Wireshark reads).
+ * Give it to the event 'keylog' of a socket or a server. Whoever has the file can decrypt the sessions in it.
+ *
+ * When the file cannot be written any more, there is one process warning, and sessions go on without log.
  *
  * @throws ConnectionError ERR_TLS_OPTION at once when the file cannot be opened for appending
  */
@@ -21,6 +23,17 @@ export function keyLogFile(path: string): (line: Uint8Array) => void {
       { cause },
     );
   }
-  // Written at once, line by line: a reader that follows the file must have the secret before the record.
-  return (line) => appendFileSync(path, line, { mode: MODE });
+  let broken = false;
+  return (line) => {
+    if (broken) return;
+    try {
+      // At once and line by line: whoever follows the file must have the secret before the record.
+      appendFileSync(path, line, { mode: MODE });
+    } catch (error) {
+      broken = true;
+      process.emitWarning(
+        `The key log '${path}' is not written any more: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  };
 }

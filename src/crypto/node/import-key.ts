@@ -1,5 +1,5 @@
 import crypto, { KeyObject } from 'node:crypto';
-import { ConnectionError } from '../../errors/errors.ts';
+import { CertificateError, ConnectionError } from '../../errors/errors.ts';
 import { KeyObjectSigningKey } from './signing-key.ts';
 
 /** A private key as users of node:tls give it: PEM text, PEM or DER bytes (PKCS#8, PKCS#1, SEC 1), or a KeyObject. */
@@ -21,7 +21,16 @@ export class ImportedKey extends KeyObjectSigningKey {
 
 /** @throws ConnectionError ERR_TLS_OPTION when the key cannot be read, or is of a kind that TLS 1.3 has no scheme for */
 export function importPrivateKey(input: PrivateKeyInput, passphrase?: string): ImportedKey {
-  return new ImportedKey(input instanceof KeyObject ? requirePrivate(input) : parse(input, passphrase));
+  const object = input instanceof KeyObject ? requirePrivate(input) : parse(input, passphrase);
+  try {
+    return new ImportedKey(object);
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    throw keyError(
+      'keys of this kind cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384 or Ed25519',
+      error,
+    );
+  }
 }
 
 export function isKeyObject(value: unknown): value is KeyObject {
@@ -45,17 +54,24 @@ function parse(input: string | Uint8Array, passphrase: string | undefined): KeyO
     if (bytes.includes(PEM_START)) return crypto.createPrivateKey({ key: bytes, format: 'pem', ...secret });
     return parseDer(bytes, secret);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-    const advice =
-      code === 'ERR_MISSING_PASSPHRASE'
-        ? 'it is encrypted; give its passphrase in the option passphrase'
-        : passphrase === undefined
-          ? 'it must be a PEM or DER private key'
-          : 'it must be a PEM or DER private key, and the passphrase must be the one it was encrypted with';
-    throw new ConnectionError('ERR_TLS_OPTION', `Option key: the private key cannot be read; ${advice}`, {
-      cause,
-    });
+    throw keyError(`the private key cannot be read; ${adviceFor(bytes, passphrase)}`, cause);
   }
+}
+
+/** In PKCS#8's label and in the header of the older form. */
+const ENCRYPTED = 'ENCRYPTED';
+
+function adviceFor(bytes: Buffer, passphrase: string | undefined): string {
+  if (passphrase !== undefined) {
+    return 'it must be a PEM or DER private key, and the passphrase must be the one it was encrypted with';
+  }
+  return bytes.includes(ENCRYPTED)
+    ? 'it is encrypted; give its passphrase in the option passphrase'
+    : 'it must be a PEM or DER private key';
+}
+
+function keyError(problem: string, cause?: unknown): ConnectionError {
+  return new ConnectionError('ERR_TLS_OPTION', `Option key: ${problem}`, { cause });
 }
 
 function parseDer(key: Buffer, secret: { passphrase?: string }): KeyObject {

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import {
+  checkVersions,
+  parseAlpn,
+  parseCiphers,
+  parseGroups,
+  parseSignatureSchemes,
+  sniFor,
+} from '../../../src/node/options.ts';
+import { CipherSuite, NamedGroup, SignatureScheme } from '../../../src/wire/codepoints.ts';
+
+const optionError = (text: RegExp) =>
+  expect.objectContaining({ code: 'ERR_TLS_OPTION', message: expect.stringMatching(text) });
+
+function thrownBy(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('ciphers', () => {
+  it('keeps the order and drops doubles', () => {
+    const list = 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256';
+    expect(parseCiphers(list)).toEqual([
+      CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+      CipherSuite.TLS_AES_128_GCM_SHA256,
+    ]);
+  });
+
+  it("passes over the names of earlier versions, as in node:tls's default list", () => {
+    const list = 'TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES128-GCM-SHA256:HIGH:!aNULL:!MD5';
+    expect(parseCiphers(list)).toEqual([CipherSuite.TLS_AES_256_GCM_SHA384]);
+  });
+
+  it('is the default when it is absent, and an error when nothing is left', () => {
+    expect(parseCiphers(undefined)).toBeUndefined();
+    expect(thrownBy(() => parseCiphers('ECDHE-RSA-AES128-GCM-SHA256'))).toEqual(
+      optionError(/ciphers.*no TLS 1\.3 suite/),
+    );
+  });
+});
+
+describe('ecdhCurve', () => {
+  it('takes the names of OpenSSL and of RFC 8446', () => {
+    expect(parseGroups('P-256:X25519:secp384r1:prime256v1')).toEqual([
+      NamedGroup.secp256r1,
+      NamedGroup.x25519,
+      NamedGroup.secp384r1,
+    ]);
+    expect(parseGroups('auto')).toBeUndefined();
+  });
+
+  it('names what it does not know', () => {
+    expect(thrownBy(() => parseGroups('X25519:brainpoolP256r1'))).toEqual(optionError(/brainpoolP256r1/));
+  });
+});
+
+describe('sigalgs', () => {
+  it('takes both spellings', () => {
+    expect(parseSignatureSchemes('ECDSA+SHA256:RSA-PSS+SHA384:ed25519:rsa_pkcs1_sha256')).toEqual([
+      SignatureScheme.ecdsa_secp256r1_sha256,
+      SignatureScheme.rsa_pss_rsae_sha384,
+      SignatureScheme.rsa_pss_pss_sha384,
+      SignatureScheme.ed25519,
+      SignatureScheme.rsa_pkcs1_sha256,
+    ]);
+  });
+
+  it('names what it does not know', () => {
+    expect(thrownBy(() => parseSignatureSchemes('DSA+SHA1'))).toEqual(optionError(/DSA\+SHA1/));
+  });
+});
+
+describe('ALPNProtocols', () => {
+  it('takes names and the wire form', () => {
+    expect(parseAlpn(['h2', 'http/1.1'])).toEqual(['h2', 'http/1.1']);
+    expect(parseAlpn(Buffer.from('\x02h2\x08http/1.1'))).toEqual(['h2', 'http/1.1']);
+    expect(parseAlpn([])).toBeUndefined();
+  });
+
+  it('refuses what RFC 7301 §3.1 does not allow', () => {
+    expect(thrownBy(() => parseAlpn(['']))).toEqual(optionError(/1 to 255/));
+    expect(thrownBy(() => parseAlpn(['x'.repeat(256)]))).toEqual(optionError(/1 to 255/));
+    expect(thrownBy(() => parseAlpn(Buffer.from('\x05h2')))).toEqual(optionError(/past the end/));
+    expect(thrownBy(() => parseAlpn(Buffer.from('\x00')))).toEqual(optionError(/1 to 255/));
+  });
+});
+
+describe('versions', () => {
+  it('takes TLS 1.3 only, and says so', () => {
+    expect(() => checkVersions('TLSv1.3', 'TLSv1.3')).not.toThrow();
+    expect(() => checkVersions(undefined, undefined)).not.toThrow();
+    expect(thrownBy(() => checkVersions('TLSv1.2', undefined))).toEqual(
+      optionError(/minVersion.*only TLSv1\.3/),
+    );
+    expect(thrownBy(() => checkVersions(undefined, 'TLSv1.1'))).toEqual(
+      optionError(/maxVersion.*only TLSv1\.3/),
+    );
+    expect(thrownBy(() => checkVersions('SSLv3', undefined))).toEqual(optionError(/no version/));
+  });
+});
+
+describe('SNI', () => {
+  it.each([
+    ['example.test', 'example.test'],
+    ['example.test.', 'example.test'],
+    ['127.0.0.1', undefined],
+    ['::1', undefined],
+    ['fe80::1%eth0', undefined],
+    ['', undefined],
+  ])('%j gives %j (RFC 6066 §3)', (host, name) => {
+    expect(sniFor(host)).toBe(name);
+  });
+});
