@@ -213,7 +213,6 @@ export class MuxConnection extends Duplex {
   /** The session's budget counts what waits in this stream's buffer too. */
   #consume(): void {
     const consumed = this.bytesRead - this.readableLength;
-    if (consumed === this.#consumed) return;
     this.#connection.consume(consumed - this.#consumed);
     this.#consumed = consumed;
   }

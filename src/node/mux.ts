@@ -104,7 +104,6 @@ const kStart = Symbol('start');
 export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly socket: SessionSocket;
   readonly #options: MuxConnectionOptions;
-  #protocol: Multiplexing | undefined;
   #session: MultiplexedSession | undefined;
   readonly #host: ConnectionHost;
   #failure: Error | undefined;
@@ -213,8 +212,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   [kStart](): void {
-    this.#protocol = multiplexing(this.socket);
-    const session = this.#protocol?.session;
+    const session = multiplexing(this.socket)?.session;
     if (session === undefined) {
       this.destroy(
         new ConnectionError(
@@ -392,7 +390,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#waiting = [];
-    this.#protocol?.closed(this.#failure);
+    // The engine has told the session already; what it has to say of its connections comes first.
     MuxSession.#turn(this);
     if (this.#failure !== undefined) this.emit('error', this.#failure);
     this.emit('close');

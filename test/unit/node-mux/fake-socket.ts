@@ -16,7 +16,7 @@ import {
   type SessionSocket,
 } from '../../../src/node/mux.ts';
 
-export const APPLICATIONS = [
+const APPLICATIONS = [
   { name: 'echo', port: 7 },
   { name: 'sink', port: 9 },
 ];

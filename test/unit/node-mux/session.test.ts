@@ -118,6 +118,11 @@ describe('MuxSession', () => {
     ]);
   });
 
+  it('lets application data go, which means nothing here', () => {
+    const { clientSocket, serverSocket } = sessions();
+    expect([clientSocket.resumed, serverSocket.resumed]).toEqual([true, true]);
+  });
+
   it('goes on with other events when a listener throws', async () => {
     const { client, server } = sessions();
     const opened: MuxConnection[] = [];
@@ -172,6 +177,7 @@ describe('the end of a session', () => {
   it('refuses what the peer opens while it is closing', async () => {
     const { client, server } = sessions();
     await connected({ client, server });
+    server.on('connection', () => expect.unreachable());
     server.close();
     const late = client.open('echo');
     expect(await failed(late)).toMatchObject({ code: 'ERR_MUX_REFUSED' });
@@ -260,6 +266,14 @@ describe('MuxConnection as a stream', () => {
     expect([await here, await there]).toEqual([cause, expect.objectContaining({ code: 'ERR_MUX_ABORTED' })]);
   });
 
+  it('destroyed with an error after its end is an abort all the same', async () => {
+    const { near, far } = await connected(sessions());
+    far.resume();
+    near.on('error', () => {});
+    near.end(() => near.destroy(new Error('changed my mind')));
+    expect(await failed(far)).toMatchObject({ code: 'ERR_MUX_ABORTED' });
+  });
+
   it('destroyed after both ends is no abort', async () => {
     const { near, far } = await connected(sessions(), 'echo', { allowHalfOpen: true });
     far.end('all of it');
@@ -278,6 +292,20 @@ describe('MuxConnection as a stream', () => {
     await quiet();
     const error = await new Promise((resolve) => near.write('x', resolve));
     expect(error).toBeTruthy();
+  });
+
+  it('calls the writer back, and never throws, before the stream itself has heard of it', async () => {
+    const pair = sessions();
+    const [first, second] = [await connected(pair), await connected(pair)];
+    const outcome = new Promise((resolve) => {
+      // Both are news of one turn; this one comes first.
+      first.near.on('data', () => second.near.write('x', resolve));
+    });
+    const fault = failed(second.near);
+    first.far.write('now');
+    second.far.destroy();
+    expect(await outcome).toMatchObject({ code: 'ERR_MUX_ABORTED' });
+    expect(await fault).toMatchObject({ code: 'ERR_MUX_ABORTED' });
   });
 
   it('writes what was corked as one', async () => {
