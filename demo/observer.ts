@@ -1,5 +1,5 @@
 import net, { type AddressInfo, type Socket } from 'node:net';
-import { pump } from '../src/tunnel/pump.ts';
+import { pump, socketLeg } from '../src/tunnel/pump.ts';
 
 /** What someone on the path can count without any key. */
 export interface Observation {
@@ -64,14 +64,10 @@ export async function startRelay(
       sockets.add(socket);
       socket.on('data', (chunk: Buffer) => records.see(chunk));
     }
-    pump(
-      { stream: near, reset: () => near.resetAndDestroy() },
-      { stream: far, reset: () => far.resetAndDestroy() },
-      () => {
-        sockets.delete(near);
-        sockets.delete(far);
-      },
-    );
+    pump(socketLeg(near), socketLeg(far), () => {
+      sockets.delete(near);
+      sockets.delete(far);
+    });
   });
   server.listen(0, '127.0.0.1');
   await new Promise((resolve, reject) => server.once('listening', resolve).once('error', reject));

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import { pump } from '../src/tunnel/pump.ts';
+import { pump, socketLeg, streamLeg } from '../src/tunnel/pump.ts';
 import { listenOnLoopback } from './applications.ts';
 
 export interface SeparateOptions {
@@ -51,9 +51,5 @@ function client(target: number): net.Server {
 }
 
 function carry(plain: net.Socket, secure: tls.TLSSocket): void {
-  pump(
-    { stream: plain, reset: () => plain.resetAndDestroy() },
-    { stream: secure, reset: () => secure.destroy() },
-    () => {},
-  );
+  pump(socketLeg(plain), streamLeg(secure), () => {});
 }

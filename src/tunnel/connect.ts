@@ -19,6 +19,7 @@ import {
   WAIT_TIMEOUT,
   WAITING_MAX,
 } from './options.ts';
+import { socketLeg, streamLeg } from './pump.ts';
 import { SessionKeeper } from './session-keeper.ts';
 import {
   describeSession,
@@ -29,8 +30,6 @@ import {
   STREAM_OPTIONS,
   sayGoodbye,
   secureContext,
-  socketLeg,
-  streamLeg,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';

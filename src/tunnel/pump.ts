@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** One end of a carried connection. */
@@ -6,6 +7,11 @@ export interface Leg {
   readonly stream: Duplex;
   /** Ends it so that its peer sees a reset, not an end. */
   reset(): void;
+  /**
+   * Pieces that arrive together are written together. For a TCP socket that is one writev for a read of the network
+   * instead of a system call for each record's worth; a stream that packs by itself gains nothing.
+   */
+  readonly gathers: boolean;
 }
 
 /** How a carried connection ended. */
@@ -33,6 +39,16 @@ export interface Pump {
  */
 export function pump(near: Leg, far: Leg, done: (result: PumpResult) => void): Pump {
   return new Carriage(near, far, done);
+}
+
+/** A plain TCP socket as the end of a carried connection. */
+export function socketLeg(stream: Socket): Leg {
+  return { stream, gathers: true, reset: () => stream.resetAndDestroy() };
+}
+
+/** A connection inside a session; destroying one that has not ended is an abort for the other side. */
+export function streamLeg(stream: Duplex): Leg {
+  return { stream, gathers: false, reset: () => stream.destroy() };
 }
 
 class Carriage implements Pump {
@@ -108,14 +124,10 @@ class Side {
     this.leg = leg;
   }
 
-  /**
-   * Pieces that arrive together leave together: the stream below gets one writev per turn of the event loop instead of
-   * a system call for each record's worth.
-   */
   write(chunk: Uint8Array): boolean {
-    const { stream } = this.leg;
+    const { stream, gathers } = this.leg;
     if (stream.destroyed) return true;
-    if (stream.writableCorked === 0) {
+    if (gathers && stream.writableCorked === 0) {
       stream.cork();
       process.nextTick(uncork, stream);
     }

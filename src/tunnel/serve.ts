@@ -18,6 +18,7 @@ import {
   type Tunnel,
   type TunnelStats,
 } from './options.ts';
+import { socketLeg, streamLeg } from './pump.ts';
 import {
   describeSession,
   muxLimits,
@@ -27,8 +28,6 @@ import {
   STREAM_OPTIONS,
   sayGoodbye,
   secureContext,
-  socketLeg,
-  streamLeg,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { TrellisError } from '../errors/errors.ts';
 import type { MuxOptions } from '../mux/index.ts';
 import type { MuxSession } from '../node/mux.ts';
@@ -12,7 +11,6 @@ import { formatEndpoint } from './addresses.ts';
 import { TunnelError } from './errors.ts';
 import type { LogFields } from './log.ts';
 import { KEEPALIVE, type TunnelOptions } from './options.ts';
-import type { Leg } from './pump.ts';
 import type { SessionRecord } from './traffic.ts';
 
 /**
@@ -85,16 +83,6 @@ export function sayGoodbye(session: MuxSession): Promise<void> {
       resolve();
     });
   });
-}
-
-/** A plain TCP socket as the end of a carried connection. */
-export function socketLeg(stream: Socket): Leg {
-  return { stream, reset: () => stream.resetAndDestroy() };
-}
-
-/** A connection inside a session; destroying one that has not ended is an abort for the other side. */
-export function streamLeg(stream: Leg['stream']): Leg {
-  return { stream, reset: () => stream.destroy() };
 }
 
 export function peerOf(socket: {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Leg, type Pump, type PumpResult, pump } from '../../../src/tunnel/pump.ts';
+import { type Pump, type PumpResult, pump, socketLeg } from '../../../src/tunnel/pump.ts';
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -27,15 +27,13 @@ async function socketPair(): Promise<[Socket, Socket]> {
   return pair;
 }
 
-const legOf = (socket: Socket): Leg => ({ stream: socket, reset: () => socket.resetAndDestroy() });
-
 /** near ⇄ [pump] ⇄ far, all real sockets. */
 async function carried() {
   const [nearInner, near] = await socketPair();
   const [farInner, far] = await socketPair();
   let pumping: Pump | undefined;
   const result = new Promise<PumpResult>((resolve) => {
-    pumping = pump(legOf(nearInner), legOf(farInner), resolve);
+    pumping = pump(socketLeg(nearInner), socketLeg(farInner), resolve);
   });
   if (pumping === undefined) throw new Error('not pumping');
   return { near, far, nearInner, farInner, pumping, result };
@@ -128,7 +126,7 @@ describe('pump', () => {
     await new Promise((resolve) => farInner.once('close', resolve));
     const seen = closeError(near);
     const result = await new Promise<PumpResult>((resolve) => {
-      pump(legOf(nearInner), legOf(farInner), resolve);
+      pump(socketLeg(nearInner), socketLeg(farInner), resolve);
     });
     expect(await seen).toBe('ECONNRESET');
     expect(result.brokenBy).toBe('far');

@@ -19,14 +19,14 @@ function program(says: string): Leg {
   const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   stream.push(says);
   stream.push(null);
-  return { stream, reset: () => void stream.destroy() };
+  return { stream, gathers: false, reset: () => void stream.destroy() };
 }
 
 /** A leg that echoes. */
 function echo(): Leg & { readonly stream: PassThrough } {
   const stream = new PassThrough();
   stream.on('error', () => {});
-  return { stream, reset: () => void stream.destroy() };
+  return { stream, gathers: false, reset: () => void stream.destroy() };
 }
 
 describe('Traffic', () => {
