@@ -6,7 +6,7 @@ import type { ClientSession } from '../handshake/session.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
-import { optionError, parseAlpn, sniFor } from './options.ts';
+import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
 import { SecureContext } from './secure-context.ts';
 
@@ -56,28 +56,26 @@ const MIN_FRAGMENT = 512;
 /** OpenSSL sends two, for clients that use each once; ours may use one again, and a session is what it shares. */
 const TICKETS = 1;
 
-function common(context: SecureContext, settings: PeerSettings) {
-  const {
-    handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT,
-    padding = 1,
-    maxSendFragment = MAX_FRAGMENT,
-  } = settings;
+/** @throws ConnectionError ERR_TLS_OPTION for the settings that both sides have */
+export function checkPeerSettings(settings: PeerSettings): void {
+  requireSupported(settings);
+  const { handshakeTimeout, padding, maxSendFragment } = settings;
   requireInteger('handshakeTimeout', handshakeTimeout, 0, 2 ** 31 - 1);
   requireInteger('padding', padding, 1, MAX_FRAGMENT);
-  if (!isMaxSendFragment(maxSendFragment)) {
-    throw optionError(
-      'maxSendFragment',
-      `${maxSendFragment} is not an integer from ${MIN_FRAGMENT} to ${MAX_FRAGMENT}`,
-    );
-  }
+  requireInteger('maxSendFragment', maxSendFragment, MIN_FRAGMENT, MAX_FRAGMENT);
+  parseAlpn(settings.ALPNProtocols);
+}
+
+function common(context: SecureContext, settings: PeerSettings) {
+  checkPeerSettings(settings);
   return {
     crypto: nodeCrypto,
     suites: context.suites,
     groups: context.groups,
     schemes: context.schemes,
-    handshakeTimeout,
-    maxFragment: maxSendFragment,
-    padTo: padding,
+    handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
+    maxFragment: settings.maxSendFragment ?? MAX_FRAGMENT,
+    padTo: settings.padding ?? 1,
   };
 }
 
@@ -85,7 +83,8 @@ export function isMaxSendFragment(size: number): boolean {
   return Number.isInteger(size) && size >= MIN_FRAGMENT && size <= MAX_FRAGMENT;
 }
 
-function requireInteger(option: string, value: number, min: number, max: number): void {
+function requireInteger(option: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined) return;
   if (!Number.isInteger(value) || value < min || value > max) {
     throw optionError(option, `${value} is not an integer from ${min} to ${max}`);
   }

@@ -9,6 +9,28 @@ export function optionError(option: string, problem: string, cause?: unknown): C
   return new ConnectionError('ERR_TLS_OPTION', `Option ${option}: ${problem}`, { cause });
 }
 
+/** Options of node:tls that are absent here and whose silence would mislead: what to do instead. */
+const ABSENT: Readonly<Record<string, string>> = {
+  pfx: 'it is not supported; convert the file with "openssl pkcs12 -nodes" and give cert and key',
+  crl: 'revocation lists are not supported yet; leave it out only if you can do without',
+  pskCallback: 'external pre-shared keys are not supported yet',
+  requestOCSP: 'stapled OCSP responses are not supported yet',
+  clientCertEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',
+  privateKeyEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',
+  privateKeyIdentifier: 'OpenSSL engines are not used; give a SigningKey in the option key',
+  secureProtocol: 'it is not supported; use minVersion and maxVersion',
+};
+
+/** @throws ConnectionError ERR_TLS_OPTION for an option of node:tls that would be passed over in silence */
+export function requireSupported(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    const advice = Object.hasOwn(ABSENT, name) ? ABSENT[name] : undefined;
+    if (advice !== undefined && value !== undefined && value !== null && value !== false) {
+      throw optionError(name, advice);
+    }
+  }
+}
+
 /** node:tls's names of versions. This engine speaks TLS 1.3. */
 export type SecureVersion = 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1';
 

@@ -15,7 +15,14 @@ import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { TrustStore } from '../x509/trust-store.ts';
-import { checkVersions, optionError, parseCiphers, parseGroups, parseSignatureSchemes } from './options.ts';
+import {
+  checkVersions,
+  optionError,
+  parseCiphers,
+  parseGroups,
+  parseSignatureSchemes,
+  requireSupported,
+} from './options.ts';
 
 /** PEM text with one or more certificates, or bytes of PEM or of one DER certificate. */
 export type CertificateInput = string | Uint8Array;
@@ -75,6 +82,7 @@ export class SecureContext {
 
   /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
   constructor(options: SecureContextOptions = {}) {
+    requireSupported(options);
     checkVersions(options.minVersion, options.maxVersion);
     this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? TLS13_SUITES;
     this.groups = parseGroups(options.ecdhCurve) ?? DEFAULT_GROUPS;

@@ -16,6 +16,7 @@ import { type ClientSession, parseSession, serializeSession } from '../handshake
 import {
   askSni,
   type ClientSettings,
+  checkPeerSettings,
   clientConfig,
   IdentityRefused,
   isMaxSendFragment,
@@ -100,6 +101,7 @@ export class TLSSocket extends SessionStream {
    */
   constructor(transport?: Duplex, options: TLSSocketOptions = {}, owner?: ServerOwner) {
     super(streamOptions(options), options.allowTruncation === true);
+    if (owner === undefined) checkPeerSettings(options);
     this.#owner = owner;
     this.#isServer = options.isServer === true;
     this.#requestsCertificate = !this.#isServer || options.requestCert === true;

@@ -5,6 +5,7 @@ import {
   parseCiphers,
   parseGroups,
   parseSignatureSchemes,
+  requireSupported,
   sniFor,
 } from '../../../src/node/options.ts';
 import { CipherSuite, NamedGroup, SignatureScheme } from '../../../src/wire/codepoints.ts';
@@ -113,5 +114,21 @@ describe('SNI', () => {
     ['', undefined],
   ])('%j gives %j (RFC 6066 §3)', (host, name) => {
     expect(sniFor(host)).toBe(name);
+  });
+});
+
+describe('options of node:tls that are absent', () => {
+  it.each(['pfx', 'crl', 'pskCallback', 'requestOCSP', 'privateKeyEngine', 'secureProtocol'])(
+    '%s is refused',
+    (name) => {
+      expect(thrownBy(() => requireSupported({ [name]: 'x' }))).toEqual(optionError(new RegExp(name)));
+      expect(() => requireSupported({ [name]: undefined })).not.toThrow();
+    },
+  );
+
+  it('are passed over when nothing depends on them', () => {
+    expect(() =>
+      requireSupported({ enableTrace: false, minDHSize: 1024, honorCipherOrder: true, toString: 1 }),
+    ).not.toThrow();
   });
 });
