@@ -57,6 +57,13 @@ export const peerOf = { client: 'server', server: 'client' } as const;
 /** When the clock of every pair starts: 2026-01-02T03:04:05Z. */
 export const START = Date.UTC(2026, 0, 2, 3, 4, 5);
 
+/** The network does not have the keys of a record: the sides have been led to different ones. */
+export class CannotOpen extends Error {
+  constructor() {
+    super('the network cannot open a record: wrong epoch?');
+  }
+}
+
 /** One side: its connection, and everything that it reported. */
 export class Endpoint {
   readonly role: Role;
@@ -325,7 +332,7 @@ class Keys {
   open(record: Uint8Array): { type: number; content: Uint8Array } {
     const { aead, nonce } = this.#next();
     const inner = aead.open(nonce, record.subarray(0, 5), record.subarray(5, -16), record.subarray(-16));
-    if (inner === undefined) throw new Error('the network cannot open a record: wrong epoch?');
+    if (inner === undefined) throw new CannotOpen();
     let end = inner.length - 1;
     while (inner[end] === 0) end--;
     return { type: inner[end] as number, content: inner.slice(0, end) };

@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import { Connection } from '../src/connection/connection.ts';
+import { nodeCrypto } from '../src/crypto/node/provider.ts';
+import { decodePem } from '../src/der/pem.ts';
+import { TrellisError } from '../src/errors/errors.ts';
+import { parseSession, serializeSession } from '../src/handshake/session.ts';
+import { TicketKeys } from '../src/handshake/tickets.ts';
+import {
+  parseCertificate,
+  parseCertificateRequest,
+  parseCertificateVerify,
+} from '../src/messages/authentication.ts';
+import * as extensions from '../src/messages/extensions.ts';
+import { HandshakeJoiner } from '../src/messages/handshake.ts';
+import { parseClientHello, parseEncryptedExtensions, parseServerHello } from '../src/messages/hello.ts';
+import { parseKeyUpdate, parseNewSessionTicket } from '../src/messages/post-handshake.ts';
+import { decodeDataMultiplexing, encodeDataMultiplexing } from '../src/mux/extension.ts';
+import { ControlCode, FrameReader, writeControl, writeFrameHeader } from '../src/mux/ports/frame.ts';
+import { RecordLayer } from '../src/record/tls/record-layer.ts';
+import { HandshakeType } from '../src/wire/codepoints.ts';
+import { Certificate } from '../src/x509/certificate.ts';
+import { clientConfig, serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
+import { CannotOpen, Pair } from '../test/setup/pair.ts';
+import { mutate, Random } from './mutate.ts';
+import { traceCertificates, traceMessages } from './seeds.ts';
+
+/** One decoder, or a whole connection. `run` may throw a TrellisError and nothing else. */
+export interface Target {
+  readonly name: string;
+  readonly seeds: () => readonly Uint8Array[];
+  readonly run: (input: Uint8Array) => void;
+}
+
+/** Whether what a target threw is a verdict on its input; anything else is a bug here. */
+export function isVerdict(error: unknown): boolean {
+  return error instanceof TrellisError && error.code !== 'ERR_TLS_INTERNAL';
+}
+
+const body = (message: Uint8Array): Uint8Array => message.subarray(4);
+const bodiesOf = (type: number): Uint8Array[] => traceMessages(type).map(body);
+
+/** Every extension body in the hellos of the traces. */
+const extensionBodies = (type: number): Uint8Array[] => {
+  const hellos = [
+    ...bodiesOf(HandshakeType.client_hello).map((hello) => parseClientHello(hello).extensions),
+    ...bodiesOf(HandshakeType.server_hello).map((hello) => parseServerHello(hello).extensions),
+    ...bodiesOf(HandshakeType.encrypted_extensions).map(parseEncryptedExtensions),
+  ];
+  const found = hellos.flat().filter((extension) => extension.type === type);
+  return [...found.map((extension) => extension.body), Uint8Array.of(0, 2, 0, 0)];
+};
+
+const decoder = (
+  name: string,
+  seeds: () => readonly Uint8Array[],
+  run: (input: Uint8Array) => unknown,
+): Target => ({
+  name,
+  seeds,
+  run: (input) => void run(input),
+});
+
+const NOW = Date.UTC(2026, 5, 1);
+const ticketKeys = new TicketKeys(new Uint8Array(48));
+
+/** The records that a client or a server of ours sends in a handshake and after it. */
+function recordsOf(role: 'client' | 'server'): Uint8Array[] {
+  const sent: Uint8Array[] = [];
+  const pair = new Pair({
+    client: clientConfig(),
+    server: serverConfig(),
+    tamper: (record) => {
+      if (record.from === role && record.epoch === 'clear') {
+        const { type, content } = record;
+        const header = [type, 3, 3, content.length >> 8, content.length & 0xff];
+        sent.push(Uint8Array.from([...header, ...content]));
+      }
+      return undefined;
+    },
+  });
+  pair.run();
+  return sent;
+}
+
+function connectionTarget(role: 'client' | 'server'): Target {
+  return {
+    name: `connection-${role}`,
+    seeds: () => recordsOf(role === 'client' ? 'server' : 'client'),
+    run(input) {
+      const connection =
+        role === 'client' ? Connection.client(clientConfig(), NOW) : Connection.server(serverConfig(), NOW);
+      connection.receive(input, NOW);
+      const { wanted } = connection;
+      if (wanted !== undefined)
+        connection.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, NOW);
+      connection.transmit();
+      connection.receiveEnd();
+      for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
+        if (event.type === 'connected') throw new Error('A handshake was completed by noise');
+        if (event.type === 'error' && event.error.code === 'ERR_TLS_INTERNAL')
+          throw event.error.cause ?? event.error;
+      }
+    },
+  };
+}
+
+/**
+ * A hostile peer that has the keys: two connections, and the content of one record after another goes wrong under
+ * the right protection. The input chooses which and how.
+ */
+const protectedTarget: Target = {
+  name: 'connection-protected',
+  seeds: () => [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0)],
+  run(input) {
+    const random = new Random(input.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, 7));
+    const first = random.below(6);
+    const pair = new Pair({
+      client: clientConfig({ identities: [serverIdentity] }),
+      server: serverConfig({ clientCertificate: 'request' }),
+      tamper: ({ nth, type, content }) =>
+        nth < first || content.length === 0 ? undefined : [{ type, content: mutate([content], random) }],
+    });
+    try {
+      pair.run();
+    } catch (error) {
+      if (!(error instanceof CannotOpen)) throw error;
+    }
+    for (const { error } of [pair.client, pair.server]) {
+      if (error?.code === 'ERR_TLS_INTERNAL') throw error.cause ?? error;
+    }
+  },
+};
+
+export const TARGETS: readonly Target[] = [
+  decoder('client-hello', () => bodiesOf(HandshakeType.client_hello), parseClientHello),
+  decoder('server-hello', () => bodiesOf(HandshakeType.server_hello), parseServerHello),
+  decoder(
+    'encrypted-extensions',
+    () => bodiesOf(HandshakeType.encrypted_extensions),
+    parseEncryptedExtensions,
+  ),
+  decoder('certificate-message', () => bodiesOf(HandshakeType.certificate), parseCertificate),
+  decoder('certificate-request', () => bodiesOf(HandshakeType.certificate_request), parseCertificateRequest),
+  decoder('certificate-verify', () => bodiesOf(HandshakeType.certificate_verify), parseCertificateVerify),
+  decoder('new-session-ticket', () => bodiesOf(HandshakeType.new_session_ticket), parseNewSessionTicket),
+  decoder('key-update', () => [Uint8Array.of(0), Uint8Array.of(1)], parseKeyUpdate),
+  decoder(
+    'extension-bodies',
+    () => [0, 10, 13, 16, 41, 43, 44, 45, 47, 51].flatMap(extensionBodies),
+    (input) => {
+      for (const codec of Object.values(extensions)) {
+        if (typeof codec !== 'object' || !('parse' in codec)) continue;
+        try {
+          codec.parse(input);
+        } catch (error) {
+          if (!isVerdict(error)) throw error;
+        }
+      }
+    },
+  ),
+  decoder(
+    'handshake-joiner',
+    () => traceMessages(),
+    (input) => {
+      const joiner = new HandshakeJoiner();
+      for (let at = 0; at < input.length; at += 7) {
+        joiner.push(input.subarray(at, at + 7));
+        while (joiner.next() !== undefined);
+      }
+    },
+  ),
+  decoder(
+    'record-layer',
+    () => [...recordsOf('client'), ...recordsOf('server')],
+    (input) => {
+      const records = new RecordLayer(nodeCrypto, { maxFragment: 2 ** 14, padTo: 1 });
+      for (let at = 0; at < input.length; at += 11) {
+        records.feed(input.subarray(at, at + 11));
+        while (records.next() !== undefined);
+        records.settle();
+      }
+    },
+  ),
+  decoder('certificate', traceCertificates, (input) => {
+    Certificate.parse(input).checkWellFormed();
+  }),
+  decoder(
+    'pem',
+    () => [new TextEncoder().encode('-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n')],
+    (input) => decodePem(new TextDecoder().decode(input)),
+  ),
+  decoder(
+    'session',
+    () => {
+      const suite = serverConfig().suites[0];
+      if (suite === undefined) return [];
+      const psk = new Uint8Array(suite.hashLength);
+      const ticket = Uint8Array.of(1, 2, 3);
+      const facts = {
+        ageAdd: 7,
+        lifetime: 60,
+        receivedAt: NOW,
+        serverName: 'a.test',
+        peerChain: serverIdentity.chain,
+      };
+      return [serializeSession({ suite, psk, ticket, ...facts })];
+    },
+    parseSession,
+  ),
+  decoder(
+    'ticket',
+    () => [randomBytes(96)],
+    (input) => ticketKeys.open(nodeCrypto, input),
+  ),
+  decoder(
+    'data-multiplexing',
+    () => [
+      encodeDataMultiplexing({
+        form: 'list',
+        all: true,
+        channel: false,
+        applications: [{ name: 'web', port: 80 }],
+      }),
+      new Uint8Array(0),
+    ],
+    decodeDataMultiplexing,
+  ),
+  decoder(
+    'ports-frames',
+    () => {
+      const data = new Uint8Array(40);
+      writeFrameHeader(data, 0, 50_000, 80, 9);
+      const control = new Uint8Array(32);
+      writeControl(control, 0, { clientPort: 50_000, applicationPort: 80, code: ControlCode.open });
+      return [data, control];
+    },
+    (input) => {
+      const reader = new FrameReader();
+      for (let at = 0; at < input.length; at += 5) {
+        reader.push(input.subarray(at, at + 5));
+        while (reader.next());
+      }
+    },
+  ),
+  connectionTarget('client'),
+  connectionTarget('server'),
+  protectedTarget,
+];
