@@ -34,6 +34,8 @@ export function matrixTests(peer: string, version: () => string, attempts: Recor
         it(`our ${role}: ${suite.name}, ${group.name}, every signature scheme`, async () => {
           const wrong: Record<string, string> = {};
           await inTurn(SCHEMES, async (scheme) => {
+            // Two can be waited for within the time of a test; more say nothing new.
+            if (Object.keys(wrong).length >= 2) return;
             try {
               await attempts[role]({ suite, group, scheme });
               passed.add(keyOf(role, suite, group, scheme));

@@ -3,7 +3,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterAll } from 'vitest';
 
 /** Nothing that a test waits for takes so long on a busy machine; a wait that does has failed. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 12_000;
+/** Of its output, in the message of a failed wait. */
+const SHOWN = 6000;
 /** What a program has to say at most; more is a flood that no test reads. */
 const OUTPUT_LIMIT = 8 * 1024 * 1024;
 
@@ -101,16 +103,20 @@ export class Program {
           settle();
           resolve(found);
         } else if (this.#ended && !outlivesExit) {
-          settle(new Error(`${this.name} ended before ${what}:\n${this.output}`));
+          settle(new Error(`${this.name} ended before ${what}:\n${this.#tail()}`));
         }
       };
       const timer = setTimeout(
-        () => settle(new Error(`waited in vain for ${what} of ${this.name}:\n${this.output}`)),
+        () => settle(new Error(`waited in vain for ${what} of ${this.name}:\n${this.#tail()}`)),
         LIMIT_MS,
       );
       this.#watchers.add(check);
       if (this.#ended) check();
     });
+  }
+
+  #tail(): string {
+    return this.output.slice(-SHOWN);
   }
 
   #changed(): void {
