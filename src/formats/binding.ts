@@ -63,7 +63,7 @@ export function encodeBinding(binding: Binding): Uint8Array {
   );
 }
 
-/** The binding owns its bytes: it outlives the object. @throws DecodeError */
+/** The binding owns its bytes: it outlives the object. (A Buffer's `slice` would be no copy.) @throws DecodeError */
 export function readBinding(reader: DerReader): Binding {
   const fields = reader.sequence('binding');
   const version = fields.smallInteger(0x7fff_ffff);
@@ -73,9 +73,9 @@ export function readBinding(reader: DerReader): Binding {
   const number = readSequenceNumber(fields);
   const contentType = fields.smallInteger(MAX_CONTENT_TYPE);
   const application = readApplication(fields);
-  const peer = fields.octetString().slice();
-  const sessionBinding = fields.octetString().slice();
-  const treeHead = fields.octetString().slice();
+  const peer = new Uint8Array(fields.octetString());
+  const sessionBinding = new Uint8Array(fields.octetString());
+  const treeHead = new Uint8Array(fields.octetString());
   fields.end();
   const isSound =
     (peer.length === 0 || peer.length === PEER_DIGEST_LENGTH) &&

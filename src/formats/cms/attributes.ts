@@ -49,7 +49,7 @@ export interface SignedAttributes {
  * @throws DecodeError; SignatureError ERR_SIGN_DUPLICATE_ATTRIBUTE, ERR_SIGN_TOO_DEEP
  */
 export function readSignedAttributes(encoded: Uint8Array, lenient: boolean): SignedAttributes {
-  const signed = encoded.slice();
+  const signed = new Uint8Array(encoded);
   // RFC 5652 §5.4: not the IMPLICIT [0] that they travel under, but an explicit SET OF is what is signed.
   signed[0] = Tag.set;
   const attributes: SignedAttributes = { signed };

@@ -119,8 +119,8 @@ export function referenceOf(
     objectDigest,
     ess: {
       contentType,
-      contentIdentifier: request.contentIdentifier.slice(),
-      signature: signature.slice(),
+      contentIdentifier: new Uint8Array(request.contentIdentifier),
+      signature: new Uint8Array(signature),
       attributesDigest: crypto.digest(hash, attributes.signed),
     },
   };

@@ -125,7 +125,7 @@ export function attributesToSign(attributes: readonly Uint8Array[]): Uint8Array 
  * @param toBeSigned as from `attributesToSign`
  */
 export function signerInfos(state: SignerState, toBeSigned: Uint8Array, signature: Uint8Array): Der {
-  const signedAttributes = toBeSigned.slice();
+  const signedAttributes = new Uint8Array(toBeSigned);
   signedAttributes[0] = contextConstructed(0);
   return constructed(Tag.set, [
     sequence(
@@ -184,7 +184,10 @@ function baseAttributes(
 }
 
 /** All objects of a second have the same one. */
-let lastSigningTime = { second: Number.NaN, attribute: new Uint8Array(0) };
+let lastSigningTime: { second: number; attribute: Uint8Array } = {
+  second: Number.NaN,
+  attribute: new Uint8Array(0),
+};
 
 function signingTimeAttribute(milliseconds: number): Uint8Array {
   const second = Math.floor(milliseconds / 1000);

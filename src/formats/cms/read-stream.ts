@@ -116,7 +116,7 @@ export class StreamReader {
     if (length > MAX_HEAD_ELEMENT_BYTES)
       throw new DecodeError(`signed object: ${tagName(header.tag)} of ${length} bytes`);
     if (size + length > bytes.length) return undefined;
-    this.#elements.push(bytes.slice(0, size + length));
+    this.#elements.push(new Uint8Array(bytes.subarray(0, size + length)));
     this.#position += size + length;
     return size + length;
   }

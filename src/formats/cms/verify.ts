@@ -94,7 +94,7 @@ export function cmsVerifierFor(
     acknowledgedDigest: (receipt) =>
       guarded(() => {
         const { attributes } = read(receipt, false).data.signer;
-        return required(attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT).slice();
+        return new Uint8Array(required(attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT));
       }),
   };
 }
@@ -169,7 +169,7 @@ function verifiedReceipt(
   const { format, object, data, signature, unwrap } = opened;
   const bound = checkBound(signature, 'receipt', context);
   const digest = required(signature.attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT);
-  const acknowledged = typeof sent === 'function' ? sent(digest.slice()) : sent;
+  const acknowledged = typeof sent === 'function' ? sent(new Uint8Array(digest)) : sent;
   if (acknowledged === undefined) throw mismatch('object that was never sent', 'objectDigest');
   if (!equalBytes(acknowledged.objectDigest, digest)) throw mismatch('object', 'objectDigest');
   if (acknowledged.kind === 'unsigned') {

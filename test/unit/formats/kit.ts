@@ -1,8 +1,7 @@
 import { expect } from 'vitest';
-import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { schemeById } from '../../../src/crypto/schemes.ts';
 import { Oid } from '../../../src/der/oids.ts';
-import { type SignatureErrorCode, SignatureError } from '../../../src/errors/errors.ts';
+import { SignatureError, type SignatureErrorCode } from '../../../src/errors/errors.ts';
 import type { Binding } from '../../../src/formats/binding.ts';
 import {
   type ObjectOptions,
@@ -71,8 +70,8 @@ export function binding(fields: Partial<Binding> = {}): Binding {
     sequence: 7,
     contentType: 23,
     application: '',
-    peer: nodeCrypto.digest('sha256', Uint8Array.of(1)),
-    sessionBinding: nodeCrypto.digest('sha256', Uint8Array.of(2)),
+    peer: new Uint8Array(32).fill(1),
+    sessionBinding: new Uint8Array(32).fill(2),
     treeHead: new Uint8Array(0),
     ...fields,
   };
