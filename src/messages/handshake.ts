@@ -3,7 +3,7 @@ import { HandshakeType } from '../wire/codepoints.ts';
 import { Writer } from '../wire/writer.ts';
 
 /** `HandshakeType msg_type; uint24 length;`, RFC 8446 §4. */
-export const HANDSHAKE_HEADER_LENGTH = 4;
+const HANDSHAKE_HEADER_LENGTH = 4;
 
 /**
  * The largest handshake message that is accepted. A Certificate message may be long (chains with RSA-4096 keys,
@@ -27,7 +27,7 @@ export function asHandshakeMessage(raw: Uint8Array): HandshakeMessage {
   return { type: raw[0] as number, body: raw.subarray(HANDSHAKE_HEADER_LENGTH), raw };
 }
 
-export function handshakeName(type: number): string {
+function handshakeName(type: number): string {
   return (
     Object.entries(HandshakeType).find(([, value]) => value === type)?.[0] ?? `handshake message ${type}`
   );

@@ -38,7 +38,7 @@ function keyPair(kind: 'p256' | 'p384' | 'ed25519' | 'rsa'): crypto.KeyPairKeyOb
 const BARE_KEY = new CertificateError('CERT_REJECTED', 'A bare public key has no certificate');
 
 /** Takes every bare public key. */
-export const trustAnyKey: PeerVerifier = (chain) =>
+const trustAnyKey: PeerVerifier = (chain) =>
   new UnverifiedPeer(chain, nodeCrypto.importPublicKey(chain[0] as Uint8Array), BARE_KEY);
 
 const common = {

@@ -362,7 +362,7 @@ export function clearRecord(type: number, content: Uint8Array): Uint8Array {
 }
 
 /** Cuts what a connection transmits into records. */
-export function splitRecords(bytes: Uint8Array): Uint8Array[] {
+function splitRecords(bytes: Uint8Array): Uint8Array[] {
   const records: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; ) {
     const end = at + 5 + (((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number));

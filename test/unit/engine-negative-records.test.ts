@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { MAX_WARNING_ALERTS } from '../../src/connection/connection.ts';
 import type { Role } from '../../src/connection/sub-protocol.ts';
 import { AlertDescription, type AlertName } from '../../src/errors/alerts.ts';
 import type { TlsErrorCode } from '../../src/errors/errors.ts';
+import { MAX_CHANGE_CIPHER_SPECS } from '../../src/record/tls/record-layer.ts';
 import { ContentType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
@@ -129,7 +131,7 @@ describe('change_cipher_spec, RFC 8446 §5', () => {
     ['with another value', [ccs(2)]],
     ['with two bytes', [ccs(1, 1)]],
     ['empty', [ccs()]],
-    ['nine times', Array.from({ length: 9 }, () => ccs(1))],
+    ['too often', Array.from({ length: MAX_CHANGE_CIPHER_SPECS + 1 }, () => ccs(1))],
     ['protected', [{ type: change_cipher_spec, content: Uint8Array.of(1) }]],
   ];
   for (const from of roles) {
@@ -352,9 +354,9 @@ describe.each(roles)('protected records from the %s', (from) => {
       expect(pair[finder].error?.code).toBe('ERR_TLS_ALERT_UNKNOWN_255');
     });
 
-    test('user_canceled alone is ignored, five of them are a flood', () => {
+    test('user_canceled alone is ignored, many are a flood', () => {
       const cancel: Cargo = { type: alert, content: Uint8Array.of(1, AlertDescription.user_canceled) };
-      const pair = connected().inject(from, cancel, cancel, cancel, cancel);
+      const pair = connected().inject(from, ...Array.from({ length: MAX_WARNING_ALERTS }, () => cancel));
       expectUnharmed(pair);
       pair.inject(from, cancel);
       expectFound(pair, finder, 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');

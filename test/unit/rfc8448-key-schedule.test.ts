@@ -1,5 +1,8 @@
+import crypto from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { KeyObjectSigningKey } from '../../src/crypto/node/signing-key.ts';
+import { schemeById } from '../../src/crypto/schemes.ts';
 import { type Suite, suiteById } from '../../src/crypto/suites.ts';
 import {
   EarlySecret,
@@ -22,6 +25,7 @@ import {
   helloRetryRequest,
   hex,
   resumed0Rtt,
+  serverRsaKey,
   simple1Rtt,
   stepsOf,
   type Trace,
@@ -190,6 +194,40 @@ describe.each(traces)('RFC 8448 section $section, $title', (trace) => {
     }
     expect(checked).toBe(trace.steps.filter(({ values }) => values?.PRK ?? values?.salt).length);
   });
+});
+
+describe('RFC 8448 section 2, the private key of the server', () => {
+  const base64 = (name: keyof typeof serverRsaKey) =>
+    Buffer.from(hex(serverRsaKey[name])).toString('base64url');
+  const key = crypto.createPrivateKey({
+    format: 'jwk',
+    key: {
+      kty: 'RSA',
+      n: base64('modulus (public)'),
+      e: base64('public exponent'),
+      d: base64('private exponent'),
+      p: base64('prime1'),
+      q: base64('prime2'),
+      dp: base64('exponent1'),
+      dq: base64('exponent2'),
+      qi: base64('coefficient'),
+    },
+  });
+
+  test.each([simple1Rtt, helloRetryRequest, compatibilityMode])(
+    'is that of the certificate in section $section',
+    (trace) => {
+      const message = value(trace, 'server', 'construct a Certificate', 'Certificate');
+      const { entries } = parseCertificate(message.subarray(4));
+      const own = new KeyObjectSigningKey(key);
+      expect(toHex(own.publicKey.spki)).toBe(toHex(certificateKey(entries[0]?.certData ?? new Uint8Array())));
+      // A signature of our own making verifies under the key of the certificate.
+      const scheme = SignatureScheme.rsa_pss_rsae_sha256;
+      const signature = own.sign(scheme, message);
+      const { algorithm } = schemeById(scheme) ?? expect.fail('no such scheme');
+      expect(nodeCrypto.verify(algorithm, own.publicKey, message, signature)).toBe(true);
+    },
+  );
 });
 
 describe('resumption, RFC 8448 sections 3 and 4', () => {

@@ -11,7 +11,7 @@ export interface TrafficKeys {
   readonly iv: Uint8Array;
 }
 
-export const TAG_LENGTH = 16;
+const TAG_LENGTH = 16;
 
 /** What one record carries once protection and padding are off. */
 export interface Content {
