@@ -1,3 +1,4 @@
+import { errorCode } from '../tunnel/errors.ts';
 import type { TunnelLog } from '../tunnel/log.ts';
 import type { Tunnel } from '../tunnel/options.ts';
 
@@ -23,7 +24,7 @@ export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog): Promise<n
   try {
     const failure = await tunnel.finished;
     if (failure !== undefined) {
-      log.error({ event: 'failed', reason: failure.message }, 'failed');
+      log.error({ event: 'failed', code: errorCode(failure), error: failure.message }, 'failed');
       return EXIT_FAILURE;
     }
     const { sessions, connections, bytesIn, bytesOut } = tunnel.stats;

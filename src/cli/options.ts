@@ -11,6 +11,7 @@ export type ValueType =
   | 'application'
   | 'count'
   | 'duration'
+  | 'time-limit'
   | 'endpoint'
   | 'file'
   | 'flag'
@@ -83,7 +84,7 @@ const sessionOptions = [
   },
   {
     name: 'handshake-timeout',
-    type: 'duration',
+    type: 'time-limit',
     value: 'TIME',
     help: `how long a TLS handshake may take (default: ${seconds(HANDSHAKE_TIMEOUT)})`,
   },
@@ -157,7 +158,7 @@ export const serveOptions = [
   },
   {
     name: 'connect-timeout',
-    type: 'duration',
+    type: 'time-limit',
     value: 'TIME',
     help: `how long connecting to an application may take (default: ${seconds(CONNECT_TIMEOUT)})`,
   },
@@ -210,7 +211,7 @@ export const connectOptions = [
   },
   {
     name: 'connect-timeout',
-    type: 'duration',
+    type: 'time-limit',
     value: 'TIME',
     help: `how long connecting to the server may take (default: ${seconds(CONNECT_TIMEOUT)})`,
   },

@@ -22,6 +22,7 @@ interface ValueOf {
   application: Application;
   count: number;
   duration: number;
+  'time-limit': number;
   endpoint: Endpoint;
   file: string;
   flag: boolean;
@@ -65,24 +66,9 @@ const SCHEMAS = {
     v.integer(COUNT_HINT),
     v.minValue(1, COUNT_HINT),
   ),
-  duration: v.pipe(
-    v.union(
-      [
-        v.pipe(
-          v.number(),
-          v.transform((seconds) => seconds * 1000),
-        ),
-        v.pipe(
-          v.string(),
-          v.regex(/^\d+(\.\d+)?(ms|s|m)?$/),
-          v.transform((s) => scaled(s, DURATION_UNITS, 's')),
-        ),
-      ],
-      DURATION_HINT,
-    ),
-    v.minValue(0, DURATION_HINT),
-    v.maxValue(DURATION_MAX, DURATION_HINT),
-  ),
+  duration: v.pipe(milliseconds(), v.minValue(0, DURATION_HINT)),
+  // Nothing waits for ever, so 0 has no meaning here.
+  'time-limit': v.pipe(milliseconds(), v.minValue(1, `${DURATION_HINT}, and more than 0`)),
   size: v.pipe(
     v.union(
       [
@@ -167,6 +153,20 @@ function parsedBy<T>(parser: (text: string) => T) {
       }
     }),
   );
+}
+
+/** Seconds as a number, or text with a unit; whole milliseconds. */
+function milliseconds() {
+  const plain = v.pipe(
+    v.number(),
+    v.transform((seconds) => Math.round(seconds * 1000)),
+  );
+  const withUnit = v.pipe(
+    v.string(),
+    v.regex(/^\d+(\.\d+)?(ms|s|m)?$/),
+    v.transform((s) => Math.round(scaled(s, DURATION_UNITS, 's'))),
+  );
+  return v.pipe(v.union([plain, withUnit], DURATION_HINT), v.maxValue(DURATION_MAX, DURATION_HINT));
 }
 
 function scaled(text: string, units: Readonly<Record<string, number>>, plain: string): number {

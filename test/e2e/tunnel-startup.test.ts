@@ -257,6 +257,7 @@ describe('configuration', () => {
     ]);
     await user.event('session.open');
     await gateway.event('session.open');
+    expect(gateway.events('keylog')).toMatchObject([{ level: 'warn', file: keys }]);
     expect(existsSync(keys)).toBe(true);
     expect(statSync(keys).mode & 0o777).toBe(0o600);
     expect(readFileSync(keys, 'utf8')).toMatch(

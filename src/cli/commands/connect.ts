@@ -6,7 +6,7 @@ import { runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
 import { commonOptions, connectOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
-import { sessionOptionsFrom } from './session-options.ts';
+import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
 
 /** `trellis connect`: runs until a signal. @returns the exit code */
 export async function connect(
@@ -35,6 +35,7 @@ export async function connect(
     application,
   }));
   const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
+  warnOfKeylog(log, values.keylog);
   log.info({ event: 'ready', server, forwards: shown }, 'ready');
   if (values.json) printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
   return runUntilStopped(tunnel, log);

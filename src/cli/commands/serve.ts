@@ -6,7 +6,7 @@ import { runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
 import { commonOptions, serveOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
-import { sessionOptionsFrom } from './session-options.ts';
+import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
 
 /** `trellis serve`: runs until a signal. @returns the exit code */
 export async function serve(
@@ -38,6 +38,7 @@ export async function serve(
     const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate`;
     log.warn({ event: 'open-to-anyone', listen }, text);
   }
+  warnOfKeylog(log, values.keylog);
   log.info(
     { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
     'ready',

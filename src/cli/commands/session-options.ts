@@ -1,5 +1,6 @@
 import { keyLogFile } from '../../node/keylog.ts';
 import { errorMessage, TunnelError } from '../../tunnel/errors.ts';
+import type { TunnelLog } from '../../tunnel/log.ts';
 import type { TunnelOptions } from '../../tunnel/options.ts';
 
 /** What `serve` and `connect` have in common, from the command line's names to the library's. */
@@ -19,6 +20,15 @@ export function sessionOptionsFrom(values: {
     connectionBuffer: values['connection-buffer'],
     sessionBuffer: values['session-buffer'],
   };
+}
+
+/** Someone may have left the option in a configuration file. */
+export function warnOfKeylog(log: TunnelLog, file: string | undefined): void {
+  if (file === undefined) return;
+  log.warn(
+    { event: 'keylog', file },
+    'the secrets of every session are written to a file; use this for debugging only',
+  );
 }
 
 function keylogTo(path: string): (line: Uint8Array) => void {

@@ -39,6 +39,13 @@ describe('readValues', () => {
     });
   });
 
+  it('rounds times to milliseconds, and takes 0 where that means not to wait', () => {
+    expect(readServe({ 'drain-timeout': 0, 'connect-timeout': '0.0015' })).toMatchObject({
+      'drain-timeout': 0,
+      'connect-timeout': 2,
+    });
+  });
+
   it('takes one value where several are allowed', () => {
     expect(readServe({ app: 'db=h:5432' }).app).toHaveLength(1);
   });
@@ -56,6 +63,8 @@ describe('readValues', () => {
     [{ 'drain-timeout': -1 }, 'write seconds'],
     [{ 'drain-timeout': 86_401 }, 'at most a day'],
     [{ 'drain-timeout': true }, 'write seconds'],
+    [{ 'connect-timeout': 0 }, '--connect-timeout: 0 does not work'],
+    [{ 'handshake-timeout': '0.1ms' }, 'more than 0'],
     [{ 'max-sessions': '0' }, '--max-sessions: "0" does not work: write a whole number'],
     [{ 'max-sessions': '1.5' }, 'write a whole number'],
     [{ 'max-sessions': 1.5 }, 'write a whole number'],
