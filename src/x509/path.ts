@@ -17,8 +17,8 @@ export const MAX_SIGNATURE_CHECKS = 32;
 /** Candidate issuers looked at in one verification. Certificates that all have one name could make billions of paths. */
 const MAX_SEARCH_STEPS = 1_000;
 
-/** What the peer does with its key: it authenticates in a handshake, or signs data (src/formats). */
-export type Purpose = 'server' | 'client' | 'signer';
+/** What the peer does with its key: it authenticates in a handshake, or signs data or times (src/formats). */
+export type Purpose = 'server' | 'client' | 'signer' | 'timestamping';
 
 export interface PathRules {
   readonly purpose: Purpose;
@@ -324,7 +324,8 @@ function checkIssuer(certificate: Certificate, isAnchor: boolean, purpose: Purpo
 function checkEndEntity(certificate: Certificate, purpose: Purpose): void {
   // RFC 8446 §4.4.2.2: the key must be allowed to sign; the digitalSignature bit MUST be set if there is a keyUsage.
   // RFC 8550 §4.4.2: for signed data nonRepudiation (contentCommitment) does as well.
-  const usage = KeyUsage.digitalSignature | (purpose === 'signer' ? KeyUsage.nonRepudiation : 0);
+  const isForData = purpose === 'signer' || purpose === 'timestamping';
+  const usage = KeyUsage.digitalSignature | (isForData ? KeyUsage.nonRepudiation : 0);
   if (certificate.keyUsage !== undefined && (certificate.keyUsage & usage) === 0) {
     throw new CertificateError(
       'INVALID_PURPOSE',
@@ -335,16 +336,25 @@ function checkEndEntity(certificate: Certificate, purpose: Purpose): void {
   if (certificate.extKeyUsage !== undefined && !allowsAny(certificate.extKeyUsage, PURPOSE_OIDS[purpose])) {
     throw new CertificateError(
       'INVALID_PURPOSE',
-      `${certificate} is not for ${purpose === 'signer' ? 'signing data' : `TLS ${purpose}s`} (extendedKeyUsage)`,
+      `${certificate} is not for ${USE[purpose]} (extendedKeyUsage)`,
     );
   }
 }
+
+const USE: Readonly<Record<Purpose, string>> = {
+  server: 'TLS servers',
+  client: 'TLS clients',
+  signer: 'signing data',
+  timestamping: 'timestamps',
+};
 
 const PURPOSE_OIDS: Readonly<Record<Purpose, readonly string[]>> = {
   server: [Oid.serverAuth],
   client: [Oid.clientAuth],
   // Whoever speaks in a session signs with the certificate of its handshake; RFC 8550 §4.4.4 has the other two.
   signer: [Oid.clientAuth, Oid.serverAuth, Oid.emailProtection, Oid.anyExtendedKeyUsage],
+  // RFC 3161 §2.3.
+  timestamping: [Oid.timeStamping],
 };
 
 function allowsAny(purposes: readonly string[], wanted: readonly string[]): boolean {

@@ -179,6 +179,8 @@ export interface StoreQuery {
   readonly direction?: Direction | undefined;
   readonly kind?: RecordKind | undefined;
   readonly status?: RecordStatus | undefined;
+  /** Of the binding. */
+  readonly sequence?: number | undefined;
   /** Receipts for, and erasures of, this record. */
   readonly target?: number | undefined;
   /** Only records with a higher index: to go on where the last answer ended. */

@@ -278,6 +278,7 @@ export class SqliteReader implements EvidenceReader {
     if (query.direction !== undefined) where('direction = ?', DIRECTIONS.indexOf(query.direction));
     if (query.kind !== undefined) where('kind = ?', KINDS.indexOf(query.kind));
     if (query.status !== undefined) where('status = ?', STATUSES.indexOf(query.status));
+    if (query.sequence !== undefined) where('sequence = ?', query.sequence);
     if (query.target !== undefined) where('target = ?', query.target);
     if (query.sessions !== undefined) {
       const ids = query.sessions.map(({ digest }) => this.sessionId(digest)).filter((id) => id !== undefined);

@@ -66,7 +66,7 @@ export const MIGRATIONS: readonly string[] = [
     object BLOB
   ) STRICT;
   CREATE INDEX record_by_time ON record (time);
-  CREATE INDEX record_by_session ON record (session);
+  CREATE INDEX record_by_session ON record (session, direction, sequence);
   CREATE INDEX record_by_application ON record (application);
   CREATE INDEX record_by_target ON record (target) WHERE target IS NOT NULL;
 
