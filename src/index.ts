@@ -3,7 +3,7 @@
  *
  * ```
  * connect, createServer, createSecureContext   as in node:tls (docs/node-api.md)
- * Connection                                   the engine: bytes in, bytes out, no I/O (docs/architecture.md)
+ * Connection, configureClient, configureServer the engine: bytes in, bytes out, no I/O (docs/architecture.md)
  * SubProtocol                                  the seam for protocols beside application data
  * connectMux, muxSession                       many application connections in one session (docs/multiplexing.md)
  * ```
@@ -41,6 +41,8 @@ export {
   type CheckServerIdentity,
   type ClientSettings,
   checkServerIdentity,
+  configureClient,
+  configureServer,
   type PeerSettings,
   type ServerSettings,
   type SNICallback,

@@ -1,3 +1,4 @@
+import type { SigningKey } from '../crypto/provider.ts';
 import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
 import {
   AlertReceivedError,
@@ -7,7 +8,7 @@ import {
   TlsError,
   type TrellisError,
 } from '../errors/errors.ts';
-import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
 import { exportKeyingMaterial } from '../handshake/key-schedule.ts';
 import type { SignatureWanted, Step } from '../handshake/step.ts';
@@ -15,14 +16,14 @@ import { startClient } from '../handshake/tls13/client.ts';
 import { startServer } from '../handshake/tls13/server.ts';
 import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
 import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
-import { ContentType } from '../wire/codepoints.ts';
+import { ContentType, ProtocolVersion } from '../wire/codepoints.ts';
 import { EngineIO } from './engine-io.ts';
 import type { ConnectionEvent, ConnectionInfo } from './events.ts';
 
 export type { ConnectionEvent, ConnectionInfo };
 
 import { Seat } from './seat.ts';
-import type { Role, SubProtocol, SubProtocolFactory, SubProtocolLink } from './sub-protocol.ts';
+import type { Role, SessionFacts, SubProtocol, SubProtocolFactory, SubProtocolLink } from './sub-protocol.ts';
 
 /** user_canceled may precede close_notify (RFC 8446 §6.1); more than a few of them are a flood. */
 export const MAX_WARNING_ALERTS = 4;
@@ -42,6 +43,10 @@ export class Connection {
   readonly #io: EngineIO;
   /** Sub-protocols; those that were not negotiated leave when the handshake ends. */
   #seats: readonly Seat[];
+  /** Of those, the ones that look at application data. */
+  #watchers: readonly SubProtocol[] = [];
+  /** With which this side has signed its handshake. */
+  #ownKey: SigningKey | undefined;
   #step: Step;
   #events: ConnectionEvent[] = [];
   #nextEvent = 0;
@@ -275,6 +280,7 @@ export class Connection {
     if (step.kind === 'established') {
       if (type === ContentType.application_data) {
         if (content.length > 0) {
+          for (const watcher of this.#watchers) watcher.checkApplicationData?.(content);
           step.dataReceived();
           this.#emit({ type: 'data', data: content });
         }
@@ -350,12 +356,32 @@ export class Connection {
 
   #advance(step: Step): void {
     this.#step = step;
+    if (step.kind === 'waiting') this.#ownKey = step.wanted.key;
     if (step.kind !== 'established') return;
     this.#deadline = undefined;
     this.#records.endHandshake();
     this.#emit({ type: 'connected' });
     this.#seats = this.#seats.filter(({ agreed }) => agreed);
-    for (const { occupant } of this.#seats) occupant.start(this.#link());
+    const occupants = this.#seats.map(({ occupant }) => occupant);
+    this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
+    if (occupants.length === 0) return;
+    const facts = this.#facts(step);
+    for (const occupant of occupants) occupant.start(this.#link(facts));
+  }
+
+  #facts({ agreement, transcriptHash, peer }: Established): SessionFacts {
+    const { resumed, suite, serverName } = agreement;
+    const config = this.#config;
+    const own: readonly Identity[] =
+      'identities' in config ? config.identities : config.selectIdentities(serverName);
+    return {
+      version: ProtocolVersion.tls13,
+      cipherSuite: suite.id,
+      resumed,
+      transcriptHash,
+      peer,
+      identities: resumed ? own : own.filter(({ key }) => key === this.#ownKey).slice(0, 1),
+    };
   }
 
   #established(): Established {
@@ -420,6 +446,7 @@ export class Connection {
   #closeSubProtocols(error: Error | undefined): void {
     const seats = this.#step.kind === 'established' ? this.#seats : [];
     this.#seats = [];
+    this.#watchers = [];
     for (const { occupant } of seats) occupant.closed(error);
   }
 
@@ -427,9 +454,12 @@ export class Connection {
     this.#events.push(event);
   }
 
-  #link(): SubProtocolLink {
+  #link(session: SessionFacts): SubProtocolLink {
     return {
       role: this.role,
+      session,
+      crypto: this.#config.crypto,
+      neighbour: (name) => this.#occupant((occupant) => occupant.name === name),
       send: (contentType, content) => this.#write(contentType, content),
       sendHandshake: (type, body) => {
         this.#openForWriting();

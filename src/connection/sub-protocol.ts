@@ -1,5 +1,8 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
 import type { TlsError } from '../errors/errors.ts';
+import type { Identity } from '../handshake/config.ts';
 import type { HelloContext, HelloExtension, Role } from '../handshake/hello-extension.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
 
 export type { HelloContext, Role };
 
@@ -23,6 +26,8 @@ export interface SubProtocol extends HelloExtension {
   receiveRecord(contentType: number, content: Uint8Array): void;
   /** One whole post-handshake message of one of `handshakeTypes`, without its 4-byte header. */
   receiveHandshake(type: number, body: Uint8Array): void;
+  /** A record of application data came. It is delivered unless this throws a TlsError. */
+  checkApplicationData?(content: Uint8Array): void;
   /** The peer sent close_notify: nothing more will be received. Only after `start`. */
   receiveEnd(): void;
   /** The session is over; nothing can be sent or received. `error` is absent after an orderly close. Only after `start`. */
@@ -32,6 +37,10 @@ export interface SubProtocol extends HelloExtension {
 /** What a started sub-protocol can do with its session. */
 export interface SubProtocolLink {
   readonly role: Role;
+  readonly session: SessionFacts;
+  readonly crypto: CryptoProvider;
+  /** Another sub-protocol of this session, by its name, if both sides have agreed to it. It may not have started yet. */
+  neighbour(name: string): SubProtocol | undefined;
   /** Seals `content` into as many records as it needs; they leave with the connection's next `transmit()`. */
   send(contentType: number, content: Uint8Array): void;
   /** Sends one post-handshake message. */
@@ -40,6 +49,23 @@ export interface SubProtocolLink {
   exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array;
   /** Ends the session with the error's alert. */
   fail(error: TlsError): void;
+}
+
+/** What the handshake has settled, as far as a sub-protocol may want to bind to it. */
+export interface SessionFacts {
+  /** As on the wire: 0x0304 for TLS 1.3. */
+  readonly version: number;
+  /** IANA number. */
+  readonly cipherSuite: number;
+  readonly resumed: boolean;
+  /** Transcript-Hash(ClientHello … client Finished), RFC 8446 §4.4.1. */
+  readonly transcriptHash: Uint8Array;
+  readonly peer: PeerIdentity | undefined;
+  /**
+   * By which the peer may know this side: the identity that was shown, or none. After a resumption nothing was shown,
+   * and these are all that may have been shown in the first handshake.
+   */
+  readonly identities: readonly Identity[];
 }
 
 export type SubProtocolFactory = (role: Role) => SubProtocol;

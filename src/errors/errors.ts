@@ -85,11 +85,19 @@ export const ALERT_OF = {
   ERR_SIGN_CERTIFICATE: 'bad_sign', // the cause says what is wrong with the path
   ERR_SIGN_BAD_SIGNATURE: 'bad_sign',
   ERR_SIGN_RECEIPT_MISMATCH: 'bad_sign',
+  ERR_SIGN_UNSIGNED: 'bad_sign', // data without a signature where this side demands one
+  // Negotiation of signing (src/sign)
+  ERR_SIGN_REQUIRED: 'handshake_failure',
+  ERR_SIGN_REFUSED: 'unsupported_extension',
+  ERR_SIGN_NO_CERTIFICATE: 'certificate_required', // signing without a certificate that is known
 } as const satisfies Record<string, AlertName>;
 
 export type TlsErrorCode = keyof typeof ALERT_OF;
 
-export type SignatureErrorCode = Extract<TlsErrorCode, `ERR_SIGN_${string}`>;
+/** Those of `bad_sign`. */
+export type SignatureErrorCode = {
+  [Code in TlsErrorCode]: (typeof ALERT_OF)[Code] extends 'bad_sign' ? Code : never;
+}[TlsErrorCode];
 
 /** Base class of everything Trellis throws on purpose; `code` is stable, the text is for people. */
 export class TrellisError extends Error {
@@ -169,6 +177,9 @@ export type ConnectionErrorCode =
   | 'ERR_MUX_OVERFLOW' // receive buffer full for longer than allowed
   | 'ERR_MUX_LIMIT' // too many connections in this session
   | 'ERR_MUX_UNKNOWN_APPLICATION' // not among those that the hellos agreed on
+  | 'ERR_SIGN_UNAVAILABLE' // signing was not agreed, is switched off, or this side has nothing to sign with
+  | 'ERR_SIGN_LIMIT' // too many receipts are awaited
+  | 'ERR_SIGN_NO_RECEIPT' // the session ended before the receipt came
   | 'ERR_MUX_SESSION_CLOSED'; // the session under this connection ended
 
 export class ConnectionError extends TrellisError {

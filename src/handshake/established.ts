@@ -47,6 +47,8 @@ export class Established {
   readonly transcriptHash: Uint8Array;
   readonly #secrets: SessionSecrets;
   #keyUpdates = 0;
+  /** KeyUpdates that we have asked for. However many answers come together, they are no flood of the peer's making. */
+  #answersDue = 0;
 
   constructor(
     role: Role,
@@ -86,6 +88,7 @@ export class Established {
   /** Sends a KeyUpdate and goes on under the next key (§4.6.3). */
   updateWriteKey(io: HandshakeIO, requestPeer: boolean): void {
     const { suite } = this.agreement;
+    if (requestPeer) this.#answersDue++;
     io.send(buildKeyUpdate(requestPeer));
     this.#secrets.write = nextTrafficSecret(io.crypto, suite, this.#secrets.write);
     io.protectWrite(suite, this.#secrets.write);
@@ -93,7 +96,8 @@ export class Established {
 
   #receiveKeyUpdate(message: HandshakeMessage, io: HandshakeIO): boolean {
     const requested = parseKeyUpdate(message.body);
-    if (++this.#keyUpdates > MAX_KEY_UPDATES) {
+    if (!requested && this.#answersDue > 0) this.#answersDue--;
+    else if (++this.#keyUpdates > MAX_KEY_UPDATES) {
       throw new TlsError(
         'ERR_TLS_UNEXPECTED_MESSAGE',
         `More than ${MAX_KEY_UPDATES} KeyUpdates without data between`,

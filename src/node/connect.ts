@@ -1,11 +1,11 @@
 import type { NetConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClientSettings } from './engine-config.ts';
-import type { SecureContext, SecureContextOptions } from './secure-context.ts';
+import type { ContextOptions } from './secure-context.ts';
 import { type StreamOptions, TLSSocket } from './tls-socket.ts';
 
 /** Options of `connect`: those of node:tls that exist here, of net.connect, and our own (docs/node-api.md). */
-export interface ConnectionOptions extends SecureContextOptions, ClientSettings, StreamOptions {
+export interface ConnectionOptions extends ContextOptions, ClientSettings, StreamOptions {
   port?: number | undefined;
   /** Default 'localhost'. */
   host?: string | undefined;
@@ -15,8 +15,6 @@ export interface ConnectionOptions extends SecureContextOptions, ClientSettings,
   socket?: Duplex | undefined;
   /** A session from the event 'session' or from `getSession()`, to resume. */
   session?: Uint8Array | undefined;
-  /** Made by `createSecureContext`; else one is made of the options here. */
-  secureContext?: SecureContext | undefined;
   /** Milliseconds without traffic until 'timeout'. */
   timeout?: number | undefined;
   /** Default true, unlike node:tls: records are whole already, and waiting for the peer's ACK delays them. */

@@ -2,13 +2,13 @@ import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
-import type { ClientSession } from '../handshake/session.ts';
+import { type ClientSession, parseSession } from '../handshake/session.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
-import { SecureContext } from './secure-context.ts';
+import { type ContextOptions, contextOf, SecureContext } from './secure-context.ts';
 
 /** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
 export type CheckServerIdentity = (hostname: string, certificate: PeerCertificate) => Error | undefined;
@@ -248,6 +248,40 @@ function protocolSelector({ ALPNProtocols, ALPNCallback }: ServerSettings): Serv
   }
   const ours = parseAlpn(ALPNProtocols);
   return ours === undefined ? undefined : (offered) => ours.find((protocol) => offered.includes(protocol));
+}
+
+// ── for a Connection without a socket ──────────────────────────────────────────────────────────────
+
+/**
+ * The configuration of a client `Connection`, for those who move its bytes themselves; options as for `connect`.
+ * @param wantsKeyLog whether there shall be `keylog` events
+ * @throws ConnectionError ERR_TLS_OPTION
+ */
+export function configureClient(
+  options: ContextOptions & ClientSettings & { session?: Uint8Array | undefined } = {},
+  wantsKeyLog = () => false,
+): ClientConfig {
+  const session = options.session === undefined ? undefined : readSession(options.session);
+  return clientConfig(contextOf(options), options, session, wantsKeyLog);
+}
+
+/** The configuration of server `Connection`s; options as for `createServer`, one for any number of connections. */
+export function configureServer(
+  options: ContextOptions & ServerSettings,
+  wantsKeyLog = () => false,
+): ServerConfig {
+  const { SNICallback } = options;
+  const contextFor = (name: string) => (SNICallback === undefined ? undefined : askSni(SNICallback, name));
+  return serverConfig(contextOf(options), options, contextFor, wantsKeyLog);
+}
+
+/** A session to resume; nothing for bytes of node:tls or of another version of this library: a full handshake then. */
+export function readSession(bytes: Uint8Array): ClientSession | undefined {
+  try {
+    return parseSession(bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 // ── both ─────────────────────────────────────────────────────────────────────────────────────────

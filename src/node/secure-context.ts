@@ -117,6 +117,21 @@ export function createSecureContext(options: SecureContextOptions = {}): SecureC
   return new SecureContext(options);
 }
 
+/** Options that bring a context, or what one is made of. */
+export interface ContextOptions extends SecureContextOptions {
+  /** Made by `createSecureContext`; else one is made of the options beside it. */
+  secureContext?: SecureContext | undefined;
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function contextOf(options: ContextOptions): SecureContext {
+  const { secureContext } = options;
+  if (secureContext === undefined) return createSecureContext(options);
+  // JavaScript may bring node:tls's own context, which holds nothing that can be read.
+  if (secureContext instanceof SecureContext) return secureContext;
+  throw optionError('secureContext', 'it must be made by createSecureContext of trellis, not of node:tls');
+}
+
 let nodeRoots: TrustStore | undefined;
 
 /** `tls.rootCertificates`, one store for the process: it is large and remembers verified signatures. */

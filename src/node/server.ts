@@ -3,18 +3,21 @@ import type { ServerConfig } from '../handshake/config.ts';
 import { TicketKeys } from '../handshake/tickets.ts';
 import { askSni, type ServerSettings, serverConfig } from './engine-config.ts';
 import { optionError } from './options.ts';
-import { createSecureContext, SecureContext, type SecureContextOptions } from './secure-context.ts';
+import {
+  type ContextOptions,
+  contextOf,
+  createSecureContext,
+  SecureContext,
+  type SecureContextOptions,
+} from './secure-context.ts';
 import { type ServerOwner, type StreamOptions, TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
 
 /** Options of `createServer`: those of node:tls that exist here, of net.Server, and our own (docs/node-api.md). */
 export interface ServerOptions
-  extends SecureContextOptions,
+  extends ContextOptions,
     ServerSettings,
     Omit<StreamOptions, 'signal'>,
-    Omit<ServerOpts, 'allowHalfOpen' | 'highWaterMark'> {
-  /** Made by `createSecureContext`; else one is made of the options here. */
-  secureContext?: SecureContext | undefined;
-}
+    Omit<ServerOpts, 'allowHalfOpen' | 'highWaterMark'> {}
 
 export type SecureConnectionListener = (socket: TLSSocket) => void;
 
@@ -128,13 +131,6 @@ class Owner implements ServerOwner {
   keylog(line: Buffer, socket: TLSSocket): void {
     this.#server.emit('keylog', line, socket);
   }
-}
-
-function contextOf(options: ServerOptions): SecureContext {
-  const { secureContext } = options;
-  if (secureContext === undefined) return createSecureContext(options);
-  if (secureContext instanceof SecureContext) return secureContext;
-  throw optionError('secureContext', 'it must be made by createSecureContext of trellis, not of node:tls');
 }
 
 function socketOptions(options: ServerOptions): TLSSocketOptions {

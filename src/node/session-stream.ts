@@ -371,7 +371,9 @@ export abstract class SessionStream extends Duplex {
   /** Seals and sends the current write, as far as the transport takes it without waiting. */
   #continueWrite(): void {
     const connection = this.#connection;
-    if (!this.#handshakeDone || connection === undefined) return;
+    // A failed session has an 'error' event under way, after data that came before the fault: the fault is what the
+    // writer must hear of, not that writing is impossible.
+    if (!this.#handshakeDone || connection === undefined || !connection.writable) return;
     try {
       do {
         this.#sendSlice(connection);

@@ -12,20 +12,19 @@ import type { SubProtocol, SubProtocolFactory } from '../connection/sub-protocol
 import { type X509Certificate, x509Certificate } from '../crypto/node/certificate-object.ts';
 import { ConnectionError, TrellisError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
-import { type ClientSession, parseSession, serializeSession } from '../handshake/session.ts';
+import { type ClientSession, serializeSession } from '../handshake/session.ts';
 import {
-  askSni,
   type ClientSettings,
   checkPeerSettings,
   clientConfig,
+  configureServer,
   IdentityRefused,
   isMaxSendFragment,
   type ServerSettings,
-  serverConfig,
 } from './engine-config.ts';
-import { GROUP_INFO, optionError } from './options.ts';
+import { GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
-import { createSecureContext, SecureContext, type SecureContextOptions } from './secure-context.ts';
+import { type ContextOptions, contextOf } from './secure-context.ts';
 import { SessionStream } from './session-stream.ts';
 import { readBuffer } from './transport.ts';
 
@@ -44,15 +43,9 @@ export interface StreamOptions {
 }
 
 /** Options of `new TLSSocket(transport, options)`: for STARTTLS, and for transports that are not TCP. */
-export interface TLSSocketOptions
-  extends StreamOptions,
-    SecureContextOptions,
-    ClientSettings,
-    ServerSettings {
+export interface TLSSocketOptions extends StreamOptions, ContextOptions, ClientSettings, ServerSettings {
   /** Default false. */
   isServer?: boolean | undefined;
-  /** Made by `createSecureContext`; else one is made of the options here. */
-  secureContext?: SecureContext | undefined;
   /** Client: a session from the event 'session' or from `getSession()`, to resume. */
   session?: Uint8Array | undefined;
 }
@@ -132,12 +125,7 @@ export class TLSSocket extends SessionStream {
   /** Client: a session to resume. One that cannot be read is passed over; the handshake is a full one then. */
   setSession(session: Uint8Array): void {
     this.#pendingOptions('setSession');
-    try {
-      this.#session = parseSession(session);
-    } catch {
-      // node:tls and other versions of this library write sessions in forms of their own.
-      this.#session = undefined;
-    }
+    this.#session = readSession(session);
   }
 
   /** Largest plaintext of a record, 512 to 16384. False when it cannot be set (any more). */
@@ -212,11 +200,9 @@ export class TLSSocket extends SessionStream {
   }
 
   #ownServerConfig(options: TLSSocketOptions): ServerConfig {
-    const context = contextOf(options);
-    const { SNICallback } = options;
-    const contextFor = (name: string) => (SNICallback === undefined ? undefined : askSni(SNICallback, name));
-    this.#ownCertificate = context.identities[0]?.chain[0];
-    return serverConfig(context, options, contextFor, () => this.listenerCount('keylog') > 0);
+    const secureContext = contextOf(options);
+    this.#ownCertificate = secureContext.identities[0]?.chain[0];
+    return configureServer({ ...options, secureContext }, () => this.listenerCount('keylog') > 0);
   }
 
   /** Remembers what the factories make, for `subProtocol`. */
@@ -473,15 +459,6 @@ function streamOptions({ allowHalfOpen, highWaterMark, signal }: StreamOptions):
   if (highWaterMark !== undefined) options.highWaterMark = highWaterMark;
   if (signal !== undefined) options.signal = signal;
   return options;
-}
-
-/** @throws ConnectionError ERR_TLS_OPTION */
-function contextOf(options: TLSSocketOptions): SecureContext {
-  const { secureContext } = options;
-  if (secureContext === undefined) return createSecureContext(options);
-  // JavaScript may bring node:tls's own context, which holds nothing that can be read.
-  if (secureContext instanceof SecureContext) return secureContext;
-  throw optionError('secureContext', 'it must be made by createSecureContext of trellis, not of node:tls');
 }
 
 /** As node:tls reports it; it says the same when a client showed no certificate at all. */

@@ -80,6 +80,12 @@ export const UnassignedCodePoint = {
   data_multiplexing: 0xff4d,
   /** Inner content type; the drafts' 26 is DTLS 1.3's ACK today. */
   mtls: 28,
+  /** Extension of TLS Sign, private-use range. */
+  signature: 0xff53,
+  /** Inner content type; the draft's 25 is tls12_cid today. */
+  tls_sign: 29,
+  /** Handshake type. */
+  certificate_sign: 240,
 } as const;
 
 /** GREASE values of RFC 8701 §2: 0x0A0A, 0x1A1A … 0xFAFA. */

@@ -9,8 +9,7 @@ export class NodeAead implements Aead {
   readonly #key: crypto.KeyObject;
 
   constructor(name: AeadName, key: Uint8Array) {
-    // ChaCha20-Poly1305 has the same interface; only node's type for it is separate.
-    this.#name = name as crypto.CipherGCMTypes;
+    this.#name = OPENSSL_NAME[name];
     this.#key = crypto.createSecretKey(key);
   }
 
@@ -35,3 +34,13 @@ export class NodeAead implements Aead {
     return plaintext;
   }
 }
+
+/**
+ * By these names OpenSSL 3 finds the AES ciphers in three quarters of the time, which is paid for every record.
+ * ChaCha20-Poly1305 has the same interface; only node's type for it is separate.
+ */
+const OPENSSL_NAME: Readonly<Record<AeadName, crypto.CipherGCMTypes>> = {
+  'aes-128-gcm': 'id-aes128-GCM' as crypto.CipherGCMTypes,
+  'aes-256-gcm': 'id-aes256-GCM' as crypto.CipherGCMTypes,
+  'chacha20-poly1305': 'chacha20-poly1305' as crypto.CipherGCMTypes,
+};

@@ -128,7 +128,7 @@ export function chooseProtocol(
   if (selected === undefined || !protocols.includes(selected)) {
     throw new TlsError(
       'ERR_TLS_NO_APPLICATION_PROTOCOL',
-      `None of the client's protocols (${protocols.join(', ')}) is served here`,
+      `None of the client's ${protocols.length} application protocols is served here`,
     );
   }
   return selected;

@@ -22,6 +22,7 @@ import {
   selectedVersion,
   serverNameAck,
   signatureAlgorithms,
+  supportedGroups,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import {
@@ -268,6 +269,8 @@ class ExpectEncryptedExtensions implements Expect {
     const allowed = [...IN_ENCRYPTED_EXTENSIONS, ...handlers.map(({ extensionType }) => extensionType)];
     requireKnownPlace('EncryptedExtensions', extensions, allowed, offered);
     optionalExtension(extensions, ExtensionType.server_name, serverNameAck.parse);
+    // For later connections (§4.2.7), which ours do not use; still it must be well-formed.
+    optionalExtension(extensions, ExtensionType.supported_groups, supportedGroups.parse);
     const alpnProtocol = optionalExtension(
       extensions,
       ExtensionType.application_layer_protocol_negotiation,

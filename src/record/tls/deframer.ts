@@ -43,6 +43,8 @@ export class Deframer {
 
   /** Lets go of the caller's buffer; what has not been taken yet is copied. */
   settle(): void {
+    // In bulk nearly every read ends inside a record, and the buffer for it is used again; an idle session keeps none.
+    if (this.#partialLength === 0) this.#partial = NOTHING;
     if (this.#at === this.#chunk.length) this.#forget();
     else {
       this.#chunk = this.#chunk.slice(this.#at);
@@ -51,7 +53,7 @@ export class Deframer {
   }
 
   /**
-   * The next whole record, or `undefined` while bytes are missing.
+   * The next whole record, or `undefined` while bytes are missing. It is a view that the next call may overwrite.
    * @throws TlsError ERR_TLS_RECORD_OVERFLOW as soon as a header announces more than `maxFragment`
    */
   next(maxFragment: number): Frame | undefined {
@@ -59,7 +61,7 @@ export class Deframer {
     const available = this.#chunk.length - this.#at;
     if (available < RECORD_HEADER_LENGTH) return this.#keep();
     const total = recordLength(this.#chunk, this.#at, maxFragment);
-    if (available < total) return this.#keep();
+    if (available < total) return this.#keep(total);
     const start = this.#at;
     this.#at += total;
     const frame = frameAt(this.#chunk, start, total);
@@ -68,10 +70,10 @@ export class Deframer {
   }
 
   /** Moves the unfinished record out of the caller's buffer, which may be reused or large. */
-  #keep(): undefined {
+  #keep(total = SMALL_RECORD): undefined {
     const available = this.#chunk.length - this.#at;
     if (available > 0) {
-      this.#grow(available);
+      this.#grow(total);
       this.#take(available);
     }
     this.#forget();
@@ -82,11 +84,8 @@ export class Deframer {
     if (!this.#fillTo(RECORD_HEADER_LENGTH)) return undefined;
     const total = recordLength(this.#partial, 0, maxFragment);
     if (!this.#fillTo(total)) return undefined;
-    const frame = frameAt(this.#partial, 0, total);
-    // The frame's views own this buffer now.
-    this.#partial = NOTHING;
     this.#partialLength = 0;
-    return frame;
+    return frameAt(this.#partial, 0, total);
   }
 
   #fillTo(total: number): boolean {
@@ -101,7 +100,7 @@ export class Deframer {
 
   #grow(capacity: number): void {
     if (this.#partial.length >= capacity) return;
-    const bigger = new Uint8Array(Math.max(capacity, SMALL_RECORD));
+    const bigger = new Uint8Array(capacity);
     bigger.set(this.#partial.subarray(0, this.#partialLength));
     this.#partial = bigger;
   }
@@ -112,7 +111,6 @@ export class Deframer {
     this.#at += length;
   }
 
-  /** An idle session holds no buffer. */
   #forget(): void {
     this.#chunk = NOTHING;
     this.#at = 0;
@@ -120,7 +118,7 @@ export class Deframer {
 }
 
 const NOTHING = new Uint8Array(0);
-/** Room for an alert, a ticket or a short message, so that most straddling records are copied once. */
+/** Room for a header that came in two parts, and for an alert or a short message behind it. */
 const SMALL_RECORD = 64;
 
 /** Refuses what cannot be a record as soon as its header is there: a peer that speaks another protocol sends no more. */
