@@ -20,6 +20,7 @@ import {
   configureServer,
   IdentityRefused,
   isMaxSendFragment,
+  readSession,
   type ServerSettings,
 } from './engine-config.ts';
 import { GROUP_INFO } from './options.ts';
