@@ -87,8 +87,3 @@ export const UnassignedCodePoint = {
   /** Handshake type. */
   certificate_sign: 240,
 } as const;
-
-/** GREASE values of RFC 8701 §2: 0x0A0A, 0x1A1A … 0xFAFA. */
-export function isGrease(value: number): boolean {
-  return (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
-}
