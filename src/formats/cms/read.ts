@@ -86,7 +86,7 @@ export function readSignedData(object: Uint8Array, lenient: boolean): SignedData
 
 /** Certificates and signers: the rest of the fields of a SignedData. @throws DecodeError, SignatureError */
 export function readTail(fields: DerReader, lenient: boolean): SignedDataTail {
-  const certificates = fields.is(contextConstructed(0)) ? readCertificates(fields) : [];
+  const certificates = fields.is(contextConstructed(0)) ? readCertificates(fields, lenient) : [];
   if (lenient && fields.is(contextConstructed(1))) fields.skip();
   const signers = fields.set('signerInfos');
   if (signers.remaining === 0) throw signerCount('no signer');
@@ -150,17 +150,22 @@ export function isCertificateOf(identifier: SignerIdentifier, certificate: Uint8
   }
 }
 
-/** CertificateSet ::= SET OF CertificateChoices, of which only Certificate is known here. */
-function readCertificates(fields: DerReader): Uint8Array[] {
+/**
+ * CertificateSet ::= SET OF CertificateChoices, of which only Certificate is known here. RFC 5652 §5.1 does not ask for
+ * the order of DER, and `openssl ts` puts the signer's first.
+ */
+function readCertificates(fields: DerReader, lenient: boolean): Uint8Array[] {
   let count = 0;
-  return fields.setOf((reader) => {
+  const readOne = (reader: DerReader): Uint8Array => {
     if (++count > MAX_CHAIN_CERTIFICATES)
       throw new SignatureError(
         'ERR_SIGN_TOO_LARGE',
         `The object has more than ${MAX_CHAIN_CERTIFICATES} certificates`,
       );
     return reader.encoded(Tag.sequence);
-  }, contextConstructed(0));
+  };
+  const tag = contextConstructed(0);
+  return lenient ? fields.list(tag, readOne) : fields.setOf(readOne, tag);
 }
 
 /**
