@@ -63,7 +63,7 @@ class CmsObjectStream implements ObjectStream {
         const ess = options.receiptRequest && {
           contentType: Oid.data,
           contentIdentifier: contentIdentifier(options.binding),
-          signature,
+          signature: new Uint8Array(signature),
           attributesDigest: this.#crypto.digest(state.algorithm.hash, toBeSigned),
         };
         const objectDigest = this.#objectHash.snapshot();
