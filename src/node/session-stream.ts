@@ -224,7 +224,6 @@ export abstract class SessionStream extends Duplex {
     clearTimeout(this.#timer);
     clearTimeout(this.#idleTimer);
     this.#writes = NO_WRITES;
-    this.#writeDone = undefined;
     this.#finalDone = undefined;
     const over = this.#peerEnded && this.writableFinished;
     if (!over) {
@@ -509,6 +508,11 @@ export abstract class SessionStream extends Duplex {
     if (stream.#closeEmitted) return;
     stream.#closeEmitted = true;
     stream.emit('close', stream.errored !== null);
+    // Writable tells the writes that wait, but not the one it has handed over. Only now: it takes what that one is told
+    // for the stream's error, and destroy() without an error has none.
+    const done = stream.#writeDone;
+    stream.#writeDone = undefined;
+    done?.(stream.errored ?? new ConnectionError('ERR_TLS_CLOSED', 'The socket was destroyed'));
   }
 }
 
