@@ -1,8 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import type { SubProtocol, SubProtocolFactory, SubProtocolLink } from '../../src/connection/sub-protocol.ts';
 import { TlsError, type TlsErrorCode } from '../../src/errors/errors.ts';
-import { ContentType, HandshakeType } from '../../src/wire/codepoints.ts';
-import { clientConfig, serverConfig, testTickets } from '../setup/engine-config.ts';
+import { ContentType, HandshakeType, SignatureScheme } from '../../src/wire/codepoints.ts';
+import {
+  clientConfig,
+  clientIdentity,
+  serverConfig,
+  serverIdentity,
+  testIdentity,
+  testTickets,
+} from '../setup/engine-config.ts';
 import {
   changing,
   changingEncryptedExtensions,
@@ -266,5 +273,61 @@ describe('the end', () => {
     const { pair, notes } = joined({}, { tamper });
     pair.end('server');
     expect(notes.client.log).toEqual(['confirm answer for server.test, h2']);
+  });
+});
+
+describe('what a protocol can bind to', () => {
+  const identity = clientIdentity;
+  const setup = {
+    client: clientConfig({ identities: [testIdentity('ed25519'), identity], alpnProtocols: ['h2'] }),
+    server: serverConfig({
+      schemes: [SignatureScheme.ecdsa_secp256r1_sha256],
+      clientCertificate: 'require',
+      selectProtocol: () => 'h2',
+      tickets: testTickets,
+    }),
+  } as const;
+
+  test('both sides have the same transcript hash, and know whom they have shown', () => {
+    const { notes } = joined({}, setup);
+    const [client, server] = [notes.client.link?.session, notes.server.link?.session];
+    expect(client?.transcriptHash).toHaveLength(32);
+    expect(client?.transcriptHash).toEqual(server?.transcriptHash);
+    expect(client).toMatchObject({ version: 0x0304, resumed: false, identities: [identity] });
+    expect(server).toMatchObject({ version: 0x0304, resumed: false, identities: [serverIdentity] });
+    expect(client?.peer?.chain).toEqual(serverIdentity.chain);
+    expect(server?.peer?.chain).toEqual(identity.chain);
+    expect(client?.cipherSuite).toBe(server?.cipherSuite);
+  });
+
+  test('a client that was not asked has shown nobody', () => {
+    const { notes } = joined({}, { client: setup.client });
+    expect(notes.client.link?.session.identities).toEqual([]);
+    expect(notes.server.link?.session.peer).toBeUndefined();
+  });
+
+  test('after a resumption it is one of those that there are', () => {
+    const [session] = joined({}, setup).pair.client.tickets;
+    const { notes } = joined({}, { ...setup, client: { ...setup.client, session } });
+    expect(notes.client.link?.session).toMatchObject({ resumed: true, identities: setup.client.identities });
+    expect(notes.server.link?.session).toMatchObject({ resumed: true, identities: [serverIdentity] });
+    expect(notes.server.link?.session.peer?.chain).toEqual(identity.chain);
+  });
+
+  test('neighbours are those that were agreed', () => {
+    const { notes } = joined();
+    expect(notes.client.link?.neighbour('noting')?.extensionType).toBe(EXTENSION);
+    expect(notes.client.link?.neighbour('mux')).toBeUndefined();
+  });
+
+  test('it sees application data before it is delivered, and can refuse it', () => {
+    const checkApplicationData = (content: Uint8Array): void => {
+      if (content[0] === 9) throw new TlsError('ERR_SIGN_UNSIGNED', 'not without a signature');
+    };
+    const { pair } = joined({ server: { checkApplicationData } });
+    expectAlive(pair);
+    pair.client.connection.send(Uint8Array.of(9));
+    expectFound(pair.run(), 'server', 'ERR_SIGN_UNSIGNED', 'bad_sign');
+    expect([...pair.server.data]).toEqual([1, 2, 3]);
   });
 });

@@ -8,6 +8,7 @@ import {
   muxClient,
   muxServer,
 } from '../../../src/mux/index.ts';
+import { UNUSED_LINK } from '../../setup/link.ts';
 import { ascii, hex, Pair, text, thrown } from './pair.ts';
 
 const HELLO = { serverName: 'host.test', alpnProtocol: undefined };
@@ -154,13 +155,7 @@ describe('what the client makes of the answer', () => {
     const client = muxClient(options)('client');
     client.offer();
     client.confirm(answer === undefined ? undefined : encodeDataMultiplexing(answer), HELLO);
-    client.start({
-      role: 'client',
-      send: () => {},
-      sendHandshake: () => {},
-      exportKeyingMaterial: () => new Uint8Array(),
-      fail: () => {},
-    });
+    client.start({ ...UNUSED_LINK, role: 'client', send: () => {} });
     return client.session?.agreement;
   }
   const asks = { applications: [http, ssh] };

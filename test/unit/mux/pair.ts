@@ -10,6 +10,7 @@ import {
   muxServer,
   type SessionEvent,
 } from '../../../src/mux/index.ts';
+import { UNUSED_LINK } from '../../setup/link.ts';
 
 const HELLO = { serverName: undefined, alpnProtocol: undefined };
 
@@ -53,12 +54,9 @@ export class Side {
   constructor(role: 'client' | 'server', protocol: Multiplexing) {
     this.protocol = protocol;
     this.link = {
+      ...UNUSED_LINK,
       role,
       send: (_contentType, content) => this.sent.push(content),
-      sendHandshake: () => {
-        throw new Error('mux has no handshake messages');
-      },
-      exportKeyingMaterial: (_label, _context, length) => new Uint8Array(length),
       fail: (error) => {
         this.failure = error;
       },

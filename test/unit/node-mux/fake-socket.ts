@@ -15,6 +15,7 @@ import {
   muxSession,
   type SessionSocket,
 } from '../../../src/node/mux.ts';
+import { UNUSED_LINK } from '../../setup/link.ts';
 
 const APPLICATIONS = [
   { name: 'echo', port: 7 },
@@ -192,13 +193,8 @@ export function sessions(options: SessionsOptions = {}): Sessions {
   const [clientSocket, serverSocket] = [new FakeSocket(client), new FakeSocket(server)];
   clientSocket.peer = serverSocket;
   serverSocket.peer = clientSocket;
-  const unused = {
-    sendHandshake: () => {},
-    exportKeyingMaterial: () => new Uint8Array(),
-    fail: () => {},
-  };
-  client.start({ role: 'client', ...clientSocket.link, ...unused });
-  server.start({ role: 'server', ...serverSocket.link, ...unused });
+  client.start({ ...UNUSED_LINK, role: 'client', ...clientSocket.link });
+  server.start({ ...UNUSED_LINK, role: 'server', ...serverSocket.link });
   const [near, far] = [muxSession(clientSocket), muxSession(serverSocket, options.accepted)];
   if (near === undefined || far === undefined) throw new Error('no session');
   return { client: near, server: far, clientSocket, serverSocket };
