@@ -77,8 +77,8 @@ export class Program {
   }
 
   /** Waits for its end. */
-  async end(): Promise<number | null> {
-    await this.#wait(() => (this.#ended ? true : undefined), 'its end', true);
+  async end(limitMs = LIMIT_MS): Promise<number | null> {
+    await this.#wait(() => (this.#ended ? true : undefined), 'its end', limitMs, true);
     return this.exited;
   }
 
@@ -88,7 +88,12 @@ export class Program {
     await this.exited;
   }
 
-  async #wait<T>(look: () => T | undefined, what: string, outlivesExit = false): Promise<T> {
+  async #wait<T>(
+    look: () => T | undefined,
+    what: string,
+    limitMs = LIMIT_MS,
+    outlivesExit = false,
+  ): Promise<T> {
     const first = look();
     if (first !== undefined) return first;
     return new Promise<T>((resolve, reject) => {
@@ -108,7 +113,7 @@ export class Program {
       };
       const timer = setTimeout(
         () => settle(new Error(`waited in vain for ${what} of ${this.name}:\n${this.#tail()}`)),
-        LIMIT_MS,
+        limitMs,
       );
       this.#watchers.add(check);
       if (this.#ended) check();
