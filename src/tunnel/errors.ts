@@ -25,5 +25,8 @@ export function errorCode(error: unknown): string | undefined {
 
 /** The text of an error, whatever was thrown. */
 export function errorMessage(error: unknown): string {
+  // A host with several addresses that all fail: Node gives the errors and no text.
+  if (error instanceof AggregateError && error.message === '')
+    return error.errors.map(errorMessage).join('; ');
   return error instanceof Error ? error.message : String(error);
 }

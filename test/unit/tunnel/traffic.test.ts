@@ -1,7 +1,7 @@
 import { Duplex, PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { ConnectionError } from '../../../src/errors/errors.ts';
-import { TunnelError } from '../../../src/tunnel/errors.ts';
+import { errorCode, errorMessage, TunnelError } from '../../../src/tunnel/errors.ts';
 import type { LogFields, TunnelLog } from '../../../src/tunnel/log.ts';
 import type { Leg } from '../../../src/tunnel/pump.ts';
 import { Traffic } from '../../../src/tunnel/traffic.ts';
@@ -116,5 +116,18 @@ describe('Traffic', () => {
       { connection: 'c1', reason: 'stopped' },
       { connection: 'c2', reason: 'stopped' },
     ]);
+  });
+});
+
+describe('errorMessage and errorCode', () => {
+  it('read whatever was thrown', () => {
+    expect(errorMessage(new Error('text'))).toBe('text');
+    expect(errorMessage('thrown text')).toBe('thrown text');
+    expect(errorMessage(new AggregateError([new Error('::1 refused'), new Error('127.0.0.1 refused')]))).toBe(
+      '::1 refused; 127.0.0.1 refused',
+    );
+    expect(errorCode(Object.assign(new Error(), { code: 'ENOENT' }))).toBe('ENOENT');
+    expect(errorCode(Object.assign(new Error(), { code: 7 }))).toBeUndefined();
+    expect(errorCode(undefined)).toBeUndefined();
   });
 });
