@@ -14,7 +14,7 @@ const RECORD_LENGTH = 16 * 1024;
  * Reading stops while the transport holds more unsent bytes than this. Writes wait much earlier; only answers that the
  * peer provokes (KeyUpdate, refusals of a sub-protocol) get here, and only when the peer does not read them.
  */
-export const MAX_OUTPUT_PENDING = 4 * 1024 * 1024;
+const MAX_OUTPUT_PENDING = 4 * 1024 * 1024;
 
 /** Why the transport is not being read; it is read when no reason is left. */
 const Pause = { reader: 1, outside: 2, signature: 4, output: 8 } as const;

@@ -75,7 +75,7 @@ export const PAIRINGS: readonly Pairing[] = [trellis, node].flatMap((client) =>
 export const OUR_CLIENT = PAIRINGS.filter(({ client }) => client === trellis);
 export const OUR_SERVER = PAIRINGS.filter(({ server }) => server === trellis);
 
-export async function listen(server: nodeTls.Server): Promise<number> {
+async function listen(server: nodeTls.Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;

@@ -3,7 +3,7 @@ import { createServer as createNetServer, connect as netConnect, type Socket } f
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { TLSSocket } from '../../src/index.ts';
+import { type SubProtocol, type SubProtocolLink, TLSSocket } from '../../src/index.ts';
 import { duplexPair } from './node-duplex-pair.ts';
 import {
   CA,
@@ -403,4 +403,69 @@ describe('for a multiplexer', () => {
     await once(server, 'end');
     expect(received).toBe(sent);
   });
+
+  it('does not read on when the peer does not read the answers that it provokes', async () => {
+    const answers = new Chatty((link) => link.send(CHATTY, new Uint8Array(16_000)));
+    const questions = new Chatty(() => {});
+    const { client, server } = await session(
+      { name: '', client: trellis, server: trellis },
+      { subProtocols: [() => answers] } as object,
+      { subProtocols: [() => questions] } as object,
+    );
+    const peer = client as unknown as TLSSocket;
+    const victim = server as unknown as TLSSocket;
+    peer.pauseReading();
+    let peak = 0;
+    for (let i = 0; i < 2000; i++) {
+      questions.link?.send(CHATTY, new Uint8Array(4_000));
+      if (i % 20 === 0) {
+        peer.flush();
+        await sleep(0);
+        peak = Math.max(peak, victim.outputPending);
+      }
+    }
+    // 2,000 answers would be 32 MB, of which the kernel takes a few.
+    expect(peak).toBeGreaterThan(1_000_000);
+    expect(peak).toBeLessThan(5 * 1024 * 1024);
+    expect(answers.records).toBeLessThan(1500);
+    // When it reads again, all are answered.
+    peer.resumeReading();
+    peer.flush();
+    while (questions.records < 2000) await sleep(5);
+  });
 });
+
+const CHATTY = 30;
+
+/** A sub-protocol of the test: a content type, and what to do for each record. */
+class Chatty implements SubProtocol {
+  readonly name = 'chatty';
+  readonly extensionType = 0xff7f;
+  readonly contentTypes = [CHATTY];
+  readonly handshakeTypes = [];
+  link: SubProtocolLink | undefined;
+  records = 0;
+  readonly #onRecord: (link: SubProtocolLink) => void;
+
+  constructor(onRecord: (link: SubProtocolLink) => void) {
+    this.#onRecord = onRecord;
+  }
+
+  offer(): Uint8Array {
+    return new Uint8Array(0);
+  }
+  answer(offered: Uint8Array | undefined): Uint8Array | undefined {
+    return offered;
+  }
+  confirm(): void {}
+  start(link: SubProtocolLink): void {
+    this.link = link;
+  }
+  receiveRecord(): void {
+    this.records++;
+    if (this.link !== undefined) this.#onRecord(this.link);
+  }
+  receiveHandshake(): void {}
+  receiveEnd(): void {}
+  closed(): void {}
+}
