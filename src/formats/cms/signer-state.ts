@@ -1,5 +1,4 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
-import { schemeFitsKey } from '../../crypto/schemes.ts';
 import { Oid } from '../../der/oids.ts';
 import { contextConstructed } from '../../der/tags.ts';
 import {
@@ -12,10 +11,10 @@ import {
   sequence,
   setOf,
 } from '../../der/writer.ts';
-import { CertificateError, SignatureError } from '../../errors/errors.ts';
-import { Certificate } from '../../x509/certificate.ts';
-import { importPublicKey } from '../../x509/public-key.ts';
+import { SignatureError } from '../../errors/errors.ts';
+import type { Certificate } from '../../x509/certificate.ts';
 import type { Signer } from '../format.ts';
+import { signingCertificate } from '../signing-certificate.ts';
 import { CMS_ALGORITHMS, type CmsAlgorithm } from './algorithms.ts';
 import { MAX_ENVELOPE_BYTES } from './read.ts';
 
@@ -55,14 +54,8 @@ export function attribute(type: Uint8Array, value: Der): Uint8Array {
 }
 
 function makeState(crypto: CryptoProvider, signer: Signer): SignerState {
-  const leaf = readLeaf(signer);
-  const algorithm = CMS_ALGORITHMS.find(({ scheme }) => scheme.id === signer.scheme);
-  if (algorithm === undefined || !schemeFitsKey(algorithm.scheme, readKey(crypto, leaf))) {
-    throw new SignatureError(
-      'ERR_SIGN_UNSUPPORTED_ALGORITHM',
-      `The key of ${leaf} cannot sign with scheme 0x${signer.scheme.toString(16)}; choose one of SigningKey.schemes`,
-    );
-  }
+  const { leaf, scheme } = signingCertificate(crypto, signer);
+  const algorithm = CMS_ALGORITHMS.find((known) => known.scheme === scheme) as CmsAlgorithm;
   const certificates = encodeDer({ ...setOf(...signer.chain), tag: contextConstructed(0) });
   if (certificates.length > MAX_CERTIFICATES_BYTES) {
     throw new SignatureError(
@@ -82,32 +75,6 @@ function makeState(crypto: CryptoProvider, signer: Signer): SignerState {
     ),
     names: receiptNames(leaf),
   };
-}
-
-function readLeaf(signer: Signer): Certificate {
-  const [der] = signer.chain;
-  if (der === undefined) {
-    throw new SignatureError('ERR_SIGN_CERTIFICATE', 'The signer has no certificate; give its chain');
-  }
-  return certificateFault(() => Certificate.parse(der));
-}
-
-function readKey(crypto: CryptoProvider, leaf: Certificate) {
-  return certificateFault(() => importPublicKey(crypto, leaf.spki));
-}
-
-function certificateFault<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof CertificateError)) throw cause;
-    throw new SignatureError(
-      'ERR_SIGN_CERTIFICATE',
-      `The signer's certificate cannot be used: ${cause.message}`,
-      undefined,
-      { cause },
-    );
-  }
 }
 
 /** The signer's own name; where the certificate has no subject, its subjectAltName, which is GeneralNames as well. */

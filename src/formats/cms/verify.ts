@@ -12,6 +12,7 @@ import type {
   ObjectVerifier,
   VerifyContext,
 } from '../format.ts';
+import { required } from '../judge.ts';
 import {
   type ForeignObject,
   type ForeignReceipt,
@@ -27,7 +28,6 @@ import {
   checkSignature,
   contentHash,
   referenceOf,
-  required,
 } from './check.ts';
 import { readReceipt } from './ess.ts';
 import { readSignedData, type SignedData } from './read.ts';
