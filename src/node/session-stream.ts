@@ -173,7 +173,13 @@ export abstract class SessionStream extends Duplex {
   protected begin(connection: Connection, readsEvents: boolean): void {
     this.#connection = connection;
     this.#armTimer(connection);
-    if (readsEvents && this.#transport !== undefined) listenForData(this.#transport);
+    const transport = this.#transport;
+    if (transport !== undefined) {
+      if (readsEvents) listenForData(transport);
+      // Its events are past when it came to us dead.
+      if (transport.destroyed) process.nextTick(() => this.#transportClosed());
+      else if (transport.readableEnded) process.nextTick(() => this.#endOfTransport());
+    }
     this.#pump();
   }
 

@@ -700,6 +700,16 @@ describe('the forms of connect()', () => {
     }
   });
 
+  it('reports a socket that is dead already', async () => {
+    const { port } = await serve(trellis, {}, () => {});
+    const socket = netConnect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.destroy();
+    await once(socket, 'close');
+    const client = track(connect({ socket, servername: 'localhost', ca: CA }));
+    expect((await nextError(client)).code).toBe('ECONNRESET');
+  });
+
   it('reports an option that cannot work at once, by a throw', () => {
     expect(() => connect({ port: 1, maxVersion: 'TLSv1.2' })).toThrow(/maxVersion/);
     expect(() => connect({ port: 1, cert: SERVER.cert })).toThrow(/key/);
