@@ -26,8 +26,8 @@ const settings = {
 
 const servers = role === 'gateway' ? targets.map(gateway) : targets.map(client);
 const ports = await Promise.all(servers.map(listenOnLoopback));
-console.log(JSON.stringify({ event: 'ready', ports }));
 process.once('SIGTERM', () => process.exit(0));
+console.log(JSON.stringify({ event: 'ready', ports }));
 
 function gateway(target: number): net.Server {
   const server = tls.createServer(

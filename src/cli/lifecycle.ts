@@ -10,9 +10,10 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
  * Runs a tunnel until a signal or a failure ends it. The first signal lets connections finish, the second does not.
+ * @param announce tells that it is ready; called when signals are heeded, since whoever is told may send one at once
  * @returns the exit code
  */
-export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog): Promise<number> {
+export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog, announce: () => void): Promise<number> {
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     signals++;
@@ -22,6 +23,7 @@ export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog): Promise<n
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
+    announce();
     const failure = await tunnel.finished;
     if (failure !== undefined) {
       log.error({ event: 'failed', code: errorCode(failure), error: failure.message }, 'failed');

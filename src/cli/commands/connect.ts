@@ -36,7 +36,8 @@ export async function connect(
   }));
   const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
   warnOfKeylog(log, values.keylog);
-  log.info({ event: 'ready', server, forwards: shown }, 'ready');
-  if (values.json) printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
-  return runUntilStopped(tunnel, log);
+  return runUntilStopped(tunnel, log, () => {
+    log.info({ event: 'ready', server, forwards: shown }, 'ready');
+    if (values.json) printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+  });
 }

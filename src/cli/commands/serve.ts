@@ -39,11 +39,13 @@ export async function serve(
     log.warn({ event: 'open-to-anyone', listen }, text);
   }
   warnOfKeylog(log, values.keylog);
-  log.info(
-    { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
-    'ready',
-  );
-  if (values.json)
-    printResult({ event: 'ready', command: 'serve', pid: process.pid, listen, applications, mux });
-  return runUntilStopped(tunnel, log);
+  return runUntilStopped(tunnel, log, () => {
+    log.info(
+      { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
+      'ready',
+    );
+    if (values.json) {
+      printResult({ event: 'ready', command: 'serve', pid: process.pid, listen, applications, mux });
+    }
+  });
 }

@@ -35,7 +35,7 @@ afterEach(() => {
 describe('runUntilStopped', () => {
   it('closes at a signal, again at the second, and exits 0', async () => {
     const { tunnel, log, events, finish, closes } = world();
-    const code = runUntilStopped(tunnel, log);
+    const code = runUntilStopped(tunnel, log, () => {});
     process.emit('SIGTERM', 'SIGTERM');
     process.emit('SIGINT', 'SIGINT');
     expect(closes()).toBe(2);
@@ -47,9 +47,17 @@ describe('runUntilStopped', () => {
     ]);
   });
 
+  it('heeds a signal that comes as soon as it has announced itself', async () => {
+    const { tunnel, log, finish, closes } = world();
+    const code = runUntilStopped(tunnel, log, () => void process.emit('SIGTERM', 'SIGTERM'));
+    expect(closes()).toBe(1);
+    finish(undefined);
+    expect(await code).toBe(0);
+  });
+
   it('exits 1 when the tunnel breaks down, and logs why', async () => {
     const { tunnel, log, events, finish, closes } = world();
-    const code = runUntilStopped(tunnel, log);
+    const code = runUntilStopped(tunnel, log, () => {});
     finish(Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
     expect(await code).toBe(1);
     expect(closes()).toBe(0);
