@@ -215,6 +215,14 @@ describeWith(openssl, 'our client, OpenSSL s_server: resumption', () => {
     socket.end();
   });
 
+  it('has no session to offer when the server sends no ticket', async () => {
+    const server = s_server('-num_tickets', '0');
+    const socket = await connectTo(server);
+    await exchange(socket, server);
+    expect(socket.getSession()).toBeUndefined();
+    socket.end();
+  });
+
   it('does not offer the session of another name', async () => {
     const server = s_server();
     const session = await firstSession(server);
@@ -278,6 +286,8 @@ describeWith(openssl, 'our client, OpenSSL s_server: the session', () => {
     await exchange(socket, server, 'before');
     for (const [index, command] of ['k', 'K', 'K'].entries()) {
       server.say(command);
+      // What it reads together with a command is lost.
+      await server.untilTimes(fromThem, index + 1);
       await exchange(socket, server, `after ${index} ${command}`);
     }
     // K asks us for an update of ours.

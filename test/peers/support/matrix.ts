@@ -92,9 +92,9 @@ function writeSection(name: string, text: string): void {
   if (!process.env.TRELLIS_WRITE_INTEROP) return;
   const file = join(ROOT, 'docs', 'interop.md');
   const page = readFileSync(file, 'utf8');
-  const [start, end] = [`<!-- matrix ${name} -->\n`, `\n<!-- end of matrix ${name} -->`];
+  const [start, end] = [`<!-- matrix ${name} -->\n`, `<!-- end of matrix ${name} -->`];
   const from = page.indexOf(start) + start.length;
   const to = page.indexOf(end);
   if (from < start.length || to < from) throw new Error(`docs/interop.md has no section '${name}'`);
-  writeFileSync(file, `${page.slice(0, from)}\n${text}\n${page.slice(to)}`);
+  writeFileSync(file, `${page.slice(0, from)}\n${text}\n\n${page.slice(to)}`);
 }
