@@ -95,16 +95,20 @@ class Carriage implements Pump {
       from.finished = true;
     });
     stream.on('error', (error: Error) => this.#break(name, error));
-    stream.on('close', () => {
-      from.closed = true;
-      if (!from.ended || !from.finished) {
-        this.#break(name, undefined);
-        to.reset();
-      }
-      if (--this.#open === 0) this.#done(this.#result);
-    });
-    if (stream.destroyed) queueMicrotask(() => from.closed || stream.emit('close'));
+    stream.on('close', () => this.#closed(name, from, to));
+    // One that is gone already has perhaps said so before we listened.
+    if (stream.destroyed) queueMicrotask(() => this.#closed(name, from, to));
     else stream.resume();
+  }
+
+  #closed(name: 'near' | 'far', from: Side, to: Side): void {
+    if (from.closed) return;
+    from.closed = true;
+    if (!from.ended || !from.finished) {
+      this.#break(name, undefined);
+      to.reset();
+    }
+    if (--this.#open === 0) this.#done(this.#result);
   }
 
   /** The first to break it off is the cause; what follows at the other end is our own doing. */

@@ -132,6 +132,20 @@ describe('pump', () => {
     expect(result.brokenBy).toBe('far');
   });
 
+  it('calls done once when an end is destroyed just before the start', async () => {
+    const [nearInner, near] = await socketPair();
+    const [farInner] = await socketPair();
+    const seen = closeError(near);
+    farInner.destroy();
+    let calls = 0;
+    pump(socketLeg(nearInner), socketLeg(farInner), () => {
+      calls++;
+    });
+    expect(await seen).toBe('ECONNRESET');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls).toBe(1);
+  });
+
   it('abort breaks both ends and gives its reason', async () => {
     const { near, far, pumping, result } = await carried();
     const seen = [closeError(near), closeError(far)];
