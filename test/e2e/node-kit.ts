@@ -1,6 +1,7 @@
 import { type EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import nodeTls from 'node:tls';
 import { encodePem } from '../../src/der/pem.ts';
 import { type ConnectionOptions, connect, createServer, type ServerOptions } from '../../src/index.ts';
@@ -130,7 +131,29 @@ export function dial(
   options: Options<ConnectionOptions & nodeTls.ConnectionOptions> = {},
 ): nodeTls.TLSSocket {
   const all = { port, host: '127.0.0.1', servername: 'localhost', ca: CA, ...options };
-  return track(stack.connect(all as Parameters<Stack['connect']>[0]));
+  const socket = track(stack.connect(all as Parameters<Stack['connect']>[0]));
+  const seen: Buffer[] = [];
+  ticketsOf.set(socket, seen);
+  socket.on('session', (ticket: Buffer) => seen.push(ticket));
+  return socket;
+}
+
+/** Of sockets that `dial` made: a ticket may come before a test has had time to listen. */
+const ticketsOf = new WeakMap<object, Buffer[]>();
+
+/** The tickets that a server sends: OpenSSL two, ours one. */
+const TICKETS: Readonly<Record<string, number>> = { [trellis.name]: 1, [node.name]: 2 };
+
+/** All tickets that this server sends at the beginning, so that nothing more is on its way; then the first of them. */
+export async function ticket(client: nodeTls.TLSSocket, { server }: Pairing): Promise<Buffer> {
+  const seen = ticketsOf.get(client) ?? [];
+  await until(() => seen.length >= (TICKETS[server.name] ?? 1));
+  return seen[0] as Buffer;
+}
+
+/** Bounded by the time limit of the test. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(2);
 }
 
 /** Both ends of one session, handshake complete on both. */

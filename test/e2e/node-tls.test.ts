@@ -41,8 +41,10 @@ import {
   type Stack,
   serve,
   session,
+  ticket,
   track,
   trellis,
+  until,
 } from './node-kit.ts';
 
 afterEach(closeAll);
@@ -222,7 +224,7 @@ describe.each(PAIRINGS)('server names, $name', (pairing) => {
       await once(client, 'secureConnect');
       expect(commonName(client)).toBe(expected);
     }
-    await sleep(10);
+    await until(() => seen.length === 3);
     expect(seen).toEqual(['b.test', 'x.c.test', 'localhost']);
   });
 
@@ -363,20 +365,18 @@ describe('checkServerIdentity of ours', () => {
 describe.each(PAIRINGS)('resumption, $name', (pairing) => {
   it('resumes with the session of the event, and once more with getSession()', async () => {
     const { client, server, port, listener } = await session(pairing);
-    const [saved] = await once(client, 'session');
+    let saved = await ticket(client, pairing);
     client.end();
     server.end();
-    let ticket: Buffer = saved;
     for (let round = 0; round < 2; round++) {
       const accepted = once(listener, 'secureConnection');
-      const next = dial(pairing.client, port, { session: ticket });
+      const next = dial(pairing.client, port, { session: saved });
       const [[other]] = await Promise.all([accepted, once(next, 'secureConnect')]);
       expect([next.isSessionReused(), other.isSessionReused()]).toEqual([true, true]);
       expect(next.authorized).toBe(true);
       // node:tls's clients do not keep the certificate in a session.
       if (pairing.client === trellis) expect(next.getPeerCertificate().subject.CN).toBe('localhost');
-      while (next.getSession() === undefined) await sleep(1);
-      ticket = next.getSession() as Buffer;
+      saved = next.getSession() as Buffer;
       next.resume();
       next.end();
     }
@@ -385,9 +385,9 @@ describe.each(PAIRINGS)('resumption, $name', (pairing) => {
   it('keeps the client certificate', async () => {
     const options = { requestCert: true, ca: CA };
     const { client, port, listener } = await session(pairing, options, CLIENT);
-    const [ticket] = await once(client, 'session');
+    const saved = await ticket(client, pairing);
     const accepted = once(listener, 'secureConnection');
-    dial(pairing.client, port, { ...CLIENT, session: ticket });
+    dial(pairing.client, port, { ...CLIENT, session: saved });
     const [server] = await accepted;
     expect(server.isSessionReused()).toBe(true);
     expect(server.authorized).toBe(true);
@@ -397,24 +397,24 @@ describe.each(PAIRINGS)('resumption, $name', (pairing) => {
   it('shares ticket keys between servers', async () => {
     const ticketKeys = Buffer.from(pattern(48));
     const { client } = await session(pairing, { ticketKeys });
-    const [ticket] = await once(client, 'session');
+    const saved = await ticket(client, pairing);
     const { listener, port } = await serve(pairing.server, { ticketKeys }, () => {});
     expect(listener.getTicketKeys()).toEqual(ticketKeys);
-    const next = dial(pairing.client, port, { session: ticket });
+    const next = dial(pairing.client, port, { session: saved });
     await once(next, 'secureConnect');
     expect(next.isSessionReused()).toBe(true);
 
     listener.setTicketKeys(pattern(96).subarray(48));
-    const stranger = dial(pairing.client, port, { session: ticket });
+    const stranger = dial(pairing.client, port, { session: saved });
     await once(stranger, 'secureConnect');
     expect(stranger.isSessionReused()).toBe(false);
   });
 
   it('makes a full handshake with a session that is none, of another name, or of another library', async () => {
     const { client, port } = await session(pairing);
-    const [ticket] = await once(client, 'session');
+    const saved = await ticket(client, pairing);
     const strange = [
-      ticket.subarray(1),
+      saved.subarray(1),
       Buffer.from('?'),
       ...(pairing.client === trellis ? [await nodeSession(port)] : []),
     ];
@@ -428,9 +428,7 @@ describe.each(PAIRINGS)('resumption, $name', (pairing) => {
 });
 
 async function nodeSession(port: number): Promise<Buffer> {
-  const client = dial(node, port);
-  const [bytes] = await once(client, 'session');
-  return bytes;
+  return ticket(dial(node, port), OURS);
 }
 
 describe.each(PAIRINGS)('the key log, $name', (pairing) => {
@@ -444,7 +442,7 @@ describe.each(PAIRINGS)('the key log, $name', (pairing) => {
     const client = dial(pairing.client, port);
     client.on('keylog', (line: Buffer) => lines.client?.push(line.toString()));
     await once(client, 'secureConnect');
-    await sleep(20);
+    await until(() => lines.client?.length === 5 && lines.server?.length === 5);
     const labels = (side: string) => lines[side]?.map((line) => line.split(' ')[0]).sort();
     expect(labels('client')).toEqual([
       'CLIENT_HANDSHAKE_TRAFFIC_SECRET',
