@@ -25,6 +25,7 @@ import {
   type SessionRef,
 } from './record.ts';
 import type { Attachment, Batch, BatchRecord, EvidenceStore, StoredHead, WitnessedHead } from './store.ts';
+import { Timestamping, type TimestampOptions } from './timestamping.ts';
 
 /**
  * Records in one commit. More would make the first wait for the last; with fewer, an fsync would serve too few. Bytes
@@ -47,7 +48,9 @@ export interface ArchiveOptions {
   readonly checkpointRecords?: number;
   /** Milliseconds after which new records get a checkpoint. Default `CHECKPOINT_INTERVAL`; 0: never by time. */
   readonly checkpointInterval?: number;
-  /** Is told of each new checkpoint, for example to have it timestamped; and of one that could not be taken. */
+  /** Have checkpoints dated. Default: no. */
+  readonly timestamps?: TimestampOptions | undefined;
+  /** Is told of each new checkpoint, and of one that could not be taken. */
   readonly onCheckpoint?: (checkpoint: Checkpoint) => void;
   readonly onCheckpointError?: (error: unknown) => void;
 }
@@ -62,6 +65,7 @@ export class Archive {
   readonly #key: ArchiveKey;
   readonly #now: () => number;
   readonly #options: ArchiveOptions;
+  readonly #timestamping: Timestamping | undefined;
   /** Of what is durable. */
   #tree: GrowingTree;
   #queue: Waiting[] = [];
@@ -122,6 +126,9 @@ export class Archive {
     this.#hash = new MerkleHash(crypto);
     this.#now = options.now ?? Date.now;
     this.#options = options;
+    this.#timestamping =
+      options.timestamps && new Timestamping(crypto, store, id, this.#now, options.timestamps);
+    this.#timestamping?.start();
     const interval = options.checkpointInterval ?? CHECKPOINT_INTERVAL;
     if (interval > 0) {
       this.#timer = setInterval(() => void this.#checkpointQuietly(), interval);
@@ -244,6 +251,7 @@ export class Archive {
       await this.#checkpointing;
       if (this.#tree.size > this.#checkpointSize) await this.#checkpointQuietly();
     } finally {
+      await this.#timestamping?.stop();
       await this.store.close();
     }
   }
@@ -357,6 +365,7 @@ export class Archive {
     await this.store.commit(batch);
     this.#checkpointSize = Math.max(this.#checkpointSize, size);
     const checkpoint = { head: { archive, size, root }, time, scheme, signature, publicKey };
+    await this.#timestamping?.want(size);
     this.#options.onCheckpoint?.(checkpoint);
     return checkpoint;
   }

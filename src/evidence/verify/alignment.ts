@@ -71,13 +71,13 @@ export class Alignment {
     await this.#checkClaims();
   }
 
-  /** Compares while both sides have enough to look ahead, or all there is. */
-  async advance(isComplete: boolean): Promise<void> {
-    while (
-      isComplete
-        ? this.#rows.length > 0 || this.#stored.length > 0
-        : this.#rows.length > LOOK_AHEAD && this.#stored.length > LOOK_AHEAD
-    ) {
+  /** Compares while each side has enough to look ahead, or all there is of it. */
+  async advance(rowsEnded: boolean, leavesEnded: boolean): Promise<void> {
+    const isReady = (): boolean =>
+      (rowsEnded || this.#rows.length > LOOK_AHEAD) &&
+      (leavesEnded || this.#stored.length > LOOK_AHEAD) &&
+      (this.#rows.length > 0 || this.#stored.length > 0);
+    while (isReady()) {
       this.#step();
       if (this.#reference.size >= this.#claims.nextSize) await this.#checkClaims();
       // Tiles are only of use to who stores them.

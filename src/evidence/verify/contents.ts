@@ -29,7 +29,8 @@ export class ContentCheck {
       await this.#once(record.session, () => this.#session(record)),
     ];
     for (const digest of [record.signerChain, record.revocation, record.provenance]) {
-      if (digest !== undefined) findings.push(await this.#once(digest, () => this.#attachment(record, digest)));
+      if (digest !== undefined)
+        findings.push(await this.#once(digest, () => this.#attachment(record, digest)));
     }
     return findings.filter((finding) => finding !== undefined);
   }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach } from 'vitest';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import type { Archive } from '../../../src/evidence/archive/archive.ts';
 import { type OpenOptions, openArchive } from '../../../src/evidence/archive/open.ts';
@@ -19,6 +19,13 @@ afterEach(() => {
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'trellis-evidence-'));
   folders.push(folder);
+  return folder;
+}
+
+/** Gone after the test file. */
+export function permanentFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'trellis-evidence-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 

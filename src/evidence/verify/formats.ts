@@ -1,0 +1,9 @@
+import { cmsVerifier } from '../../formats/cms/verify.ts';
+import type { ContentFormat, ObjectVerifier } from '../../formats/format.ts';
+import { smimeVerifier } from '../../formats/smime/verify.ts';
+
+/** Who verifies what. */
+export const VERIFIERS: Readonly<Partial<Record<ContentFormat, ObjectVerifier>>> = {
+  pkcs7: cmsVerifier,
+  smime: smimeVerifier,
+};
