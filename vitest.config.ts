@@ -20,7 +20,13 @@ export default defineConfig({
     passWithNoTests: true,
     projects: LAYERS.map(
       ({ name, testTimeout, maxWorkers, runsDist }, order): TestProjectInlineConfiguration => ({
-        resolve: { alias: { 'trellis/mux': source('mux/index.ts'), trellis: source('index.ts') } },
+        resolve: {
+          alias: {
+            'trellis/mux': source('mux/index.ts'),
+            'trellis/sign': source('sign/index.ts'),
+            trellis: source('index.ts'),
+          },
+        },
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],

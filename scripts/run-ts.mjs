@@ -48,7 +48,11 @@ async function bundleOf(entry) {
     format: 'esm',
     target: 'node20',
     packages: 'external',
-    alias: { trellis: join(ROOT, 'src', 'index.ts'), 'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts') },
+    alias: {
+      trellis: join(ROOT, 'src', 'index.ts'),
+      'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts'),
+      'trellis/sign': join(ROOT, 'src', 'sign', 'index.ts'),
+    },
     sourcemap: 'inline',
     logLevel: 'error',
     plugins: [ownPlace()],

@@ -1,6 +1,6 @@
 import type { HelloContext, Role, SubProtocol, SubProtocolLink } from '../connection/sub-protocol.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
-import { decodeDataMultiplexing, encodeDataMultiplexing } from './extension.ts';
+import { type Application, decodeDataMultiplexing, encodeDataMultiplexing } from './extension.ts';
 import {
   type Agreement,
   type ClientPolicy,
@@ -57,6 +57,8 @@ export class Multiplexing implements SubProtocol {
   readonly extensionType: number;
   readonly contentTypes: readonly number[];
   readonly handshakeTypes: readonly number[] = [];
+  /** Another sub-protocol may refuse plain data of an application, by throwing a TlsError. */
+  guard: ((application: Application) => void) | undefined;
 
   readonly #side: Side;
   readonly #limits: SessionLimits;
@@ -104,6 +106,7 @@ export class Multiplexing implements SubProtocol {
       known: this.#side.role === 'server' ? this.#side.policy.applications : [],
       limits: this.#limits,
       send: (content) => link.send(contentType, content),
+      admit: (application) => this.guard?.(application),
     });
   }
 

@@ -35,6 +35,9 @@ export interface MultiplexedSession {
 
   nextEvent(): SessionEvent | undefined;
 
+  /** The open connection that a frame from the peer with these ports would be for. */
+  find(source: number, destination: number): MultiplexedConnection | undefined;
+
   /** Seals what was written since the last flush. */
   flush(): void;
 

@@ -18,6 +18,8 @@ export interface PortsSessionOptions {
   readonly limits: SessionLimits;
   /** Seals the content of one record before it returns. */
   readonly send: (content: Uint8Array) => void;
+  /** Is asked before data is taken for a connection to this application; throws a TlsError to end the session. */
+  readonly admit?: ((application: Application) => void) | undefined;
 }
 
 /**
@@ -40,6 +42,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly #limits: SessionLimits;
   readonly #applicationByPort: ReadonlyMap<number, Application>;
   readonly #batch: FrameBatch;
+  readonly #admit: PortsSessionOptions['admit'];
   #wake: (() => void) | undefined;
 
   /** Open pairs, and those that wait for the answer to our `refused` or `abort`, by `pairKey`. */
@@ -68,6 +71,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.role = options.role;
     this.#limits = options.limits;
     this.#batch = new FrameBatch(options.send);
+    this.#admit = options.admit;
     this.#budget = new ReceiveBudget<PortsConnection>(
       options.limits,
       this.#live,
@@ -128,6 +132,11 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
       }
       if (event !== undefined) return event;
     }
+  }
+
+  find(source: number, destination: number): PortsConnection | undefined {
+    const [clientPort, port] = this.role === 'client' ? [destination, source] : [source, destination];
+    return this.#pairs.get(pairKey(clientPort, port));
   }
 
   flush(): void {
@@ -243,6 +252,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   #receiveData(connection: PortsConnection, piece: Uint8Array): void {
+    this.#admit?.(connection.application);
     if (connection.lingers) {
       // Nobody will read it, and the sender must not believe that someone did.
       this.abandon(connection, 'abort');

@@ -1,0 +1,28 @@
+/** Every bound of signing, with its reason. Those that users may change are options. */
+
+/** Content of one object that is held in memory as a whole, the formats' own bound: 16 MiB. */
+export { MAX_WHOLE_OBJECT_BYTES as MAX_CONTENT_BYTES } from '../formats/format.ts';
+
+/** 16 MiB of content in base64, with lines, and an envelope of certificates around it. */
+export const MAX_OBJECT_BYTES = 24 * 1024 * 1024;
+
+/** A receipt holds digests, a signature and certificates; this is a chain of 16 large ones. */
+export const MAX_RECEIPT_BYTES = 128 * 1024;
+
+/** A record's content (RFC 8446 §5.1) without the header of a TLSSigntext: no piece of ours spans two records. */
+export const PIECE_BYTES = 16_384 - 6;
+
+/** Bytes of objects that have come and that nobody has taken. Above it, the session stops reading. One 16 MiB document. */
+export const RECEIVE_BUFFER = 16 * 1024 * 1024;
+
+/** Objects that wait for verification, archive or reader; small ones would otherwise hide their cost from the buffer. */
+export const RECEIVE_OBJECTS = 4_096;
+
+/** Receipts that are awaited. Each costs some 500 bytes here, so 32 MiB at most. */
+export const PENDING_RECEIPTS = 65_536;
+
+/** SignatureRequests in one hello. Three formats in two spellings are six; others are not known here. */
+export const MAX_REQUESTS = 64;
+
+/** A TLSSignOnOff costs its sender one byte. So many in a row, without an object between, are a flood. */
+export const MAX_SWITCHES = 64;

@@ -1,0 +1,402 @@
+import { equalBytes, toHex } from '../der/bytes.ts';
+import { ConnectionError } from '../errors/errors.ts';
+import type { Binding, BindingKind } from '../formats/binding.ts';
+import type { ObjectReference, Signer, Unsigned } from '../formats/format.ts';
+import { encodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
+import type { MultiplexedConnection } from '../mux/index.ts';
+import { encodeCertificateSign } from './certificate-sign.ts';
+import type { SessionContext } from './context.ts';
+import { EvidenceFlag } from './evidence.ts';
+import { Flag, Switch } from './frame.ts';
+import type { Place, SentMessage } from './messages.ts';
+import type { SigningIdentity } from './options.ts';
+import { Outbox, type Outgoing } from './outbox.ts';
+
+export interface SendOptions {
+  /** Ask for a signed receipt. Default true. */
+  readonly receipt?: boolean | undefined;
+  /** Where both types were agreed on: false sends the data unsigned, for a receipt alone. Default true. */
+  readonly sign?: boolean | undefined;
+  /** For data of this connection of a multiplexed session. */
+  readonly connection?: MultiplexedConnection | undefined;
+}
+
+/** A message of ours whose receipt is awaited. */
+export interface Pending {
+  readonly message: SentObject;
+  readonly reference: ObjectReference;
+}
+
+/** What leaves: numbers it, has it signed and kept, and sends it in order. */
+export class Sender {
+  /** By the SHA-256 of the object, in hexadecimal. */
+  readonly pending = new Map<string, Pending>();
+  readonly outbox: Outbox;
+  readonly #context: SessionContext;
+  readonly #handshakeType: number;
+  readonly #identity: SigningIdentity | undefined;
+  readonly #signer: Signer | undefined;
+  /** The peer knows the signer from the handshake. */
+  readonly #isShown: boolean;
+  #isAnnounced = false;
+  #isOn = false;
+  #sequence = 0;
+  #ended: ConnectionError | undefined;
+  /** Receipts that were promised to messages under way, signed or not. */
+  #awaited = 0;
+
+  constructor(context: SessionContext, contentType: number, handshakeType: number) {
+    this.#context = context;
+    this.#handshakeType = handshakeType;
+    const { link, settings } = context;
+    this.outbox = new Outbox(link.session.version, (content) => link.send(contentType, content));
+    const [shown] = link.session.identities;
+    this.#identity = settings.signer ?? shown;
+    this.#signer = this.#identity && signerOf(this.#identity);
+    this.#isShown =
+      !link.session.resumed && shown !== undefined && sameLeaf(shown.chain, this.#identity?.chain);
+  }
+
+  /** This side can sign. */
+  get canSign(): boolean {
+    return this.#signer !== undefined;
+  }
+
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  on(): void {
+    this.#checkOpen();
+    if (this.#context.agreement.types.includes('origin') && this.#signer === undefined) {
+      throw unavailable(
+        'This side has no certificate to sign with; connect with one, or give the option signer',
+      );
+    }
+    this.#switch(true);
+    this.#isOn = true;
+  }
+
+  off(): void {
+    this.#checkOpen();
+    this.#switch(false);
+    this.#isOn = false;
+  }
+
+  /** @throws ConnectionError ERR_SIGN_UNAVAILABLE, ERR_SIGN_LIMIT, ERR_TLS_CLOSED; SignatureError ERR_SIGN_TOO_LARGE */
+  send(content: Uint8Array, options: SendOptions, now: number): SentMessage {
+    const { receipt = true, connection } = options;
+    const context = this.#context;
+    this.#checkOpen();
+    if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
+    const unsigned = this.#travelsUnsigned(options, receipt);
+    if (receipt && this.#awaited >= context.settings.maxPendingReceipts) {
+      throw new ConnectionError(
+        'ERR_SIGN_LIMIT',
+        `${this.#awaited} receipts are awaited already; wait for some of them, or raise maxPendingReceipts`,
+      );
+    }
+    const place = context.placeOf(connection);
+    const message = new SentObject(place, this.#sequence, receipt, unsigned);
+    const binding = this.#binding('data', place);
+    if (unsigned) {
+      const object = encodeUnsignedObject({ binding, content });
+      this.#admit(message, Flag.unsigned | (receipt ? Flag.receipt : 0));
+      this.#complete(message, object, content, binding, now);
+      return message;
+    }
+    const prepared = context.formats.maker.prepareObject(context.link.crypto, content, {
+      signer: this.#signer as Signer,
+      binding,
+      signingTime: now,
+      receiptRequest: receipt,
+      includeCertificates: true,
+    });
+    this.#admit(message, receipt ? Flag.receipt : 0);
+    this.#sign(prepared, (object, then) => this.#complete(message, object, content, binding, then));
+    return message;
+  }
+
+  /** @param target index in the archive of what it is for */
+  sendReceipt(reference: ObjectReference, place: Place, target: number | undefined, now: number): void {
+    const context = this.#context;
+    if (this.#ended !== undefined || this.#signer === undefined) return;
+    if (!this.#isShown && !this.#isAnnounced) {
+      // The peer has to know who signs, and it is told after an `on` alone.
+      this.#switch(true);
+      this.#switch(false);
+    }
+    const binding = this.#binding('receipt', place);
+    const prepared = context.formats.maker.prepareReceipt(context.link.crypto, reference, {
+      signer: this.#signer,
+      binding,
+      signingTime: now,
+      includeCertificates: true,
+    });
+    const message = new SentObject(place, this.#sequence, false, false);
+    this.#admit(message, Flag.acknowledgement);
+    this.#sign(prepared, (object, then) => {
+      message.bytes = object;
+      context.persist(
+        {
+          ...this.#entry(message, binding, then),
+          kind: 'receipt',
+          object,
+          content: undefined,
+          target,
+          flags: 0,
+        },
+        then,
+        () => {},
+      );
+      context.wake?.();
+    });
+  }
+
+  /** The receipt for it has come. */
+  settle(digest: Uint8Array): void {
+    if (this.pending.delete(toHex(digest))) this.#awaited--;
+  }
+
+  /** No receipt will come any more. */
+  lose(error: ConnectionError): void {
+    for (const { message } of this.pending.values()) this.#context.emit({ type: 'lost', message, error });
+    this.pending.clear();
+  }
+
+  /** Nothing can be sent any more: tells of what has not left. */
+  end(error: ConnectionError): void {
+    this.#ended ??= error;
+    this.outbox.discard();
+  }
+
+  // ── one object ─────────────────────────────────────────────────────────────────────────────────
+
+  #admit(message: SentObject, flags: number): void {
+    this.#sequence++;
+    if (message.receiptRequested) this.#awaited++;
+    const { contentType, connection } = message;
+    const { mux } = this.#context;
+    message.content = {
+      kind: 'object',
+      contentType,
+      flags,
+      prefix:
+        connection === undefined || (flags & Flag.acknowledgement) !== 0
+          ? undefined
+          : portsOf(this.#context.link.role, connection),
+    };
+    // What opens the connection must be there before the data of it.
+    if (connection !== undefined) message.before = () => mux?.session?.flush();
+    message.after = () => this.#progress(message, 'left');
+    message.lost = () => this.#lose(message, flags);
+    this.outbox.push(message);
+  }
+
+  /** Receipts are nobody's to miss, but for their peer. */
+  #lose(message: SentObject, flags: number): void {
+    message.isLost = true;
+    const error = this.#ended;
+    if (error === undefined || (flags & Flag.acknowledgement) !== 0) return;
+    for (const [digest, pending] of this.pending)
+      if (pending.message === message) this.pending.delete(digest);
+    this.#context.emit({ type: 'lost', message, error });
+  }
+
+  #sign(prepared: Unsigned, done: (object: Uint8Array, now: number) => void): void {
+    const { key } = this.#identity as SigningIdentity;
+    this.#context.want({
+      kind: 'signature',
+      key,
+      scheme: prepared.scheme,
+      input: prepared.toBeSigned,
+      provide: (signature, now) => done(prepared.finish(signature), now),
+      // Its number is given away: without it the peer would see a gap.
+      fail: (error) => this.#context.fail(error),
+    });
+  }
+
+  /** It has its signature, or needs none: it may leave, and is kept meanwhile. */
+  #complete(
+    message: SentObject,
+    object: Uint8Array,
+    content: Uint8Array,
+    binding: Binding,
+    now: number,
+  ): void {
+    const context = this.#context;
+    const { crypto } = context.link;
+    if (message.isLost) return;
+    message.bytes = object;
+    let objectDigest: Uint8Array | undefined;
+    if (message.receiptRequested) {
+      const reference = message.unsigned
+        ? referenceToUnsigned(crypto, object)
+        : context.formats.verifier.referenceTo(crypto, object);
+      objectDigest = reference.objectDigest;
+      this.pending.set(toHex(objectDigest), { message, reference });
+    }
+    const digest = context.settings.archive === undefined ? EMPTY : crypto.digest('sha256', content);
+    context.persist(
+      {
+        ...this.#entry(message, binding, now),
+        kind: 'data',
+        object,
+        objectDigest,
+        content: { length: content.length, digest },
+        target: undefined,
+        flags:
+          (message.receiptRequested ? EvidenceFlag.receiptRequested : 0) |
+          (message.unsigned ? EvidenceFlag.unsigned : 0),
+      },
+      now,
+      (record) => {
+        message.recorded(record);
+        this.#progress(message, 'kept');
+      },
+    );
+    context.wake?.();
+  }
+
+  #progress(message: SentObject, what: 'left' | 'kept'): void {
+    message[what] = true;
+    if (message.left && message.kept) this.#context.emit({ type: 'sent', message });
+  }
+
+  #entry({ sequence, application, contentType }: SentObject, { treeHead }: Binding, time: number) {
+    return {
+      direction: 'sent',
+      status: 'unverified',
+      reason: undefined,
+      time,
+      sequence,
+      application,
+      contentType,
+      objectDigest: undefined,
+      treeHead,
+      signerChain: this.#isShown ? undefined : this.#signer?.chain,
+    } as const;
+  }
+
+  #binding(kind: BindingKind, { contentType, application }: Place): Binding {
+    const { link, addressee, sessionBinding } = this.#context;
+    return {
+      version: 1,
+      role: link.role,
+      kind,
+      sequence: this.#sequence,
+      contentType,
+      application,
+      peer: addressee,
+      sessionBinding,
+      treeHead: this.#context.treeHead(),
+    };
+  }
+
+  #travelsUnsigned({ sign = true }: SendOptions, receipt: boolean): boolean {
+    const { types } = this.#context.agreement;
+    const unsigned = !types.includes('origin') || !sign;
+    if (!unsigned) return false;
+    if (!types.includes('delivery'))
+      throw unavailable('Receipts for unsigned data were not agreed on in this session');
+    if (!receipt)
+      throw unavailable('Data without signature and without receipt is no evidence; write() sends it');
+    return true;
+  }
+
+  // ── switching ──────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes its place behind what was sent before. */
+  #switch(on: boolean): void {
+    const announces = on && !this.#isShown && this.#signer !== undefined;
+    if (announces) this.#isAnnounced = true;
+    const { link } = this.#context;
+    const chain = this.#signer?.chain ?? [];
+    this.outbox.push({
+      bytes: Uint8Array.of(on ? Switch.on : Switch.off),
+      content: { kind: 'switch' },
+      after: announces
+        ? () => link.sendHandshake(this.#handshakeType, encodeCertificateSign(chain))
+        : undefined,
+    });
+    this.#context.wake?.();
+  }
+
+  #checkOpen(): void {
+    if (this.#ended !== undefined)
+      throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed, nothing can be signed in it');
+  }
+}
+
+export class SentObject implements SentMessage, Outgoing {
+  readonly contentType: number;
+  readonly application: string;
+  readonly connection: MultiplexedConnection | undefined;
+  readonly sequence: number;
+  readonly receiptRequested: boolean;
+  readonly unsigned: boolean;
+  attachment: unknown;
+
+  // Sender's own
+  bytes: Uint8Array | undefined;
+  content: Outgoing['content'] = { kind: 'switch' };
+  before: (() => void) | undefined;
+  after: (() => void) | undefined;
+  lost: (() => void) | undefined;
+  isLost = false;
+  left = false;
+  kept = false;
+  #record: number | undefined;
+  #waiting: ((record: number | undefined) => void)[] = [];
+
+  constructor(place: Place, sequence: number, receiptRequested: boolean, unsigned: boolean) {
+    this.contentType = place.contentType;
+    this.application = place.application;
+    this.connection = place.connection;
+    this.sequence = sequence;
+    this.receiptRequested = receiptRequested;
+    this.unsigned = unsigned;
+  }
+
+  recorded(record: number | undefined): void {
+    this.#record = record;
+    this.kept = true;
+    for (const tell of this.#waiting) tell(record);
+    this.#waiting = [];
+  }
+
+  /** Calls back with its index in the archive, when it is there. */
+  whenRecorded(tell: (record: number | undefined) => void): void {
+    if (this.kept) tell(this.#record);
+    else this.#waiting.push(tell);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** One `Signer` for each identity: formats remember what depends on it alone. */
+const signers = new WeakMap<SigningIdentity, Signer>();
+
+function signerOf(identity: SigningIdentity): Signer {
+  let signer = signers.get(identity);
+  if (signer === undefined) {
+    signer = { chain: identity.chain, scheme: identity.scheme ?? (identity.key.schemes[0] as number) };
+    signers.set(identity, signer);
+  }
+  return signer;
+}
+
+function sameLeaf(a: readonly Uint8Array[], b: readonly Uint8Array[] | undefined): boolean {
+  return a[0] !== undefined && b?.[0] !== undefined && equalBytes(a[0], b[0]);
+}
+
+/** `uint16 source_port; uint16 destination_port`, as in the frames of ports mode. */
+function portsOf(role: 'client' | 'server', { clientPort, application }: MultiplexedConnection): Uint8Array {
+  const [source, destination] =
+    role === 'client' ? [clientPort, application.port] : [application.port, clientPort];
+  return Uint8Array.of(source >>> 8, source, destination >>> 8, destination);
+}
+
+function unavailable(message: string): ConnectionError {
+  return new ConnectionError('ERR_SIGN_UNAVAILABLE', message);
+}
