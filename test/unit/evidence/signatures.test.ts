@@ -98,7 +98,7 @@ describe('records', () => {
     const parts = [stream.header];
     for (let i = 0; i < 10; i++) parts.push(...stream.write(piece));
     const end = stream.end({ binding, signingTime: NOW, receiptRequest: false, includeCertificates: true });
-    parts.push(end.finish(signatureOf(pair.client.signer, end.toBeSigned)));
+    parts.push(end.finish(signatureOf(pair.client.signer, end.toBeSigned)).trailer);
     const content = await pair.server.archive.newContent();
     for (const part of parts) await content.write(part);
     const stored = await content.finish();
