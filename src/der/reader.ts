@@ -132,16 +132,19 @@ export class DerReader {
     min = 0,
     max = Number.POSITIVE_INFINITY,
   ): T[] {
-    let before: Uint8Array | undefined;
+    const bytes = this.#bytes;
+    let before = 0;
+    let beforeEnd = 0;
     return this.list(
       tag,
       (reader) => {
         const here = reader.#at;
         const item = read(reader);
-        const encoding = reader.#bytes.subarray(here, reader.#at);
-        if (before !== undefined && compareEncodings(before, encoding) > 0)
+        // In place: a view for each element would take longer than the comparison.
+        if (compareRanges(bytes, before, beforeEnd, here, reader.#at) > 0)
           this.#notDer('a SET OF out of order');
-        before = encoding;
+        before = here;
+        beforeEnd = reader.#at;
         return item;
       },
       min,
@@ -307,6 +310,17 @@ export function compareEncodings(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < length; i++) {
     const difference = (a[i] ?? 0) - (b[i] ?? 0);
     if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** As `compareEncodings`, of two parts of the same bytes. */
+function compareRanges(bytes: Uint8Array, a: number, aEnd: number, b: number, bEnd: number): number {
+  const length = Math.max(aEnd - a, bEnd - b);
+  for (let i = 0; i < length; i++) {
+    const left = a + i < aEnd ? (bytes[a + i] as number) : 0;
+    const right = b + i < bEnd ? (bytes[b + i] as number) : 0;
+    if (left !== right) return left - right;
   }
   return 0;
 }

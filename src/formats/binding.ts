@@ -6,12 +6,12 @@ import { encodeDer, enumerated, integer, octetString, primitive, sequence } from
 import { DecodeError, SignatureError, TlsError } from '../errors/errors.ts';
 
 /** A SHA-256 digest, and the output of the exporter. Bytes. */
-export const SESSION_BINDING_LENGTH = 32;
-export const PEER_DIGEST_LENGTH = 32;
+const SESSION_BINDING_LENGTH = 32;
+const PEER_DIGEST_LENGTH = 32;
 /** Names of applications have at most 255 bytes in the multiplexing extension. */
-export const MAX_APPLICATION_BYTES = 255;
+const MAX_APPLICATION_BYTES = 255;
 /** A signed tree head: root, size, time and one signature, of RSA with 8,192 bits at most. */
-export const MAX_TREE_HEAD_BYTES = 2048;
+const MAX_TREE_HEAD_BYTES = 2048;
 /** Content types are one byte (RFC 8446 §5.1). */
 const MAX_CONTENT_TYPE = 255;
 

@@ -41,7 +41,7 @@ const LONG = { notBefore: Date.UTC(2020, 0), notAfter: Date.UTC(2045, 0) };
 export const root = ca('Signing CA', { input: LONG });
 
 /** For stock tools too: their S/MIME purpose wants emailProtection. */
-export const PURPOSES = replacing(extKeyUsage([Oid.clientAuth, Oid.serverAuth, Oid.emailProtection]));
+const PURPOSES = replacing(extKeyUsage([Oid.clientAuth, Oid.serverAuth, Oid.emailProtection]));
 
 export function signerWith(kind: KeyKind, scheme: SchemeName, name: string = scheme): TestSigner {
   const identity = client(name, { kind, issuer: root, extensions: PURPOSES, input: LONG });
