@@ -109,7 +109,7 @@ export const SCHEMES: readonly SchemeNames[] = [
 ];
 
 /** Every certificate of the tests is signed by a P-256 key, which the schemes offered must allow too. */
-export const CA_SCHEME = 'ecdsa_secp256r1_sha256';
+const CA_SCHEME = 'ecdsa_secp256r1_sha256';
 
 export function withCaScheme(scheme: SchemeNames): string {
   return scheme.name === CA_SCHEME ? CA_SCHEME : `${scheme.name}:${CA_SCHEME}`;

@@ -85,7 +85,7 @@ export async function listen(server: NetServer): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-export function echo(socket: TLSSocket): void {
+function echo(socket: TLSSocket): void {
   socket.pipe(socket);
 }
 
