@@ -13,6 +13,8 @@ export const MAX_ELEMENTS = 1024;
 /** Of one element, with namespace declarations; four are in use. */
 export const MAX_ATTRIBUTES = 16;
 
+/** Of an element, attribute, prefix or Id. */
+export const MAX_NAME_LENGTH = 128;
 /** In canonical form, elements side by side each repeat it. Characters. */
 export const MAX_NAMESPACE_LENGTH = 256;
 
@@ -81,14 +83,13 @@ class Parser {
 
   document(): XmlElement {
     // XML 1.0 §2.8. Any other encoding than UTF-8 is refused with the bytes that are not.
-    this.#match(DECLARATION);
-    this.#match(SPACE);
-    if (this.#text[this.#at] !== '<') throw malformed('no element where one was due');
+    this.#at = DECLARATION.exec(this.#text)?.[0].length ?? 0;
+    this.#skipSpace();
     const open: OpenElement[] = [];
     for (;;) {
       const closed = this.#markup(open);
       if (closed !== undefined && open.length === 0) {
-        this.#match(SPACE);
+        this.#skipSpace();
         if (this.#at < this.#text.length) throw malformed('something follows the root element');
         return closed;
       }
@@ -110,14 +111,18 @@ class Parser {
 
   /** A tag. @returns the element that ends here */
   #markup(open: OpenElement[]): XmlElement | undefined {
-    const next = this.#text[this.#at + 1];
+    this.#expect('<', 'no tag where one was due');
+    const next = this.#text[this.#at];
     if (next === '/') return this.#endTag(open);
     if (next === '!' || next === '?')
       throw malformed('DOCTYPE, comments, CDATA and processing instructions are not accepted');
-    const element = this.#startTag(open[open.length - 1]);
-    const [, empty] = this.#required(TAG_END, 'a tag that does not end');
-    open[open.length - 1]?.children.push(element);
-    if (empty === '/') return element;
+    const parent = open[open.length - 1];
+    const element = this.#startTag(parent);
+    parent?.children.push(element);
+    const isEmpty = this.#text[this.#at] === '/';
+    if (isEmpty) this.#at++;
+    this.#expect('>', 'a tag that does not end');
+    if (isEmpty) return element;
     if (open.length >= MAX_DEPTH)
       throw new SignatureError('ERR_SIGN_TOO_DEEP', `XML elements are nested deeper than ${MAX_DEPTH}`);
     open.push(element);
@@ -125,46 +130,86 @@ class Parser {
   }
 
   #endTag(open: OpenElement[]): XmlElement {
-    const [, name] = this.#required(END_TAG, 'a wrong end tag');
     const element = open.pop();
-    if (element === undefined || element.qualifiedName !== name)
-      throw malformed(`</${name}> ends nothing that is open`);
+    if (element === undefined || !this.#text.startsWith(element.qualifiedName, this.#at + 1))
+      throw malformed('an end tag of nothing that is open');
+    this.#at += 1 + element.qualifiedName.length;
+    this.#skipSpace();
+    this.#expect('>', 'an end tag that does not end');
     return element;
   }
 
-  /** Without its end. */
+  /** Up to its end. */
   #startTag(parent: OpenElement | undefined): OpenElement {
     if (++this.#elements > MAX_ELEMENTS) throw tooLarge(`more than ${MAX_ELEMENTS} elements`);
-    const [, prefix = '', name = ''] = this.#required(START_TAG, 'a wrong start tag');
+    const [prefix, name] = this.#qualifiedName();
     const attributes: XmlAttribute[] = [];
-    let scope = parent?.scope;
     const declared: string[] = [];
-    for (let attribute = this.#match(ATTRIBUTE); attribute !== null; attribute = this.#match(ATTRIBUTE)) {
-      const [, space, local = '', quoted = ''] = attribute;
+    let scope = parent?.scope;
+    while (this.#hasAttribute()) {
       if (attributes.length + declared.length >= MAX_ATTRIBUTES)
         throw tooLarge(`more than ${MAX_ATTRIBUTES} attributes`);
-      const value = expandAttribute(quoted.slice(1, -1));
-      const declares = space === 'xmlns' ? local : space === undefined && local === 'xmlns' ? '' : undefined;
+      const [space, local] = this.#qualifiedName();
+      const value = this.#attributeValue();
+      const declares = space === 'xmlns' ? local : space === '' && local === 'xmlns' ? '' : undefined;
       if (declares !== undefined) {
         if (declared.includes(declares)) throw malformed('a namespace is declared twice');
         declared.push(declares);
         scope = declare(declares, value, scope);
-      } else {
-        if (space !== undefined) throw malformed(`an attribute with a prefix: ${space}:${local}`);
-        if (attributes.some((other) => other.name === local)) throw malformed(`two attributes ${local}`);
-        if (local === 'Id') this.#addId(value);
-        attributes.push({ name: local, value });
+        continue;
       }
+      if (space !== '') throw malformed(`an attribute with a prefix: ${space}:${local}`);
+      if (attributes.some((other) => other.name === local)) throw malformed(`two attributes ${local}`);
+      if (local === 'Id') this.#addId(value);
+      attributes.push({ name: local, value });
     }
-    return {
-      prefix,
-      name,
-      namespace: resolve(prefix, scope),
-      attributes,
-      children: [],
-      qualifiedName: prefix === '' ? name : `${prefix}:${name}`,
-      scope,
-    };
+    const namespace = resolve(prefix, scope);
+    const qualifiedName = prefix === '' ? name : `${prefix}:${name}`;
+    return { prefix, name, namespace, attributes, children: [], qualifiedName, scope };
+  }
+
+  /** Goes to the next attribute, or to the end of the tag. */
+  #hasAttribute(): boolean {
+    const before = this.#at;
+    this.#skipSpace();
+    const next = this.#text[this.#at];
+    if (next === '>' || next === '/') return false;
+    if (this.#at === before) throw malformed('a wrong start tag');
+    return true;
+  }
+
+  /** `= "value"` */
+  #attributeValue(): string {
+    this.#skipSpace();
+    this.#expect('=', 'an attribute without a value');
+    this.#skipSpace();
+    const quote = this.#text[this.#at];
+    if (quote !== '"' && quote !== "'") throw malformed('an attribute without quotes');
+    const start = this.#at + 1;
+    const end = this.#text.indexOf(quote, start);
+    if (end < 0) throw malformed('an attribute that does not end');
+    this.#at = end + 1;
+    return expandAttribute(this.#text.slice(start, end));
+  }
+
+  /** Prefix, which may be empty, and name. */
+  #qualifiedName(): readonly [string, string] {
+    const first = this.#name();
+    if (this.#text[this.#at] !== ':') return ['', first];
+    this.#at++;
+    return [first, this.#name()];
+  }
+
+  #name(): string {
+    const start = this.#at;
+    if (NAME_CHARACTERS[this.#text.charCodeAt(start)] !== BEGINS)
+      throw malformed('no name where one was due');
+    let end = start + 1;
+    // Beyond the table there is nothing.
+    while ((NAME_CHARACTERS[this.#text.charCodeAt(end)] ?? 0) !== 0) end++;
+    if (end - start > MAX_NAME_LENGTH) throw tooLarge(`a name of ${end - start} characters`);
+    this.#at = end;
+    return this.#text.slice(start, end);
   }
 
   /** What a reference means must not depend on who looks for it first. */
@@ -175,35 +220,32 @@ class Parser {
     this.#ids.add(id);
   }
 
-  #required(pattern: RegExp, what: string): RegExpExecArray {
-    const found = this.#match(pattern);
-    if (found === null) throw malformed(what);
-    return found;
+  #skipSpace(): void {
+    let code = this.#text.charCodeAt(this.#at);
+    while (code === 0x20 || code === 0x0a || code === 0x09 || code === 0x0d)
+      code = this.#text.charCodeAt(++this.#at);
   }
 
-  /** @param pattern sticky */
-  #match(pattern: RegExp): RegExpExecArray | null {
-    pattern.lastIndex = this.#at;
-    const found = pattern.exec(this.#text);
-    if (found !== null) this.#at = pattern.lastIndex;
-    return found;
+  #expect(character: string, otherwise: string): void {
+    if (this.#text[this.#at] !== character) throw malformed(otherwise);
+    this.#at++;
   }
 }
 
-/** Names are ASCII: no signature needs others. */
-const NAME = '[A-Za-z_][A-Za-z0-9_.-]{0,127}';
+/** Names are ASCII: no signature needs others. 0 for what is in no name. */
+const NAME_CHARACTERS = new Uint8Array(128);
+const BEGINS = 1;
+const CONTINUES = 2;
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_')
+  NAME_CHARACTERS[character.charCodeAt(0)] = BEGINS;
+for (const character of '0123456789-.') NAME_CHARACTERS[character.charCodeAt(0)] = CONTINUES;
+
 const S = '[ \\t\\r\\n]';
 const DECLARATION = new RegExp(
-  `<\\?xml${S}+version${S}*=${S}*["']1\\.0["'](?:${S}+encoding${S}*=${S}*["'](?:utf|UTF)-8["'])?` +
+  `^<\\?xml${S}+version${S}*=${S}*["']1\\.0["'](?:${S}+encoding${S}*=${S}*["'](?:utf|UTF)-8["'])?` +
     `(?:${S}+standalone${S}*=${S}*["'](?:yes|no)["'])?${S}*\\?>`,
-  'y',
 );
-const SPACE = new RegExp(`${S}*`, 'y');
-const START_TAG = new RegExp(`<(?:(${NAME}):)?(${NAME})`, 'y');
-const ATTRIBUTE = new RegExp(`${S}+(?:(${NAME}):)?(${NAME})${S}*=${S}*("[^"<]*"|'[^'<]*')`, 'y');
-const TAG_END = new RegExp(`${S}*(/?)>`, 'y');
-const END_TAG = new RegExp(`</(${NAME}(?::${NAME})?)${S}*>`, 'y');
-const ID = new RegExp(`^${NAME}$`);
+const ID = /^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/;
 
 const NOT_WHITESPACE = /[^ \t\r\n]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML 1.0 §2.2 forbids
@@ -212,7 +254,10 @@ const NO_TEXT = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\]\]>/;
 const NO_CHARACTER = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/u;
 const TEXT_SPECIAL = /[&\r]/;
 const TEXT_SPECIALS = /\r\n?|&[^;&]{0,16};?/g;
-const ATTRIBUTE_SPECIAL = /[&\r\n\t]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const ATTRIBUTE_SPECIAL = /[<&\0-\x1f\ufffe\uffff]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const NO_ATTRIBUTE = /[<\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 const ATTRIBUTE_SPECIALS = /\r\n|[\r\n\t]|&[^;&]{0,16};?/g;
 const REFERENCE = /^&(?:#(\d{1,7})|#x([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));$/;
 const PREDEFINED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
@@ -227,8 +272,8 @@ function decodeUtf8(document: Uint8Array): string {
 }
 
 function expandAttribute(raw: string): string {
-  if (NO_TEXT.test(raw)) throw malformed('a character that is not allowed in an attribute');
   if (!ATTRIBUTE_SPECIAL.test(raw)) return raw;
+  if (NO_ATTRIBUTE.test(raw)) throw malformed('a character that is not allowed in an attribute');
   return raw.replace(ATTRIBUTE_SPECIALS, (found) => (found[0] === '&' ? expandOne(found) : ' '));
 }
 
