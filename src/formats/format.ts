@@ -1,17 +1,16 @@
-import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
-import type { Certificate } from '../x509/certificate.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
 import type { TrustStore } from '../x509/trust-store.ts';
 import type { Binding } from './binding.ts';
+import type { ContentFormat, ObjectReference, SignerIdentity } from './facts.ts';
 import type { ForeignObject, VerifiedObject, VerifiedReceipt, VerifiedStream } from './verified.ts';
+
+export type { ContentFormat, EssReference, ObjectReference, SignerIdentity } from './facts.ts';
 
 /*
  * What the signature formats have in common. A format is two tables of functions, an `ObjectMaker` and an
  * `ObjectVerifier`, in files of their own: verifying never imports making. Bytes in, bytes out: keys, times and
  * trust are arguments.
  */
-
-/** ContentFormat of the TLS Sign draft, §2. */
-export type ContentFormat = 'pkcs7' | 'smime' | 'xmldsig';
 
 /** S/MIME and XML objects are held in memory several times over; what is larger is streamed as pkcs7. Bytes. */
 export const MAX_WHOLE_OBJECT_BYTES = 16 * 1024 * 1024;
@@ -58,30 +57,6 @@ export interface ObjectOptions extends ReceiptOptions {
   readonly receiptRequest: boolean;
 }
 
-/** What an RFC 2634 receipt repeats of the object that it is for; the CMS formats only. */
-export interface EssReference {
-  /** OID of the object's eContentType. */
-  readonly contentType: string;
-  /** signedContentIdentifier of its receiptRequest. */
-  readonly contentIdentifier: Uint8Array;
-  /** Its signature value. */
-  readonly signature: Uint8Array;
-  /** msgSigDigest: the digest of its signed attributes, by the hash that it was signed with. */
-  readonly attributesDigest: Uint8Array;
-}
-
-/**
- * What makes a receipt and what checks it: the receiver has it from `VerifiedObject.reference`, the sender from
- * `referenceTo` what it sent. `unsigned` objects are those of sign type {0,2}: see `unsigned.ts`.
- */
-export interface ObjectReference {
-  readonly kind: 'signed' | 'unsigned';
-  /** SHA-256 of the whole object, byte for byte as it travels. */
-  readonly objectDigest: Uint8Array;
-  /** Only of signed CMS objects that ask for a receipt. */
-  readonly ess?: EssReference | undefined;
-}
-
 export interface ObjectMaker {
   readonly format: ContentFormat;
   /** @throws SignatureError ERR_SIGN_TOO_LARGE; TlsError ERR_TLS_INTERNAL for a binding or signer that cannot be */
@@ -91,14 +66,6 @@ export interface ObjectMaker {
    * @throws SignatureError ERR_SIGN_RECEIPT_MISMATCH when the object is signed and asks for no receipt
    */
   prepareReceipt(crypto: CryptoProvider, received: ObjectReference, options: ReceiptOptions): Unsigned;
-}
-
-/** Whose signature it is. A `VerifiedPeer` is one. */
-export interface SignerIdentity {
-  readonly leaf: Certificate;
-  /** End entity first. */
-  readonly path: readonly Certificate[];
-  readonly publicKey: PublicKey;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Binding } from './binding.ts';
-import type { ContentFormat, ObjectReference, SignerIdentity } from './format.ts';
+import type { ContentFormat, ObjectReference, SignerIdentity } from './facts.ts';
 
 /** What every verified signature has told. */
 export interface SignatureFacts {
