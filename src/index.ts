@@ -8,7 +8,8 @@
  * connectMux, muxSession                       many application connections in one session (docs/multiplexing.md)
  * ```
  *
- * What multiplexing is made of, without I/O, is in `trellis/mux`.
+ * What multiplexing is made of, without I/O, is in `trellis/mux`; signing and what it is made of in `trellis/sign`
+ * (docs/tls-sign.md).
  */
 export {
   Connection,
@@ -68,4 +69,5 @@ export {
   type SecureContextOptions,
 } from './node/secure-context.ts';
 export { createServer, type SecureConnectionListener, Server, type ServerOptions } from './node/server.ts';
+export type { SignedMessages, SignWriteOptions, SocketSigning } from './node/sign.ts';
 export { type StreamOptions, TLSSocket, type TLSSocketOptions } from './node/tls-socket.ts';

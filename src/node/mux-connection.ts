@@ -1,6 +1,15 @@
 import type { AddressInfo } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Application, MultiplexedConnection } from '../mux/index.ts';
+import type { ReceivedMessage, ReceivedReceipt } from '../sign/index.ts';
+import {
+  kAbandon,
+  kTake,
+  SignedMessages,
+  type SignWriteOptions,
+  type SocketSigning,
+  unavailable,
+} from './sign.ts';
 
 /** Options of one connection; those of `MuxSession` are the default for connections that the peer opens. */
 export interface MuxConnectionOptions {
@@ -20,6 +29,8 @@ export interface ConnectionHost {
   /** It is destroyed. */
   closed(connection: MuxConnection): void;
   readonly role: 'client' | 'server';
+  /** When signing was agreed on. */
+  readonly signing: SocketSigning | undefined;
   readonly localAddress: string | undefined;
   readonly remoteAddress: string | undefined;
   readonly remoteFamily: string | undefined;
@@ -74,6 +85,7 @@ export class MuxConnection extends Duplex {
   #chunkOffset = 0;
   #written: Callback | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
+  #signed: SignedMessages | undefined;
 
   constructor(connection: MultiplexedConnection, host: ConnectionHost, options: MuxConnectionOptions) {
     super({
@@ -91,6 +103,35 @@ export class MuxConnection extends Duplex {
   refuse(): void {
     this.#connection.refuse();
     this.destroy();
+  }
+
+  // ── signing (docs/tls-sign.md) ─────────────────────────────────────────────────────────────────
+
+  /** Signing in the session under this connection; one switch for all its connections. */
+  get signing(): SocketSigning | undefined {
+    return this.#host.signing;
+  }
+
+  /** As `TLSSocket.signWrite`. The message belongs to this connection; what else it carries stays unsigned. */
+  async signWrite(
+    data: string | Uint8Array,
+    options?: SignWriteOptions,
+  ): Promise<ReceivedReceipt | undefined> {
+    const { signing } = this;
+    if (signing === undefined) throw unavailable();
+    return signing.write(data, options, this.#connection);
+  }
+
+  /** As `TLSSocket.signed`: the signed messages of this connection, until its end. */
+  get signed(): SignedMessages {
+    const { signing } = this;
+    if (signing === undefined) throw unavailable();
+    this.#signed ??= new SignedMessages(signing);
+    return this.#signed;
+  }
+
+  [kTake](message: ReceivedMessage): void {
+    this.signed.push(message);
   }
 
   // ── as net.Socket has it ───────────────────────────────────────────────────────────────────────
@@ -207,6 +248,7 @@ export class MuxConnection extends Duplex {
     if (connection.ended && !this.#sawEnd && !this.destroyed) {
       this.#sawEnd = true;
       this.push(null);
+      this.signing?.afterDelivery(() => this.signed.end(undefined));
     }
   }
 
@@ -250,6 +292,7 @@ export class MuxConnection extends Duplex {
     if (error === null && this.writableFinished) this.#connection.close(Date.now());
     else this.#connection.abort();
     this.#host.closed(this);
+    this.#endSigned(error ?? undefined);
     callback(error);
   }
 
@@ -293,6 +336,15 @@ export class MuxConnection extends Duplex {
   /** For the session: `kSend` has left something. */
   get [kHasMore](): boolean {
     return this.#chunks.length > 0;
+  }
+
+  /** What has come is still delivered, unless the connection has failed. */
+  #endSigned(error: Error | undefined): void {
+    const { signing } = this;
+    if (signing === undefined) return;
+    signing[kAbandon](this.#connection, error);
+    if (error === undefined) signing.afterDelivery(() => this.signed.end(undefined));
+    else this.signed.end(error);
   }
 
   #finishWrite(error?: Error): void {

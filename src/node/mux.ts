@@ -21,6 +21,7 @@ import {
   type MuxConnectionOptions,
   SLICE,
 } from './mux-connection.ts';
+import type { SocketSigning } from './sign.ts';
 
 export { MuxConnection, type MuxConnectionOptions };
 
@@ -41,6 +42,8 @@ export interface SessionSocket extends EventEmitter {
   ref(): unknown;
   unref(): unknown;
   readonly destroyed: boolean;
+  /** When signing was agreed on. */
+  readonly signing?: SocketSigning | undefined;
   readonly localAddress?: string | undefined;
   readonly remoteAddress?: string | undefined;
   readonly remoteFamily?: string | undefined;
@@ -360,6 +363,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       },
       get role() {
         return self.#session?.role ?? 'client';
+      },
+      get signing() {
+        return socket.signing;
       },
       get localAddress() {
         return socket.localAddress;

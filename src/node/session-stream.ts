@@ -17,7 +17,7 @@ const RECORD_LENGTH = 16 * 1024;
 const MAX_OUTPUT_PENDING = 4 * 1024 * 1024;
 
 /** Why the transport is not being read; it is read when no reason is left. */
-const Pause = { reader: 1, outside: 2, signature: 4, output: 8 } as const;
+const Pause = { reader: 1, mux: 2, signature: 4, output: 8, signing: 16 } as const;
 
 const kStream = Symbol('session stream');
 type Attached = Duplex & { [kStream]?: SessionStream | undefined };
@@ -34,7 +34,7 @@ const NO_WRITES: readonly Uint8Array[] = [];
  * (back-pressure, half-close, destroy) and nothing of options, certificates or events of `node:tls`.
  *
  * For whoever multiplexes over the session: `flush`, `outputPending`, `outputBlocked`, the event `outputDrain`,
- * `pauseReading` and `resumeReading`.
+ * `pauseReading` and `resumeReading`, `attend`, `holdEnd`.
  */
 export abstract class SessionStream extends Duplex {
   #transport: Attached | undefined;
@@ -56,6 +56,7 @@ export abstract class SessionStream extends Duplex {
   #writeOffset = 0;
   #writeDone: Callback | undefined;
   #finalDone: Callback | undefined;
+  #endHeld = false;
 
   /** Bytes of application data delivered. */
   bytesRead = 0;
@@ -111,12 +112,23 @@ export abstract class SessionStream extends Duplex {
   }
 
   /** Stops reading from the network, for a sub-protocol whose receive buffer is full. Idempotent. */
-  pauseReading(): void {
-    this.#pause(Pause.outside);
+  pauseReading(by: 'mux' | 'signing' = 'mux'): void {
+    this.#pause(Pause[by]);
   }
 
-  resumeReading(): void {
-    this.#resume(Pause.outside);
+  resumeReading(by: 'mux' | 'signing' = 'mux'): void {
+    this.#resume(Pause[by]);
+  }
+
+  /** Lets the connection say what it has to say, when something else than received bytes has brought it up. */
+  attend(): void {
+    this.#pump();
+  }
+
+  /** While held, this side does not say goodbye: a sub-protocol has yet to answer what has come. */
+  holdEnd(hold: boolean): void {
+    this.#endHeld = hold;
+    if (!hold && this.#finalDone !== undefined && this.#handshakeDone) this.#continueFinal();
   }
 
   // For the adapter over this class
@@ -424,6 +436,7 @@ export abstract class SessionStream extends Duplex {
 
   /** Half-close, RFC 8446 §6.1: close_notify, then the transport's own end. Reading goes on. */
   #continueFinal(): void {
+    if (this.#endHeld) return;
     const done = this.#finalDone;
     this.#finalDone = undefined;
     this.#connection?.close();

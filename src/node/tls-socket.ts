@@ -13,6 +13,7 @@ import { type X509Certificate, x509Certificate } from '../crypto/node/certificat
 import { ConnectionError, TrellisError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
 import { type ClientSession, serializeSession } from '../handshake/session.ts';
+import type { ReceivedReceipt } from '../sign/index.ts';
 import {
   type ClientSettings,
   checkPeerSettings,
@@ -27,6 +28,7 @@ import { GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { type ContextOptions, contextOf } from './secure-context.ts';
 import { SessionStream } from './session-stream.ts';
+import { type SignedMessages, type SignWriteOptions, SocketSigning, unavailable } from './sign.ts';
 import { readBuffer } from './transport.ts';
 
 /** Options of both sides that concern the socket itself. */
@@ -88,6 +90,7 @@ export class TLSSocket extends SessionStream {
   #session: ClientSession | undefined;
   #ownCertificate: Uint8Array | undefined;
   #subProtocols: readonly SubProtocol[] | undefined;
+  #signing: SocketSigning | undefined;
 
   /**
    * Begins TLS over `transport`, as soon as that is connected. Without one, over a TCP socket that `connect` opens.
@@ -228,6 +231,8 @@ export class TLSSocket extends SessionStream {
     this.authorized = peer?.authorized ?? false;
     if (!this.authorized && this.#requestsCertificate)
       this.authorizationError = codeOf(asUserSaid(peer?.authorizationError));
+    const sign = this.subProtocol('sign');
+    if (sign !== undefined) this.#signing = new SocketSigning(this, sign);
     this.emit('secure');
     if (this.destroyed) return;
     if (this.#owner !== undefined) this.#owner.secured(this);
@@ -315,6 +320,35 @@ export class TLSSocket extends SessionStream {
     if (this.#subProtocols === undefined || !this.handshakeDone) return undefined;
     if (!this.#info().subProtocols.includes(name)) return undefined;
     return this.#subProtocols.find((candidate) => candidate.name === name);
+  }
+
+  // ── signing (docs/tls-sign.md) ─────────────────────────────────────────────────────────────────
+
+  /** Signing in this session, once the handshake is complete and both sides have agreed to it; else `undefined`. */
+  get signing(): SocketSigning | undefined {
+    return this.#signing;
+  }
+
+  /**
+   * Signs and sends data. `signing.on()` comes before it. The data must not change until the promise is settled.
+   * @returns the peer's signed receipt; with `receipt: false`, nothing, when it has left
+   * @throws as `SocketSigning.write`; ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
+   */
+  async signWrite(
+    data: string | Uint8Array,
+    options?: SignWriteOptions,
+  ): Promise<ReceivedReceipt | undefined> {
+    if (this.#signing === undefined) throw unavailable();
+    return this.#signing.write(data, options);
+  }
+
+  /**
+   * Signed messages as they come, verified. Ends with the peer's end; fails with the session.
+   * @throws ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
+   */
+  get signed(): SignedMessages {
+    if (this.#signing === undefined) throw unavailable();
+    return this.#signing.messages;
   }
 
   #info(): ConnectionInfo {

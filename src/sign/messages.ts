@@ -69,8 +69,8 @@ export type SignEvent =
   | { readonly type: 'receipt'; readonly message: SentMessage; readonly receipt: ReceivedReceipt }
   /** It was not sent, or its receipt will not come. */
   | { readonly type: 'lost'; readonly message: SentMessage; readonly error: ConnectionError }
-  /** The peer sends no more, and everything that it has sent was delivered. */
-  | { readonly type: 'end' };
+  /** The peer sends no more, and everything that it has sent was delivered; or the session failed. */
+  | { readonly type: 'end'; readonly error: Error | undefined };
 
 /**
  * Work that only the outside can do. Any number may be under way, and be answered in any order; each is answered once,

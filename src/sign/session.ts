@@ -44,6 +44,11 @@ export class SigningSession {
     return this.#context.settings.archive;
   }
 
+  /** 32 bytes, the same on both sides and in no other session: what every signature of this one is bound to. */
+  get sessionBinding(): Uint8Array {
+    return this.#context.sessionBinding;
+  }
+
   /** This side signs its data; so does the peer. */
   get isOn(): boolean {
     return this.#sender.isOn;
@@ -181,7 +186,7 @@ export class SigningSession {
           cause === undefined ? undefined : { cause },
         ),
       );
-      this.#context.emit({ type: 'end' });
+      this.#context.emit({ type: 'end', error: cause });
     };
     if (cause === undefined) this.#receiver.afterDelivery(finish);
     else finish();
