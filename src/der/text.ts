@@ -36,8 +36,10 @@ export function decodeText(tag: number, content: Uint8Array): string {
   }
 }
 
+const ENCODER = new TextEncoder();
+
 export function encodeUtf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+  return ENCODER.encode(text);
 }
 
 /** @throws TlsError ERR_TLS_INTERNAL when `text` is not ASCII */

@@ -142,10 +142,13 @@ function checkOwn(binding: Binding, application: Uint8Array): void {
 }
 
 function readSequenceNumber(fields: DerReader): number {
-  const value = fields.bigInteger();
-  if (value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER))
+  const bytes = fields.integer();
+  let value = 0;
+  for (const byte of bytes) value = value * 0x100 + byte;
+  // Sums above 2^53 are not exact, but never safe either.
+  if ((bytes[0] as number) >= 0x80 || !Number.isSafeInteger(value))
     throw new DecodeError('binding: sequence number out of range');
-  return Number(value);
+  return value;
 }
 
 function readApplication(fields: DerReader): string {

@@ -129,35 +129,43 @@ function guarded<T>(verify: () => T): T {
 function verifiedObject(crypto: CryptoProvider, opened: Opened, context: VerifyContext): VerifiedObject {
   checkContentType(opened.data.contentType, Oid.data);
   const content = opened.unwrap(opened.data.content);
-  const bound = checkBound(opened.signature, 'data', context);
-  return prove.object(objectFacts(crypto, opened, content, bound), content);
+  const { binding, signingTime } = checkBound(opened.signature, 'data', context);
+  const objectDigest = crypto.digest('sha256', opened.object);
+  const facts = {
+    format: opened.format,
+    signer: opened.signature.signer,
+    objectDigest,
+    signingTime,
+    binding,
+    contentLength: content.length,
+    contentDigest: digestOf(crypto, opened, content),
+    receiptRequested: opened.signature.attributes.receiptRequest !== undefined,
+    reference: referenceOf(crypto, objectDigest, opened.data.contentType, opened.signature),
+  };
+  return prove.object(facts, content);
 }
 
 function foreignObject(crypto: CryptoProvider, opened: Opened): ForeignObject {
   checkContentType(opened.data.contentType, Oid.data);
   const content = opened.unwrap(opened.data.content);
-  const { signingTime } = opened.signature.attributes;
-  return prove.foreign({ ...objectFacts(crypto, opened, content, { signingTime }), content });
+  const objectDigest = crypto.digest('sha256', opened.object);
+  return prove.foreign({
+    format: opened.format,
+    signer: opened.signature.signer,
+    objectDigest,
+    signingTime: opened.signature.attributes.signingTime,
+    content,
+    contentLength: content.length,
+    contentDigest: digestOf(crypto, opened, content),
+    receiptRequested: opened.signature.attributes.receiptRequest !== undefined,
+    reference: referenceOf(crypto, objectDigest, opened.data.contentType, opened.signature),
+  });
 }
 
-function objectFacts<B extends { readonly signingTime: number | undefined }>(
-  crypto: CryptoProvider,
-  { format, object, data, signature, contentDigest }: Opened,
-  content: Uint8Array,
-  bound: B,
-) {
-  const isDigested = signature.hash === 'sha256' && content.length === data.content.length;
-  const objectDigest = crypto.digest('sha256', object);
-  return {
-    format,
-    signer: signature.signer,
-    objectDigest,
-    contentLength: content.length,
-    contentDigest: isDigested ? contentDigest : crypto.digest('sha256', content),
-    receiptRequested: signature.attributes.receiptRequest !== undefined,
-    reference: referenceOf(crypto, objectDigest, data.contentType, signature),
-    ...bound,
-  };
+/** SHA-256 of the content, which the signature may have needed already. */
+function digestOf(crypto: CryptoProvider, opened: Opened, content: Uint8Array): Uint8Array {
+  const isDigested = opened.signature.hash === 'sha256' && content.length === opened.data.content.length;
+  return isDigested ? opened.contentDigest : crypto.digest('sha256', content);
 }
 
 function verifiedReceipt(
