@@ -42,7 +42,7 @@ export class TicketKeys {
         `ticketKeys must be ${TICKET_KEYS_LENGTH} bytes, not ${bytes.length}`,
       );
     }
-    this.bytes = bytes.slice();
+    this.bytes = new Uint8Array(bytes);
     this.#name = this.bytes.subarray(0, NAME_LENGTH);
     this.#key = this.bytes.subarray(NAME_LENGTH);
   }

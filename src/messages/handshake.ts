@@ -79,7 +79,7 @@ export class HandshakeJoiner {
     const total = HANDSHAKE_HEADER_LENGTH + bodyLength;
     if (this.#length < total) return undefined;
     const raw = this.#pending.subarray(0, total);
-    this.#pending = this.#length === total ? NOTHING : this.#pending.slice(total, this.#length);
+    this.#pending = this.#length === total ? NOTHING : this.#pending.subarray(total, this.#length);
     this.#length -= total;
     return asHandshakeMessage(raw);
   }

@@ -47,7 +47,8 @@ export class Deframer {
     if (this.#partialLength === 0) this.#partial = NOTHING;
     if (this.#at === this.#chunk.length) this.#forget();
     else {
-      this.#chunk = this.#chunk.slice(this.#at);
+      // Not slice(), which on a Buffer is a view.
+      this.#chunk = new Uint8Array(this.#chunk.subarray(this.#at));
       this.#at = 0;
     }
   }

@@ -197,7 +197,8 @@ export class RecordLayer {
       );
     }
     // A copy: the handshake keeps parts of its messages, and the caller may reuse the buffer that it fed.
-    return { type, content: content.slice() };
+    // Not slice(), which on a Buffer is a view.
+    return { type, content: new Uint8Array(content) };
   }
 
   /** RFC 8446 §5: exactly the byte 0x01, in clear, and only during the handshake; then it is dropped. */
