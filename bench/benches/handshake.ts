@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { defineBench } from '../harness.ts';
 import { close, type Files, listen, makeFiles, nodes, once, ours, type Stack } from '../support/stacks.ts';
 
-const HANDSHAKES = 400;
+const HANDSHAKES = 1500;
 /** Connections under way at once: enough that neither waits for the network alone. */
 const TOGETHER = 4;
 
