@@ -3,7 +3,18 @@ import bulk from './bulk.ts';
 import handshake from './handshake.ts';
 import idle from './idle.ts';
 import open from './open.ts';
+import { sign, signReceipts } from './sign.ts';
+import signVerify from './sign-verify.ts';
 import tunnel from './tunnel.ts';
 
 /** Every bench, in the order of `npm run bench`. Named one by one, since the benches run as one bundle. */
-export const benches: readonly Bench[] = [bulk, handshake, open, idle, tunnel];
+export const benches: readonly Bench[] = [
+  bulk,
+  handshake,
+  open,
+  idle,
+  tunnel,
+  sign,
+  signReceipts,
+  signVerify,
+];

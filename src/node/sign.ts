@@ -3,6 +3,7 @@ import { ConnectionError, TlsError } from '../errors/errors.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
 import {
   type EvidenceSession,
+  type EvidenceSessionRef,
   type EvidenceSink,
   type ReceivedMessage,
   type ReceivedReceipt,
@@ -59,7 +60,7 @@ export class SocketSigning {
   /** Callbacks of `afterDelivery`, and those whose time has come. */
   readonly #barriers = new Set<() => void>();
   #due: (() => void)[] = [];
-  readonly #sessionRefs = new WeakMap<EvidenceSession, unknown>();
+  readonly #sessionRefs = new WeakMap<EvidenceSession, EvidenceSessionRef>();
   #scheduled = false;
   #paused = false;
 
@@ -207,8 +208,12 @@ export class SocketSigning {
 
   #append({ session, entry }: Extract<SignWanted, { kind: 'persisted' }>): Promise<number> {
     const archive = this.#session.archive as EvidenceSink;
-    if (!this.#sessionRefs.has(session)) this.#sessionRefs.set(session, archive.addSession(session));
-    return archive.append({ ...entry, session: this.#sessionRefs.get(session) });
+    let ref = this.#sessionRefs.get(session);
+    if (ref === undefined) {
+      ref = archive.addSession(session);
+      this.#sessionRefs.set(session, ref);
+    }
+    return archive.append({ ...entry, session: ref });
   }
 
   #handle(event: SignEvent): void {

@@ -92,7 +92,7 @@ export class SessionContext {
 
   /** Has an entry kept, if there is an archive, and goes on when it is durable. */
   persist(
-    entry: Omit<EvidenceEntry, 'format'>,
+    entry: () => Omit<EvidenceEntry, 'format'>,
     now: number,
     done: (record: number | undefined, now: number) => void,
   ): void {
@@ -103,7 +103,7 @@ export class SessionContext {
     this.want({
       kind: 'persisted',
       session: this.#evidenceSession(now),
-      entry: { ...entry, format: this.agreement.format },
+      entry: { ...entry(), format: this.agreement.format },
       provide: done,
       fail: (cause) =>
         this.fail(

@@ -61,11 +61,15 @@ export const EvidenceFlag = {
   unsigned: 2,
 } as const;
 
-/** @template S names a session of the archive */
-export interface EvidenceSink<S = unknown> {
+/** Names a session of the archive. */
+export interface EvidenceSessionRef {
+  readonly digest: Uint8Array;
+}
+
+export interface EvidenceSink {
   /** The latest tree head, at most 2,048 bytes; it goes into the binding of what leaves next. */
   treeHead(): Uint8Array;
-  addSession(session: EvidenceSession): S;
+  addSession(session: EvidenceSession): EvidenceSessionRef;
   /** Resolves with the record's index when it is durable: then a receipt may leave. */
-  append(entry: EvidenceEntry & { readonly session: S }): Promise<number>;
+  append(entry: EvidenceEntry & { readonly session: EvidenceSessionRef }): Promise<number>;
 }

@@ -14,7 +14,7 @@
  * limits.ts            every bound
  * ```
  */
-export type { EvidenceEntry, EvidenceSession, EvidenceSink } from './evidence.ts';
+export type { EvidenceEntry, EvidenceSession, EvidenceSessionRef, EvidenceSink } from './evidence.ts';
 export { EvidenceFlag } from './evidence.ts';
 export type { SignatureRequest, SignType, Spelling } from './extension.ts';
 export { decodeSignatureRequests, encodeSignatureRequests } from './extension.ts';

@@ -1,8 +1,5 @@
 /** Every bound of signing, with its reason. Those that users may change are options. */
 
-/** Content of one object that is held in memory as a whole, the formats' own bound: 16 MiB. */
-export { MAX_WHOLE_OBJECT_BYTES as MAX_CONTENT_BYTES } from '../formats/format.ts';
-
 /** 16 MiB of content in base64, with lines, and an envelope of certificates around it. */
 export const MAX_OBJECT_BYTES = 24 * 1024 * 1024;
 

@@ -278,14 +278,14 @@ export class Receiver {
     this.#sender.settle(digest);
     message.whenRecorded((target) =>
       this.#context.persist(
-        {
+        () => ({
           ...this.#entry(incoming, verified.binding, now),
           kind: 'receipt',
           objectDigest: verified.objectDigest,
           content: undefined,
           target,
           flags: 0,
-        },
+        }),
         now,
         (record) => this.#kept(incoming, () => this.#deliverReceipt(incoming, pending, verified, record)),
       ),
@@ -322,7 +322,7 @@ export class Receiver {
     const isLost = raw.contentType === this.#muxType && place.connection === undefined;
     const acknowledged = raw.receiptRequested && this.#sender.canSign && !isLost;
     this.#context.persist(
-      {
+      () => ({
         ...this.#entry(incoming, binding, now),
         ...(isUnsigned && { status: 'unverified' as const }),
         kind: 'data',
@@ -332,13 +332,15 @@ export class Receiver {
         flags:
           (raw.receiptRequested ? EvidenceFlag.receiptRequested : 0) |
           (isUnsigned ? EvidenceFlag.unsigned : 0),
-      },
+      }),
       now,
       (record, then) =>
         this.#kept(incoming, () => {
           if (acknowledged) this.#sender.sendReceipt(reference, place, record, then);
           const message: ReceivedMessage = {
-            ...place,
+            contentType: place.contentType,
+            application: place.application,
+            connection: place.connection,
             sequence: raw.sequence,
             content,
             object: bytes,
@@ -372,7 +374,7 @@ export class Receiver {
     const { raw, place } = incoming;
     const reason = error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL';
     this.#context.persist(
-      {
+      () => ({
         direction: 'received',
         kind: raw.kind,
         status: 'rejected',
@@ -388,7 +390,7 @@ export class Receiver {
         treeHead: new Uint8Array(0),
         signerChain: incoming.announced,
         flags: raw.unsigned ? EvidenceFlag.unsigned : 0,
-      },
+      }),
       now,
       () => {},
     );

@@ -138,14 +138,14 @@ export class Sender {
     this.#sign(prepared, (object, then) => {
       message.bytes = object;
       context.persist(
-        {
+        () => ({
           ...this.#entry(message, binding, then),
           kind: 'receipt',
           object,
           content: undefined,
           target,
           flags: 0,
-        },
+        }),
         then,
         () => {},
       );
@@ -238,7 +238,7 @@ export class Sender {
     }
     const digest = context.settings.archive === undefined ? EMPTY : crypto.digest('sha256', content);
     context.persist(
-      {
+      () => ({
         ...this.#entry(message, binding, now),
         kind: 'data',
         object,
@@ -248,7 +248,7 @@ export class Sender {
         flags:
           (message.receiptRequested ? EvidenceFlag.receiptRequested : 0) |
           (message.unsigned ? EvidenceFlag.unsigned : 0),
-      },
+      }),
       now,
       (record) => {
         message.recorded(record);

@@ -1,6 +1,11 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Archive } from '../../src/evidence/archive/archive.ts';
+import { openArchive } from '../../src/evidence/archive/open.ts';
 import {
   createSecureContext,
   type Identity,
@@ -45,10 +50,10 @@ async function signedSession(
 }
 
 /** Durable only after a turn of the event loop, as a disk would be. */
-class SlowArchive implements EvidenceSink<object> {
+class SlowArchive implements EvidenceSink {
   readonly entries: EvidenceEntry[] = [];
   treeHead = () => Buffer.from(`head ${this.entries.length}`);
-  addSession = (session: object) => session;
+  addSession = () => ({ digest: new Uint8Array(32) });
   async append(entry: EvidenceEntry): Promise<number> {
     await turn();
     return this.entries.push(entry) - 1;
@@ -84,6 +89,36 @@ describe('signing over sockets', () => {
     // Plain data travels beside it.
     client.end('plain');
     expect(String((await once(server, 'data'))[0])).toBe('plain');
+  });
+
+  it('keeps it all in an archive of SQLite on either side', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'trellis-sign-'));
+    const [near, far] = await Promise.all(['near', 'far'].map((name) => openArchive(join(folder, name))));
+    if (near === undefined || far === undefined) throw new Error('no archive');
+    try {
+      const { client, server } = await signedSession({ archive: near }, { archive: far });
+      client.signing?.on();
+      for (const order of ['one', 'two']) await client.signWrite(order);
+      const records = async (archive: Archive) =>
+        Promise.all(Array.from({ length: archive.size }, (_, index) => archive.store.record(index)));
+      const [sent, , , acknowledged] = await records(near);
+      expect(sent).toMatchObject({ direction: 'sent', kind: 'data', sequence: 0, contentLength: 3 });
+      expect(acknowledged).toMatchObject({
+        direction: 'received',
+        kind: 'receipt',
+        status: 'verified',
+        target: 2,
+      });
+      const received = (await records(far)).filter((record) => record?.direction === 'received');
+      expect(received).toMatchObject([{ status: 'verified', kind: 'data' }, { sequence: 1 }]);
+      expect(received[0]?.objectDigest).toEqual(sent?.objectDigest);
+      // Each has the other's head: the second order names what was in the archive after the first.
+      expect(received[1]?.treeHead.length).toBeGreaterThan(0);
+      server.destroy();
+    } finally {
+      await Promise.all([near.close(), far.close()]);
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('answers what came before the end, although its own end was asked for', async () => {

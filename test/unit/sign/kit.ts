@@ -4,12 +4,13 @@ import type { Role } from '../../../src/connection/sub-protocol.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../../src/crypto/node/signing-key.ts';
 import type { AlertName } from '../../../src/errors/alerts.ts';
-import { AlertReceivedError, type TlsErrorCode } from '../../../src/errors/errors.ts';
+import type { TlsErrorCode } from '../../../src/errors/errors.ts';
 import type { Identity } from '../../../src/handshake/config.ts';
 import type { Multiplexing, MuxFactory } from '../../../src/mux/index.ts';
 import type {
   EvidenceEntry,
   EvidenceSession,
+  EvidenceSessionRef,
   EvidenceSink,
   ReceivedMessage,
   ReceivedReceipt,
@@ -26,16 +27,8 @@ import { TrustStore } from '../../../src/x509/trust-store.ts';
 import { verifyPeer } from '../../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../../setup/engine-config.ts';
 import { expectFound } from '../../setup/faults.ts';
-import { Pair, type PairSetup, peerOf, START } from '../../setup/pair.ts';
-import {
-  ca,
-  client,
-  DAY,
-  type IdentityOptions,
-  type KeyKind,
-  type Identity as Owner,
-  server,
-} from '../x509/pki.ts';
+import { Pair, type PairSetup, START } from '../../setup/pair.ts';
+import { ca, client, DAY, type IdentityOptions, type Identity as Owner, server } from '../x509/pki.ts';
 
 /** Two sides that sign, over real handshakes with real certificates, under the clock of the pair. */
 
@@ -52,10 +45,6 @@ export const SERVER = identityOf(server('server.test', { issuer: root, input: TO
 /** A client's identity. */
 export function owner(name: string, options: IdentityOptions = {}): Identity {
   return identityOf(client(name, { issuer: root, ...options, input: { ...TODAY, ...options.input } }));
-}
-
-export function ownerWith(kind: KeyKind): Identity {
-  return owner(kind, { kind });
 }
 
 export function identityOf({ der, privateKey }: Owner): Identity {
@@ -81,8 +70,8 @@ export function legible(value: object): object {
 }
 
 /** Keeps evidence in memory; durable when the test says so, at once by default. */
-export class MemoryArchive implements EvidenceSink<string> {
-  readonly entries: (EvidenceEntry & { readonly session: string })[] = [];
+export class MemoryArchive implements EvidenceSink {
+  readonly entries: (EvidenceEntry & { readonly session: EvidenceSessionRef })[] = [];
   readonly sessions: EvidenceSession[] = [];
   head: Uint8Array = new Uint8Array(0);
 
@@ -90,16 +79,16 @@ export class MemoryArchive implements EvidenceSink<string> {
     return this.head;
   }
 
-  addSession(session: EvidenceSession): string {
+  addSession(session: EvidenceSession): EvidenceSessionRef {
     if (!this.sessions.includes(session)) this.sessions.push(session);
-    return String(this.sessions.indexOf(session));
+    return { digest: Uint8Array.of(this.sessions.indexOf(session)) };
   }
 
-  append(entry: EvidenceEntry & { readonly session: string }): Promise<number> {
+  append(entry: EvidenceEntry & { readonly session: EvidenceSessionRef }): Promise<number> {
     return Promise.resolve(this.add(entry));
   }
 
-  add(entry: EvidenceEntry & { readonly session: string }): number {
+  add(entry: EvidenceEntry & { readonly session: EvidenceSessionRef }): number {
     return this.entries.push(entry) - 1;
   }
 }
@@ -292,4 +281,4 @@ export function signerOf(identity: Identity): SigningIdentity {
   return { chain: identity.chain, key: identity.key };
 }
 
-export { AlertReceivedError, peerOf, START };
+export { START };
