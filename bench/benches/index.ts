@@ -3,7 +3,8 @@ import bulk from './bulk.ts';
 import handshake from './handshake.ts';
 import idle from './idle.ts';
 import open from './open.ts';
-import { sign, signReceipts } from './sign.ts';
+import sign from './sign.ts';
+import signReceipts from './sign-receipts.ts';
 import signVerify from './sign-verify.ts';
 import tunnel from './tunnel.ts';
 
