@@ -1,6 +1,7 @@
 import { nodeCrypto } from '../../crypto/node/provider.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { equalBytes, toHex } from '../../der/bytes.ts';
+import { MAX_WHOLE_OBJECT_BYTES } from '../../formats/format.ts';
 import { EvidenceError } from '../errors.ts';
 import { MerkleHash } from '../merkle/hash.ts';
 import { GrowingTree } from '../merkle/tree.ts';
@@ -24,6 +25,7 @@ import {
   type SessionInfo,
   type SessionRef,
 } from './record.ts';
+import { residueOf } from './residue.ts';
 import type { Attachment, Batch, BatchRecord, EvidenceStore, StoredHead, WitnessedHead } from './store.ts';
 import { Timestamping, type TimestampOptions } from './timestamping.ts';
 
@@ -211,6 +213,7 @@ export class Archive {
     if (record.held === 'none') {
       throw new EvidenceError('ERR_EVIDENCE_ERASED', `Record ${index} holds no content any more`);
     }
+    const residue = await this.#residue(record);
     const none = new Uint8Array(0);
     const fields: LeafFields = {
       ...record,
@@ -227,12 +230,10 @@ export class Archive {
       treeHead: none,
       signerChain: undefined,
       revocation: undefined,
-      provenance: undefined,
+      provenance: residue?.digest,
     };
-    return this.#enqueue(
-      { fields, held: 'none', object: undefined, content: undefined, attachments: [] },
-      index,
-    );
+    const attachments = residue === undefined ? [] : [residue];
+    return this.#enqueue({ fields, held: 'none', object: undefined, content: undefined, attachments }, index);
   }
 
   /** Signs the present tree head. Gives the last checkpoint again when nothing has been added since. */
@@ -254,6 +255,15 @@ export class Archive {
       await this.#timestamping?.stop();
       await this.store.close();
     }
+  }
+
+  /** What is needed of the object to verify its signature and its receipts without its content. */
+  async #residue(record: EvidenceRecord): Promise<Attachment | undefined> {
+    if (record.kind !== 'data' || record.objectLength > MAX_WHOLE_OBJECT_BYTES) return undefined;
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.store.object(record.index)) pieces.push(piece);
+    const bytes = residueOf(this.#crypto, record, Buffer.concat(pieces));
+    return bytes && { digest: this.#crypto.digest('sha256', bytes), bytes };
   }
 
   #enqueue(prepared: PreparedRecord, erase?: number): Promise<number> {

@@ -5,13 +5,14 @@ import { TrellisError } from '../../errors/errors.ts';
 import { certificatesOfToken } from '../../formats/tsp/verify.ts';
 import { decodeRevocation, encodeLeaf, encodeSession } from '../archive/leaf.ts';
 import { type EvidenceRecord, hasFlag } from '../archive/record.ts';
+import { decodeResidue } from '../archive/residue.ts';
 import type { EvidenceReader, StoredHead } from '../archive/store.ts';
 import { EvidenceError } from '../errors.ts';
 import { MerkleHash } from '../merkle/hash.ts';
 import { inclusionProof, verifyInclusion } from '../merkle/proof.ts';
 import { storedSubtrees } from '../merkle/tree.ts';
 import { type Checkpoint, checkpointBody, checkpointToPem } from '../merkle/tree-head.ts';
-import { type Account, accountOf, readChain } from '../report/account.ts';
+import { accountOf, readChain } from '../report/account.ts';
 import type { RecordVerifierOptions } from '../verify/record.ts';
 import { contentLength, contentOf } from './content.ts';
 import {
@@ -24,6 +25,7 @@ import {
   CHECKPOINT_FILE,
   CHECKPOINT_ROOT_FILE,
   CHECKPOINT_SIGNATURE_FILE,
+  DETACHED_FILE,
   INDEX_FILE,
   INDEX_FORMAT,
   INDEX_VERSION,
@@ -38,7 +40,7 @@ import {
   TIMESTAMP_FILE,
 } from './layout.ts';
 import { asicManifest, openDocumentManifest } from './manifest.ts';
-import { readmeText } from './readme.ts';
+import { type ReadmeRecord, readmeText } from './readme.ts';
 import { ZipWriter } from './zip-writer.ts';
 
 /** One bundle is for one dispute; an archive as a whole is a file already. */
@@ -126,19 +128,12 @@ class Exporter {
     await this.#zip.add(MIMETYPE_FILE, new TextEncoder().encode(MIMETYPE));
     const checkpoint = await this.#checkpoint();
     const entries: BundleIndexRecord[] = [];
-    const accounts: {
-      readonly account: Account;
-      readonly entry: BundleIndexRecord;
-      readonly content: boolean;
-    }[] = [];
+    const accounts: ReadmeRecord[] = [];
     for (const record of records) {
-      const { entry, content } = await this.#record(record);
-      entries.push(entry);
-      accounts.push({
-        account: await accountOf(this.#crypto, this.#reader, record.index, this.#options),
-        entry,
-        content,
-      });
+      const files = await this.#record(record);
+      entries.push(files.entry);
+      const account = await accountOf(this.#crypto, this.#reader, record.index, this.#options);
+      accounts.push({ ...files, account });
     }
     for (const [digest, bytes] of this.#attachments) await this.#add(`attachments/${digest}.der`, bytes);
     const index: BundleIndex = {
@@ -191,7 +186,7 @@ class Exporter {
     return checkpoint;
   }
 
-  async #record(record: EvidenceRecord): Promise<{ entry: BundleIndexRecord; content: boolean }> {
+  async #record(record: EvidenceRecord): Promise<Omit<ReadmeRecord, 'account'>> {
     const folder = recordFolder(record.index);
     const leaf = encodeLeaf(record);
     await this.#add(`${folder}/leaf.der`, leaf);
@@ -200,7 +195,15 @@ class Exporter {
     for (const digest of [record.signerChain, record.revocation, record.provenance])
       await this.#attach(digest);
     await this.#signerAndRevocation(record, folder);
-    if (record.held === 'none') return { entry: { index: record.index, folder, proof }, content: false };
+    if (record.held === 'none') {
+      const detached = await this.#detached(record);
+      if (detached !== undefined) await this.#add(`${folder}/${DETACHED_FILE}`, detached);
+      return {
+        entry: { index: record.index, folder, proof },
+        content: false,
+        detached: detached !== undefined,
+      };
+    }
     const name = objectFile(record.format, hasFlag(record, 'unsigned'));
     await this.#stream(`${folder}/${name}`, () => this.#reader.object(record.index), record.objectLength);
     const length = await contentLength(this.#crypto, this.#reader, record);
@@ -211,7 +214,18 @@ class Exporter {
         length,
       );
     }
-    return { entry: { index: record.index, folder, object: name, proof }, content: length !== undefined };
+    return {
+      entry: { index: record.index, folder, object: name, proof },
+      content: length !== undefined,
+      detached: false,
+    };
+  }
+
+  /** What was kept of the signature when the content was erased. */
+  async #detached({ index }: EvidenceRecord): Promise<Uint8Array | undefined> {
+    const [erasure] = await this.#reader.find({ target: index, kind: 'erasure', limit: 1 });
+    const bytes = erasure?.provenance && (await this.#reader.attachment(erasure.provenance));
+    return bytes && decodeResidue(bytes).detached;
   }
 
   /** From the leaf's sibling up, each named for the side that it stands on. */

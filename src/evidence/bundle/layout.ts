@@ -21,6 +21,9 @@ export const ARCHIVE_KEY_FILE = 'checkpoint/archive-key.pem';
 export const TIMESTAMP_FILE = 'checkpoint/timestamp.tst';
 export const TIMESTAMP_CERTIFICATES_FILE = 'checkpoint/timestamp-certificates.pem';
 
+/** In a record's folder: the signature of what was erased. */
+export const DETACHED_FILE = 'signature.p7s';
+
 export const INDEX_FORMAT = 'trellis-evidence-bundle';
 export const INDEX_VERSION = 1;
 
@@ -57,7 +60,7 @@ export function objectFile(format: ContentFormat, isUnsigned: boolean): string {
 }
 
 export function mediaType(name: string): string {
-  if (name.endsWith('.p7m')) return 'application/pkcs7-mime';
+  if (name.endsWith('.p7m') || name.endsWith('.p7s')) return 'application/pkcs7-mime';
   if (name.endsWith('.eml')) return 'message/rfc822';
   if (name.endsWith('.xml')) return 'text/xml';
   if (name.endsWith('.txt') || name === SUMS_FILE) return 'text/plain';

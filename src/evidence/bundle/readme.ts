@@ -12,6 +12,7 @@ import {
   CHECKPOINT_BODY_FILE,
   CHECKPOINT_ROOT_FILE,
   CHECKPOINT_SIGNATURE_FILE,
+  DETACHED_FILE,
   SUMS_FILE,
   TIMESTAMP_FILE,
 } from './layout.ts';
@@ -24,6 +25,8 @@ export interface ReadmeRecord {
   readonly entry: BundleIndexRecord;
   /** The data are beside the object. */
   readonly content: boolean;
+  /** What was kept of the signature when the content was erased is there. */
+  readonly detached: boolean;
 }
 
 /**
@@ -92,10 +95,19 @@ function step(title: string, lines: readonly string[]): string[] {
   return [title, '', ...lines.map((line) => `  ${line}`), ''];
 }
 
-function signatureCommands({ account, entry, content }: ReadmeRecord): string[] {
+function signatureCommands({ account, entry, content, detached }: ReadmeRecord): string[] {
   const { record } = account;
   const { folder, object } = entry;
   const title = ['', `Record ${record.index}, ${record.kind} from ${account.from.name}:`];
+  const atTime = Math.floor(Date.parse(record.time) / 1000);
+  const trust = `-CAfile CA.pem -purpose any -attime ${atTime}`;
+  if (object === undefined && detached) {
+    return [
+      ...title,
+      'its content was erased. Whoever has the document (here DOCUMENT) can show that this is what was signed:',
+      `$ openssl cms -verify -binary -inform DER -in ${folder}/${DETACHED_FILE} -content DOCUMENT -certfile ${folder}/signer.pem ${trust} -out content.out`,
+    ];
+  }
   if (object === undefined) return [...title, 'no object: it was erased, or never came.'];
   if (record.flags.includes('unsigned')) {
     return [
@@ -104,8 +116,6 @@ function signatureCommands({ account, entry, content }: ReadmeRecord): string[] 
       `$ openssl dgst -sha256 ${folder}/${object}`,
     ];
   }
-  const atTime = Math.floor(Date.parse(record.time) / 1000);
-  const trust = `-CAfile CA.pem -purpose any -attime ${atTime}`;
   const compare = content ? [`$ cmp content.out ${folder}/content.bin`] : [];
   const lines = [...title];
   if (record.format === 'xmldsig') {

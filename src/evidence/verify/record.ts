@@ -16,6 +16,7 @@ import type { Certificate } from '../../x509/certificate.ts';
 import type { TrustStore } from '../../x509/trust-store.ts';
 import { decodeChain } from '../archive/leaf.ts';
 import { type EvidenceRecord, type EvidenceSession, hasFlag } from '../archive/record.ts';
+import { decodeResidue } from '../archive/residue.ts';
 import type { EvidenceReader } from '../archive/store.ts';
 import { EvidenceError } from '../errors.ts';
 import { VERIFIERS } from './formats.ts';
@@ -169,16 +170,31 @@ export class RecordVerifier {
         'objectDigest',
       );
     }
-    if (acknowledged.held === 'none') {
-      throw new EvidenceError(
-        'ERR_EVIDENCE_ERASED',
-        `Receipt ${index} is for the object of record ${acknowledged.index}, whose content was erased`,
-      );
-    }
+    if (acknowledged.held === 'none') return this.#residue(acknowledged, index);
     const object = await this.#whole(acknowledged);
     return hasFlag(acknowledged, 'unsigned')
       ? referenceToUnsigned(this.#crypto, object)
       : verifierOf(acknowledged).referenceTo(this.#crypto, object);
+  }
+
+  /** What was kept of an erased object, to verify its receipts with. */
+  async #residue({ index }: EvidenceRecord, receipt: number): Promise<ObjectReference> {
+    const [erasure] = await this.#reader.find({ target: index, kind: 'erasure', limit: 1 });
+    const bytes = erasure?.provenance && (await this.#reader.attachment(erasure.provenance));
+    if (bytes === undefined) {
+      throw new EvidenceError(
+        'ERR_EVIDENCE_ERASED',
+        `Receipt ${receipt} is for the object of record ${index}, of which nothing is left`,
+      );
+    }
+    try {
+      return decodeResidue(bytes).reference;
+    } catch (cause) {
+      if (!(cause instanceof DecodeError)) throw cause;
+      throw new EvidenceError('ERR_EVIDENCE_DAMAGED', `What was kept of record ${index} cannot be read`, {
+        cause,
+      });
+    }
   }
 
   async #unsigned(

@@ -1,0 +1,105 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import { DerReader } from '../../der/reader.ts';
+import { contextPrimitive, Tag } from '../../der/tags.ts';
+import { encodeDer, enumerated, explicit, octetString, oid, primitive, sequence } from '../../der/writer.ts';
+import { DecodeError, TrellisError } from '../../errors/errors.ts';
+import type { ObjectReference } from '../../formats/format.ts';
+import { referenceToUnsigned } from '../../formats/unsigned.ts';
+import { VERIFIERS } from '../verify/formats.ts';
+import { type EvidenceRecord, hasFlag } from './record.ts';
+
+/*
+ * What stays of an object when its content is erased: with it receipts for the object can still be verified, and its
+ * signature too, by whoever has the document.
+ */
+
+export interface Residue {
+  readonly reference: ObjectReference;
+  /** pkcs7: the SignedData without its content, for `openssl cms -verify -content DOCUMENT`. */
+  readonly detached: Uint8Array | undefined;
+}
+
+/** Of what cannot be read nothing stays but the record. */
+export function residueOf(
+  crypto: CryptoProvider,
+  record: EvidenceRecord,
+  object: Uint8Array,
+): Uint8Array | undefined {
+  try {
+    const reference = hasFlag(record, 'unsigned')
+      ? referenceToUnsigned(crypto, object)
+      : VERIFIERS[record.format]?.referenceTo(crypto, object);
+    if (reference === undefined) return undefined;
+    const isCms = record.format === 'pkcs7' && !hasFlag(record, 'unsigned');
+    return encodeResidue({ reference, detached: isCms ? detach(object) : undefined });
+  } catch (error) {
+    if (error instanceof TrellisError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * `Residue ::= SEQUENCE { kind ENUMERATED { signed(0), unsigned(1) }, objectDigest OCTET STRING, ess SEQUENCE {
+ * contentType OBJECT IDENTIFIER, contentIdentifier OCTET STRING, signature OCTET STRING, attributesDigest OCTET STRING }
+ * OPTIONAL, detached [0] OCTET STRING OPTIONAL }`, DER.
+ */
+function encodeResidue({ reference, detached }: Residue): Uint8Array {
+  const { kind, objectDigest, ess } = reference;
+  return encodeDer(
+    sequence(
+      enumerated(kind === 'signed' ? 0 : 1),
+      octetString(objectDigest),
+      ess &&
+        sequence(
+          oid(ess.contentType),
+          octetString(ess.contentIdentifier),
+          octetString(ess.signature),
+          octetString(ess.attributesDigest),
+        ),
+      detached && primitive(contextPrimitive(0), detached),
+    ),
+  );
+}
+
+/** @throws DecodeError */
+export function decodeResidue(der: Uint8Array): Residue {
+  const reader = new DerReader(new Uint8Array(der), 'residue');
+  const fields = reader.sequence();
+  reader.end();
+  const kind = fields.smallInteger(1, Tag.enumerated) === 0 ? 'signed' : 'unsigned';
+  const objectDigest = fields.octetString();
+  let ess: ObjectReference['ess'];
+  if (fields.is(Tag.sequence)) {
+    const parts = fields.sequence();
+    ess = {
+      contentType: parts.oid(),
+      contentIdentifier: parts.octetString(),
+      signature: parts.octetString(),
+      attributesDigest: parts.octetString(),
+    };
+    parts.end();
+  }
+  const detached = fields.is(contextPrimitive(0)) ? fields.octetString(contextPrimitive(0)) : undefined;
+  fields.end();
+  return { reference: { kind, objectDigest, ess }, detached };
+}
+
+/** The same SignedData, its content left out (RFC 5652 §5.2); undefined for one that is not all DER. */
+function detach(object: Uint8Array): Uint8Array | undefined {
+  try {
+    const outer = new DerReader(object, 'signed object');
+    const info = outer.sequence();
+    outer.end();
+    const type = info.encoded(Tag.oid);
+    const fields = info.explicit(0, (reader) => reader.sequence());
+    const version = fields.encoded(Tag.integer);
+    const algorithms = fields.encoded(Tag.set);
+    const contentType = fields.sequence().encoded(Tag.oid);
+    return encodeDer(
+      sequence(type, explicit(0, sequence(version, algorithms, sequence(contentType), fields.rest()))),
+    );
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
