@@ -55,6 +55,7 @@ describe('parseXml', () => {
     ['text before', 'b<a></a>'],
     ['an end of something else', '<a></b>'],
     ['an end of something longer', '<a></ab>'],
+    ['an end of something alike', '<ab></ac>'],
     ['an end with a prefix', '<a></a:a>'],
     ['an end without a beginning', '</a>'],
     ['crossing elements', '<a><b></a></b>'],

@@ -463,6 +463,7 @@ describe('wrapping', () => {
 
   it('has its References in order, each of a known type', () => {
     const order = (...at: number[]): Changes => ({
+      formats: '',
       references: (p) => at.map((i) => p.references[i] as string),
       objects: (p) => at.map((i) => p.objects[i] as string),
     });
