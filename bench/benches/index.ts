@@ -3,6 +3,7 @@ import bulk from './bulk.ts';
 import handshake from './handshake.ts';
 import idle from './idle.ts';
 import open from './open.ts';
+import records from './records.ts';
 import sign from './sign.ts';
 import signReceipts from './sign-receipts.ts';
 import signVerify from './sign-verify.ts';
@@ -15,6 +16,7 @@ export const benches: readonly Bench[] = [
   open,
   idle,
   tunnel,
+  records,
   sign,
   signReceipts,
   signVerify,
