@@ -28,8 +28,7 @@ export function residueOf(
   try {
     const reference = hasFlag(record, 'unsigned')
       ? referenceToUnsigned(crypto, object)
-      : VERIFIERS[record.format]?.referenceTo(crypto, object);
-    if (reference === undefined) return undefined;
+      : VERIFIERS[record.format].referenceTo(crypto, object);
     const isCms = record.format === 'pkcs7' && !hasFlag(record, 'unsigned');
     return encodeResidue({ reference, detached: isCms ? detach(object) : undefined });
   } catch (error) {

@@ -37,8 +37,7 @@ export async function* contentOf(
     yield decodeUnsignedObject(object).content;
     return;
   }
-  const content = VERIFIERS[record.format]?.verifyObject(crypto, object, known).content;
-  if (content !== undefined) yield content;
+  yield VERIFIERS[record.format].verifyObject(crypto, object, known).content;
 }
 
 /** Length of the data that come out, or undefined when none would: they cannot be read, or are not what was archived. */

@@ -125,7 +125,7 @@ export class RecordVerifier {
     const facts =
       record.format === 'pkcs7' && object === undefined && record.held === 'chunks'
         ? await this.#streamed(record, context)
-        : verifierOf(record).verifyObject(this.#crypto, object ?? (await this.#whole(record)), context);
+        : VERIFIERS[record.format].verifyObject(this.#crypto, object ?? (await this.#whole(record)), context);
     this.#checkDigests(record, facts.objectDigest, facts.contentDigest);
     return facts;
   }
@@ -141,7 +141,7 @@ export class RecordVerifier {
     context: VerifyContext,
     object: Uint8Array | undefined,
   ): Promise<ReceiptFacts> {
-    const verifier = verifierOf(record);
+    const verifier = VERIFIERS[record.format];
     const receipt = object ?? (await this.#whole(record));
     const reference = await this.#reference(record, verifier, receipt);
     const facts = verifier.verifyReceipt(this.#crypto, receipt, reference, context);
@@ -174,7 +174,7 @@ export class RecordVerifier {
     const object = await this.#whole(acknowledged);
     return hasFlag(acknowledged, 'unsigned')
       ? referenceToUnsigned(this.#crypto, object)
-      : verifierOf(acknowledged).referenceTo(this.#crypto, object);
+      : VERIFIERS[acknowledged.format].referenceTo(this.#crypto, object);
   }
 
   /** What was kept of an erased object, to verify its receipts with. */
@@ -292,15 +292,6 @@ interface Chains {
   /** End entity first; empty without a certificate. */
   readonly own: readonly Uint8Array[];
   readonly peer: readonly Uint8Array[];
-}
-
-function verifierOf({ format, index }: EvidenceRecord): ObjectVerifier {
-  const verifier = VERIFIERS[format];
-  if (verifier !== undefined) return verifier;
-  throw new EvidenceError(
-    'ERR_EVIDENCE_RECORD',
-    `Record ${index} is in the format ${format}, which this version does not verify`,
-  );
 }
 
 function otherObject(record: EvidenceRecord, what: string): EvidenceError {

@@ -34,9 +34,15 @@ beforeAll(async () => {
   const pair = await openPair(folder);
   for (let i = 0; i < 150; i++) await exchange(pair.client, pair.server, `order ${i}`);
   await exchange(pair.client, pair.server, 'in mail', 'smime');
+  await exchange(pair.client, pair.server, 'in XML', 'xmldsig');
   await closePair(pair);
   const reader = openSqliteReader(serverPath);
-  await exportBundle(nodeCrypto, reader, { path: bundlePath, records: [100, 201, 300], now: NOW, trust });
+  await exportBundle(nodeCrypto, reader, {
+    path: bundlePath,
+    records: [100, 201, 300, 302],
+    now: NOW,
+    trust,
+  });
   await reader.close();
 });
 
@@ -67,7 +73,7 @@ describe('a bundle', () => {
   it('holds what is wanted, with the receipts and what they are for', async () => {
     await opened(bundlePath, async (bundle) => {
       const indexes = [...bundle.bundled].map(({ record }) => record.index);
-      expect(indexes).toEqual([100, 101, 200, 201, 300, 301]);
+      expect(indexes).toEqual([100, 101, 200, 201, 300, 301, 302, 303]);
       const report = await verifyBundle(nodeCrypto, bundle, { trust });
       expect(report.checkpointFault).toBeUndefined();
       expect(
@@ -146,7 +152,16 @@ describe('a bundle', () => {
     });
     const report = await opened(path, (bundle) => verifyBundle(nodeCrypto, bundle, { trust }));
     expect(report.ok).toBe(false);
-    expect(report.records.map(({ isInTree }) => isInTree)).toEqual([false, true, true, true, true, true]);
+    expect(report.records.map(({ isInTree }) => isInTree)).toEqual([
+      false,
+      true,
+      true,
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
   });
 
   it.each([
@@ -183,9 +198,9 @@ describe("the other party's bundle", () => {
       expect(report.findings).toEqual([]);
       expect(report).toMatchObject({
         ok: true,
-        witnesses: [{ sessions: 1, same: 6, differing: 0, lacking: 0 }],
-        witnessHeads: { count: 3, fitting: 3 },
-        covered: { byWitness: 300 },
+        witnesses: [{ sessions: 1, same: 8, differing: 0, lacking: 0 }],
+        witnessHeads: { count: 4, fitting: 4 },
+        covered: { byWitness: 302 },
       });
     });
     await reader.close();
@@ -200,15 +215,15 @@ describe('import', () => {
     await archive.append(plainRecord(archive.addSession(sessionInfo()), 0));
     await opened(bundlePath, async (bundle) => {
       const result = await importBundle(nodeCrypto, archive, bundle, { trust });
-      expect(result.records.map(({ to }) => to)).toEqual([1, 2, 3, 4, 5, 6]);
-      expect(await importBundle(nodeCrypto, archive, bundle, { trust })).toMatchObject({ known: 6 });
+      expect(result.records.map(({ to }) => to)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+      expect(await importBundle(nodeCrypto, archive, bundle, { trust })).toMatchObject({ known: 8 });
     });
     expect(await archive.store.record(2)).toMatchObject({ kind: 'receipt', target: 1, flags: 8 });
     await archive.close();
     const reader = openSqliteReader(path);
     const report = await audit(nodeCrypto, reader, { trust });
     expect(report.findings.map(({ kind, record }) => [kind, record])).toEqual([['forged', 0]]);
-    expect(report.signatures).toMatchObject({ valid: 6, invalid: 1 });
+    expect(report.signatures).toMatchObject({ valid: 8, invalid: 1 });
     await reader.close();
   });
 

@@ -9,6 +9,8 @@ import type { ContentFormat, ObjectMaker, ObjectVerifier } from '../../../src/fo
 import { smimeMaker } from '../../../src/formats/smime/make.ts';
 import { smimeVerifier } from '../../../src/formats/smime/verify.ts';
 import type { VerifiedObject } from '../../../src/formats/verified.ts';
+import { xmlMaker } from '../../../src/formats/xml/make.ts';
+import { xmlVerifier } from '../../../src/formats/xml/verify.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
 import {
   contextFor,
@@ -80,16 +82,11 @@ export interface Made {
   readonly content: Uint8Array;
 }
 
-const FORMATS: Readonly<Partial<Record<ContentFormat, { maker: ObjectMaker; verifier: ObjectVerifier }>>> = {
+const FORMATS: Readonly<Record<ContentFormat, { maker: ObjectMaker; verifier: ObjectVerifier }>> = {
   pkcs7: { maker: cmsMaker, verifier: cmsVerifier },
   smime: { maker: smimeMaker, verifier: smimeVerifier },
+  xmldsig: { maker: xmlMaker, verifier: xmlVerifier },
 };
-
-export function formatOf(format: ContentFormat): { maker: ObjectMaker; verifier: ObjectVerifier } {
-  const found = FORMATS[format];
-  if (found === undefined) throw new Error(`no ${format} here`);
-  return found;
-}
 
 export function makeObject(
   from: Party,
@@ -103,7 +100,7 @@ export function makeObject(
 ): Made {
   const { signer = from.signer } = options;
   const binding = from.binding(options.binding);
-  const unsigned = formatOf(options.format ?? 'pkcs7').maker.prepareObject(nodeCrypto, content, {
+  const unsigned = FORMATS[options.format ?? 'pkcs7'].maker.prepareObject(nodeCrypto, content, {
     signer,
     binding,
     signingTime: NOW,
@@ -120,7 +117,7 @@ export function makeReceipt(
 ): Made {
   const { signer = from.signer } = options;
   const binding = from.binding({ kind: 'receipt', ...options.binding });
-  const unsigned = formatOf(options.format ?? 'pkcs7').maker.prepareReceipt(nodeCrypto, received.reference, {
+  const unsigned = FORMATS[options.format ?? 'pkcs7'].maker.prepareReceipt(nodeCrypto, received.reference, {
     signer,
     binding,
     signingTime: NOW,
@@ -134,7 +131,7 @@ export function makeReceipt(
 }
 
 export function verifyMade({ object }: Made, format: ContentFormat = 'pkcs7'): VerifiedObject {
-  return formatOf(format).verifier.verifyObject(nodeCrypto, object, contextFor());
+  return FORMATS[format].verifier.verifyObject(nodeCrypto, object, contextFor());
 }
 
 /** Archives what one side has sent or received. @returns the index */

@@ -45,7 +45,7 @@ async function verdictOf(path: string, index: number, options: RecordVerifierOpt
 }
 
 describe('records', () => {
-  it.each(['pkcs7', 'smime'] as const)('are verified again on both sides: %s', async (format) => {
+  it.each(['pkcs7', 'smime', 'xmldsig'] as const)('are verified again on both sides: %s', async (format) => {
     const folder = temporaryFolder();
     const pair = await openPair(folder);
     for (let i = 0; i < 5; i++) await exchange(pair.client, pair.server, `order ${i}`, format);
