@@ -45,6 +45,7 @@ try {
 }
 
 async function run(): Promise<number> {
+  if (words[0] === 'evidence') return (await import('./evidence.ts')).evidence(words.slice(1), context);
   const invocation = parseArguments(words, version());
   if (invocation.kind === 'print') {
     context.printText(invocation.text);

@@ -138,41 +138,60 @@ export class Timestamping {
       throw new EvidenceError('ERR_EVIDENCE_TIMESTAMP', `There is no checkpoint at ${size} records any more`);
     }
     const digest = checkpointDigest(this.#crypto, this.#archive, head);
-    const nonce = this.#crypto.randomBytes(NONCE_BYTES);
-    const answer = await this.#ask(authority, encodeTimeStampRequest({ digest, nonce }));
-    const { token, status, text, failures } = reading(() => readTimeStampResponse(answer));
-    if (token === undefined) {
-      throw fault(`the time authority refuses (status ${status}): ${[text, ...failures].join(' ')}`);
-    }
-    const trust: TrustStore | SignerJudge = this.#options.trust ?? anySigner(this.#crypto);
-    reading(() => verifyTimeStampToken(this.#crypto, token, { digest, nonce, trust }));
-    return token;
+    return fetchTimestamp(this.#crypto, authority, digest, { ...this.#options, signal: this.#abort.signal });
   }
+}
 
-  async #ask(authority: string, request: Uint8Array): Promise<Uint8Array> {
-    const fetch = this.#options.fetch ?? (globalThis.fetch as unknown as FetchLike);
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(AUTHORITY_TIMEOUT)]);
-    try {
-      // RFC 3161 §3.4.
-      const response = await fetch(authority, {
-        method: 'POST',
-        headers: { 'content-type': 'application/timestamp-query' },
-        body: new Uint8Array(request),
-        signal,
-      });
-      if (response.status !== 200) throw fault(`it answers with HTTP status ${response.status}`);
-      const parts: Uint8Array[] = [];
-      let length = 0;
-      for await (const part of response.body ?? []) {
-        length += part.length;
-        if (length > MAX_RESPONSE_BYTES) throw fault('its answer is too long to be a timestamp');
-        parts.push(part);
-      }
-      return Buffer.concat(parts);
-    } catch (cause) {
-      if (cause instanceof EvidenceError) throw cause;
-      throw fault(`it cannot be reached: ${networkReason(cause)}`, cause);
+/**
+ * Has one SHA-256 dated, now.
+ * @returns the TimeStampToken, DER, verified
+ * @throws EvidenceError ERR_EVIDENCE_TIMESTAMP
+ */
+export async function fetchTimestamp(
+  crypto: CryptoProvider,
+  authority: string,
+  digest: Uint8Array,
+  options: Pick<TimestampOptions, 'trust' | 'fetch'> & { readonly signal?: AbortSignal },
+): Promise<Uint8Array> {
+  const nonce = crypto.randomBytes(NONCE_BYTES);
+  const answer = await ask(authority, encodeTimeStampRequest({ digest, nonce }), options);
+  const { token, status, text, failures } = reading(() => readTimeStampResponse(answer));
+  if (token === undefined) {
+    throw fault(`the time authority refuses (status ${status}): ${[text, ...failures].join(' ')}`);
+  }
+  const trust: TrustStore | SignerJudge = options.trust ?? anySigner(crypto);
+  reading(() => verifyTimeStampToken(crypto, token, { digest, nonce, trust }));
+  return token;
+}
+
+/** RFC 3161 §3.4. */
+async function ask(
+  authority: string,
+  request: Uint8Array,
+  options: Pick<TimestampOptions, 'fetch'> & { readonly signal?: AbortSignal },
+): Promise<Uint8Array> {
+  const fetch = options.fetch ?? (globalThis.fetch as unknown as FetchLike);
+  const timeout = AbortSignal.timeout(AUTHORITY_TIMEOUT);
+  const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+  try {
+    const response = await fetch(authority, {
+      method: 'POST',
+      headers: { 'content-type': 'application/timestamp-query' },
+      body: new Uint8Array(request),
+      signal,
+    });
+    if (response.status !== 200) throw fault(`it answers with HTTP status ${response.status}`);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const part of response.body ?? []) {
+      length += part.length;
+      if (length > MAX_RESPONSE_BYTES) throw fault('its answer is too long to be a timestamp');
+      parts.push(part);
     }
+    return Buffer.concat(parts);
+  } catch (cause) {
+    if (cause instanceof EvidenceError) throw cause;
+    throw fault(`it cannot be reached: ${networkReason(cause)}`, cause);
   }
 }
 

@@ -115,6 +115,7 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
   async commit(batch: Batch): Promise<void> {
     const { records = [], erase = [] } = batch;
     const erases = erase.length > 0;
+    // Pages that become free are overwritten as well.
     if (erases) this.#run('PRAGMA secure_delete = ON');
     const runsBefore = this.#runs;
     const pendingBefore = this.#pendingDigests;
@@ -129,7 +130,7 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
       this.#sessionIds.clear();
       throw error;
     } finally {
-      if (erases) this.#run('PRAGMA secure_delete = OFF');
+      if (erases) this.#run('PRAGMA secure_delete = FAST');
     }
     // What was erased is also in the log, until that has been moved into the file and cut.
     if (erases) this.one('PRAGMA wal_checkpoint(TRUNCATE)');
@@ -382,6 +383,8 @@ function prepare(
   if (version === 0) database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
   database.exec('PRAGMA journal_mode = WAL');
   database.exec('PRAGMA synchronous = FULL');
+  // Or rows that move when a page is split would leave copies behind, which no erasure finds.
+  database.exec('PRAGMA secure_delete = FAST');
   database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
   database.exec(`PRAGMA wal_autocheckpoint = ${LOG_PAGES}`);
   if (version < migrations.length) {
