@@ -1,7 +1,10 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { equalBytes, toHex } from '../../der/bytes.ts';
+import { Oid } from '../../der/oids.ts';
 import { encodePem } from '../../der/pem.ts';
+import { DerReader } from '../../der/reader.ts';
 import { TrellisError } from '../../errors/errors.ts';
+import { readSignedData } from '../../formats/cms/read.ts';
 import { certificatesOfToken } from '../../formats/tsp/verify.ts';
 import { decodeRevocation, encodeLeaf, encodeSession } from '../archive/leaf.ts';
 import { type EvidenceRecord, hasFlag } from '../archive/record.ts';
@@ -19,6 +22,7 @@ import {
   ARCHIVE_KEY_FILE,
   ASIC_MANIFEST_FILE,
   ASIC_TIMESTAMP_FILE,
+  ATTRIBUTES_FILE,
   type BundleIndex,
   type BundleIndexRecord,
   CHECKPOINT_BODY_FILE,
@@ -35,6 +39,7 @@ import {
   objectFile,
   README_FILE,
   recordFolder,
+  SIGNATURE_FILE,
   SUMS_FILE,
   TIMESTAMP_CERTIFICATES_FILE,
   TIMESTAMP_FILE,
@@ -202,6 +207,7 @@ class Exporter {
         entry: { index: record.index, folder, proof },
         content: false,
         detached: detached !== undefined,
+        bare: false,
       };
     }
     const name = objectFile(record.format, hasFlag(record, 'unsigned'));
@@ -218,7 +224,28 @@ class Exporter {
       entry: { index: record.index, folder, object: name, proof },
       content: length !== undefined,
       detached: false,
+      bare: await this.#bareSignature(record, folder),
     };
+  }
+
+  /** Ed25519: OpenSSL 3.0 knows it, but not in CMS. @returns whether the two parts of the signature were written */
+  async #bareSignature(record: EvidenceRecord, folder: string): Promise<boolean> {
+    if (record.format !== 'pkcs7' || record.held !== 'inline' || hasFlag(record, 'unsigned')) return false;
+    const session = await this.#reader.session(record.session);
+    const own = record.direction === 'sent' ? session?.ownChain : session?.peerChain;
+    const [leaf] = await readChain(this.#reader, record.signerChain ?? own);
+    if (leaf === undefined || !isEd25519(leaf.spki)) return false;
+    try {
+      for await (const object of this.#reader.object(record.index)) {
+        const { attributes, signature } = readSignedData(object, true).signer;
+        await this.#add(`${folder}/${ATTRIBUTES_FILE}`, attributes.signed);
+        await this.#add(`${folder}/${SIGNATURE_FILE}`, signature);
+        return true;
+      }
+    } catch (error) {
+      if (!(error instanceof TrellisError)) throw error;
+    }
+    return false;
   }
 
   /** What was kept of the signature when the content was erased. */
@@ -401,6 +428,10 @@ function pemOf(certificates: readonly Uint8Array[]): string {
     (der, i) => certificates.findIndex((other) => equalBytes(other, der)) === i,
   );
   return unique.map((der) => encodePem('CERTIFICATE', der)).join('');
+}
+
+function isEd25519(spki: Uint8Array): boolean {
+  return new DerReader(spki, 'public key').sequence().sequence().oid() === Oid.ed25519;
 }
 
 function text(value: string): Uint8Array {

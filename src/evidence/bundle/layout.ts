@@ -23,6 +23,9 @@ export const TIMESTAMP_CERTIFICATES_FILE = 'checkpoint/timestamp-certificates.pe
 
 /** In a record's folder: the signature of what was erased. */
 export const DETACHED_FILE = 'signature.p7s';
+/** In a record's folder: what a CMS signature covers, and the signature itself. */
+export const ATTRIBUTES_FILE = 'signed-attributes.der';
+export const SIGNATURE_FILE = 'signature.bin';
 
 export const INDEX_FORMAT = 'trellis-evidence-bundle';
 export const INDEX_VERSION = 1;

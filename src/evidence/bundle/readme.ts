@@ -8,11 +8,13 @@ import {
   ARCHIVE_KEY_FILE,
   ASIC_MANIFEST_FILE,
   ASIC_TIMESTAMP_FILE,
+  ATTRIBUTES_FILE,
   type BundleIndexRecord,
   CHECKPOINT_BODY_FILE,
   CHECKPOINT_ROOT_FILE,
   CHECKPOINT_SIGNATURE_FILE,
   DETACHED_FILE,
+  SIGNATURE_FILE,
   SUMS_FILE,
   TIMESTAMP_FILE,
 } from './layout.ts';
@@ -27,6 +29,8 @@ export interface ReadmeRecord {
   readonly content: boolean;
   /** What was kept of the signature when the content was erased is there. */
   readonly detached: boolean;
+  /** The parts of the signature are there, for a tool that does not know the algorithm in CMS. */
+  readonly bare: boolean;
 }
 
 /**
@@ -47,7 +51,7 @@ export function readmeText(
       'CA.pem stands for the certificate of the authority that you trust for the signers: get it from there, not',
       'from this bundle. -attime is the time at which the certificate is judged, in seconds since 1970: here the',
       'time at which the record was archived; take the time of the timestamp, where there is one.',
-      ...records.flatMap(signatureCommands),
+      ...records.flatMap((record) => signatureCommands(record, records)),
     ]),
     ...step('3. The records are in the tree that the checkpoint signs', [
       'Hashes as in RFC 9162: a leaf is SHA-256 of 00 and leaf.der, a node SHA-256 of 01, left and right. What',
@@ -95,7 +99,10 @@ function step(title: string, lines: readonly string[]): string[] {
   return [title, '', ...lines.map((line) => `  ${line}`), ''];
 }
 
-function signatureCommands({ account, entry, content, detached }: ReadmeRecord): string[] {
+function signatureCommands(
+  { account, entry, content, detached, bare }: ReadmeRecord,
+  all: readonly ReadmeRecord[],
+): string[] {
   const { record } = account;
   const { folder, object } = entry;
   const title = ['', `Record ${record.index}, ${record.kind} from ${account.from.name}:`];
@@ -117,44 +124,67 @@ function signatureCommands({ account, entry, content, detached }: ReadmeRecord):
     ];
   }
   const compare = content ? [`$ cmp content.out ${folder}/content.bin`] : [];
-  const lines = [...title];
+  if (bare) return [...title, ...bareCommands(folder, object, content)];
   if (record.format === 'xmldsig') {
-    lines.push(
-      `$ xmlsec1 --verify --trusted-pem CA.pem --verification-gmt-time "${gmt(record.time)}" ${folder}/${object}`,
-    );
-  } else if (
-    record.kind === 'receipt' &&
-    account.acknowledges !== undefined &&
-    !account.acknowledges.flags.includes('unsigned')
-  ) {
-    lines.push(...receiptCommands(account, folder, object, trust));
-  } else {
-    const form = record.format === 'smime' ? 'SMIME' : 'DER';
-    lines.push(
-      `$ openssl cms -verify -binary -inform ${form} -in ${folder}/${object} -certfile ${folder}/signer.pem ${trust} -out content.out`,
-      ...(record.format === 'pkcs7' ? compare : []),
-    );
+    return [
+      ...title,
+      `$ xmlsec1 --verify --trusted-pem CA.pem --enabled-reference-uris same-doc --verification-gmt-time "${gmt(record.time)}" ${folder}/${object}`,
+    ];
   }
-  if (account.verification.signer !== undefined && record.format !== 'xmldsig') {
-    lines.push(
-      '(A key of type Ed25519 is more than openssl 3.0 knows in CMS:',
-      ` certtool --p7-verify --inder --load-ca-certificate CA.pem --infile ${folder}/${object})`,
-    );
-  }
-  return lines;
+  const isReceipt = record.kind === 'receipt' && account.acknowledges?.flags.includes('unsigned') === false;
+  if (isReceipt) return [...title, ...receiptCommands(account, { folder, object }, trust, all)];
+  const form = record.format === 'smime' ? 'SMIME' : 'DER';
+  return [
+    ...title,
+    `$ openssl cms -verify -binary -inform ${form} -in ${folder}/${object} -certfile ${folder}/signer.pem ${trust} -out content.out`,
+    ...(record.format === 'pkcs7'
+      ? compare
+      : ['content.out has the data behind the header of a MIME entity.']),
+  ];
 }
 
-function receiptCommands(account: Account, folder: string, object: string, trust: string): string[] {
-  const target = account.acknowledges;
-  if (target === undefined) return [];
-  const form = account.record.format === 'smime' ? 'SMIME' : 'DER';
-  const targetFolder = `records/${String(target.index).padStart(6, '0')}`;
-  const name = target.format === 'smime' ? 'object.eml' : 'object.p7m';
+/** Openssl 3.0 does not know Ed25519 in CMS, and certtool not the identifier of the binding. */
+function bareCommands(folder: string, object: string, content: boolean): string[] {
   return [
-    `It is a signed receipt (RFC 2634) for record ${target.index}:`,
-    `$ openssl cms -verify_receipt ${folder}/${object} -rctform ${form} -inform ${form} -in ${targetFolder}/${name} -certfile ${folder}/signer.pem ${trust}`,
-    'and covers the SHA-256 of that whole object as it arrived, which is in its signed attributes:',
-    `$ openssl dgst -sha256 ${targetFolder}/${name}`,
+    'a key of type Ed25519, which openssl 3.0 does not know in CMS. The signature by hand:',
+    `$ openssl verify -partial_chain -purpose any -no_check_time -CAfile CA.pem ${folder}/signer.pem`,
+    `$ openssl x509 -in ${folder}/signer.pem -noout -pubkey > signer-key.pem`,
+    `$ openssl pkeyutl -verify -pubin -inkey signer-key.pem -rawin -in ${folder}/${ATTRIBUTES_FILE} -sigfile ${folder}/${SIGNATURE_FILE}`,
+    'Both files are parts of the object, and what is signed names the SHA-512 of the content:',
+    `$ openssl asn1parse -inform DER -in ${folder}/${object}`,
+    `$ openssl asn1parse -inform DER -in ${folder}/${ATTRIBUTES_FILE}`,
+    ...(content ? [`$ openssl dgst -sha512 ${folder}/content.bin`] : []),
+  ];
+}
+
+/** @param all to find the record that the receipt is for */
+function receiptCommands(
+  { record, acknowledges }: Account,
+  { folder, object }: { readonly folder: string; readonly object: string },
+  trust: string,
+  all: readonly ReadmeRecord[],
+): string[] {
+  const target = all.find(({ entry }) => entry.index === acknowledges?.index);
+  if (acknowledges === undefined || target === undefined) return [];
+  const file = target.entry.object ?? (target.detached ? DETACHED_FILE : undefined);
+  if (file === undefined) return ['It is for an object of which nothing is left.'];
+  const original = `${target.entry.folder}/${file}`;
+  const form = file.endsWith('.eml') ? 'SMIME' : 'DER';
+  const isMime = record.format === 'smime';
+  const receipt = isMime ? 'receipt.der' : `${folder}/${object}`;
+  const isWhole = target.entry.object !== undefined;
+  return [
+    `It is a signed receipt (RFC 2634) for record ${acknowledges.index}:`,
+    ...(isMime
+      ? [`$ tr -d '\\r' < ${folder}/${object} | sed '1,/^$/d' | openssl base64 -d -out ${receipt}`]
+      : []),
+    `$ openssl cms -verify_receipt ${receipt} -rctform DER -inform ${form} -in ${original} -certfile ${folder}/signer.pem ${trust}`,
+    ...(isWhole
+      ? [
+          'and covers the SHA-256 of that whole object as it arrived, which is in its signed attributes:',
+          `$ openssl dgst -sha256 ${original}`,
+        ]
+      : []),
   ];
 }
 

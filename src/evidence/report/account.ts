@@ -1,6 +1,7 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { toHex } from '../../der/bytes.ts';
 import { DecodeError, TrellisError } from '../../errors/errors.ts';
+import type { ContentFormat } from '../../formats/format.ts';
 import { Certificate } from '../../x509/certificate.ts';
 import { decodeChain, decodeRevocation } from '../archive/leaf.ts';
 import { type EvidenceRecord, type EvidenceSession, hasFlag } from '../archive/record.ts';
@@ -50,7 +51,7 @@ export interface RecordView {
   readonly application: string;
   readonly sequence: number;
   readonly contentType: number;
-  readonly format: string;
+  readonly format: ContentFormat;
   readonly objectBytes: number;
   readonly objectSha256: string;
   readonly contentBytes: number;
