@@ -4,8 +4,6 @@ import type { SubtreeHash } from './proof.ts';
 /** Hashes in a full tile: large enough that a proof reads few, small enough that the growing one is cheap to rewrite. */
 export const TILE_WIDTH = 256;
 const TILE_HEIGHT = 8;
-/** 256^6 leaves are more than a safe integer counts. */
-export const MAX_TILE_LEVELS = 7;
 
 /**
  * Part of the stored tree. Level 0 holds the hashes of leaves; each level above holds the root of each full tile of the
