@@ -1,10 +1,12 @@
 import type { Bench } from '../harness.ts';
+import audit from './audit.ts';
 import bulk from './bulk.ts';
 import handshake from './handshake.ts';
 import idle from './idle.ts';
 import open from './open.ts';
 import records from './records.ts';
 import sign from './sign.ts';
+import signArchive from './sign-archive.ts';
 import signReceipts from './sign-receipts.ts';
 import signVerify from './sign-verify.ts';
 import tunnel from './tunnel.ts';
@@ -20,4 +22,6 @@ export const benches: readonly Bench[] = [
   sign,
   signReceipts,
   signVerify,
+  signArchive,
+  audit,
 ];

@@ -15,8 +15,8 @@ import {
 } from '../merkle/tree-head.ts';
 import { ContentWriter } from './content.ts';
 import type { ArchiveKey } from './key.ts';
-import { encodeLeaf, type LeafFields } from './leaf.ts';
-import { cleanText, type PreparedRecord, prepareRecord, prepareSession } from './prepare.ts';
+import { encodeLeaf } from './leaf.ts';
+import { cleanText, NO_PLACE, type PreparedRecord, prepareRecord, prepareSession } from './prepare.ts';
 import {
   type EvidenceRecord,
   type EvidenceSession,
@@ -215,8 +215,10 @@ export class Archive {
     }
     const residue = await this.#residue(record);
     const none = new Uint8Array(0);
-    const fields: LeafFields = {
+    const erasure: PreparedRecord['record'] = {
       ...record,
+      index: NO_PLACE,
+      held: 'none',
       kind: 'erasure',
       status: 'verified',
       reason: cleanText(reason),
@@ -233,7 +235,7 @@ export class Archive {
       provenance: residue?.digest,
     };
     const attachments = residue === undefined ? [] : [residue];
-    return this.#enqueue({ fields, held: 'none', object: undefined, content: undefined, attachments }, index);
+    return this.#enqueue({ record: erasure, object: undefined, content: undefined, attachments }, index);
   }
 
   /** Signs the present tree head. Gives the last checkpoint again when nothing has been added since. */
@@ -337,19 +339,22 @@ export class Archive {
     if (every > 0 && tree.size - this.#checkpointSize >= every) void this.#checkpointQuietly();
   }
 
-  #place(tree: GrowingTree, { fields, held, object, content }: PreparedRecord): BatchRecord {
-    const record: EvidenceRecord = { ...fields, index: tree.size, held };
-    tree.append(this.#hash.leaf(encodeLeaf(fields)));
-    return { record, object, content };
+  #place(tree: GrowingTree, prepared: PreparedRecord): BatchRecord {
+    prepared.record.index = tree.size;
+    tree.append(this.#hash.leaf(encodeLeaf(prepared.record)));
+    return prepared;
   }
 
   /** Heads of other archives in what has been verified: signed by who holds that archive, so it cannot deny them. */
   #newWitnessed(records: readonly BatchRecord[]): WitnessedHead[] {
     const witnessed: WitnessedHead[] = [];
+    let last = new Uint8Array(0);
     for (const { record } of records) {
       if (record.direction !== 'received' || record.status !== 'verified') continue;
-      const key = toHex(record.treeHead);
-      if (key === '' || this.#rememberedHeads.has(key)) continue;
+      if (equalBytes(record.treeHead, last)) continue;
+      last = new Uint8Array(record.treeHead);
+      const key = toHex(last);
+      if (this.#rememberedHeads.has(key)) continue;
       const head = treeHeadOf(record.treeHead);
       if (head === undefined || equalBytes(head.archive, this.id)) continue;
       if (this.#rememberedHeads.size >= MAX_REMEMBERED_HEADS) this.#rememberedHeads.clear();

@@ -1,8 +1,9 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { EvidenceError } from '../errors.ts';
 import { HASH_BYTES } from '../merkle/hash.ts';
-import { encodeChain, encodeRevocation, encodeSession, type LeafFields } from './leaf.ts';
+import { encodeChain, encodeRevocation, encodeSession } from './leaf.ts';
 import {
+  type EvidenceRecord,
   type EvidenceSession,
   MAX_ATTACHMENT_BYTES,
   MAX_INLINE_OBJECT_BYTES,
@@ -18,14 +19,15 @@ const MAX_TREE_HEAD_BYTES = 2048;
 
 /** A record that only lacks its place in the tree. */
 export interface PreparedRecord {
-  readonly fields: LeafFields;
-  readonly held: 'inline' | 'chunks' | 'none';
+  /** Its index is set when it gets its place: copying a record costs as much as hashing it. */
+  readonly record: EvidenceRecord & { index: number };
   readonly object: Uint8Array | undefined;
   readonly content: number | undefined;
   readonly attachments: readonly Attachment[];
 }
 
 const NO_DIGEST = new Uint8Array(0);
+export const NO_PLACE = -1;
 
 /** @throws EvidenceError ERR_EVIDENCE_RECORD for what cannot be archived as it is */
 export function prepareRecord(
@@ -42,7 +44,9 @@ export function prepareRecord(
     attachments.push(attachment);
     return attachment.digest;
   };
-  const fields: LeafFields = {
+  const prepared: PreparedRecord['record'] = {
+    index: NO_PLACE,
+    held: object === undefined ? 'none' : object instanceof Uint8Array ? 'inline' : 'chunks',
     direction: record.direction,
     kind: record.kind,
     status: record.status,
@@ -66,11 +70,13 @@ export function prepareRecord(
     ),
     provenance: attach(provenance),
   };
-  if (object === undefined)
-    return { fields, held: 'none', object: undefined, content: undefined, attachments };
-  return object instanceof Uint8Array
-    ? { fields, held: 'inline', object, content: undefined, attachments }
-    : { fields, held: 'chunks', object: undefined, content: object.id, attachments };
+  const isInline = object instanceof Uint8Array;
+  return {
+    record: prepared,
+    object: isInline ? object : undefined,
+    content: isInline ? undefined : object?.id,
+    attachments,
+  };
 }
 
 /** @throws EvidenceError ERR_EVIDENCE_RECORD */

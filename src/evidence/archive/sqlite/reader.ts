@@ -39,6 +39,8 @@ import {
 export const CHUNKS_PER_CONTENT = 2 ** 20;
 /** Records whose digests are sorted into one run: writing one takes milliseconds, looking into 500 of them too. */
 export const RUN_RECORDS = 2048;
+/** digest_run.entry = prefix · ENTRY_STEP + number of the record in its run. */
+const ENTRY_STEP = 4096;
 
 /** Rows in one answer, so that an answer has a bounded size: with objects inside, 16 MiB at most. */
 const MAX_ROWS = 1000;
@@ -286,18 +288,19 @@ export class SqliteReader implements EvidenceReader {
     }
     if (query.digest !== undefined) {
       const runs = integer(this.one('SELECT coalesce(max(run) + 1, 0) FROM digest_run')?.[0]);
-      where(`idx IN (${BY_DIGEST})`, runs, digestPrefix(query.digest), runs * RUN_RECORDS);
+      const first = digestEntry(query.digest, 0);
+      where(`idx IN (${BY_DIGEST})`, runs, first, first + ENTRY_STEP, runs * RUN_RECORDS);
       where('(object_digest = ? OR content_digest = ?)', query.digest, query.digest);
     }
     return { conditions, values };
   }
 }
 
-/** What a run is sorted by: 48 bits, which a number holds exactly. */
-export function digestPrefix(digest: Uint8Array): number {
+/** What a run is sorted by. 40 bits of the digest and 12 of the index are what a number holds exactly. */
+export function digestEntry(digest: Uint8Array, index: number): number {
   let prefix = 0;
-  for (let i = 0; i < 6; i++) prefix = prefix * 0x100 + (digest[i] ?? 0);
-  return prefix;
+  for (let i = 0; i < 5; i++) prefix = prefix * 0x100 + (digest[i] ?? 0);
+  return prefix * ENTRY_STEP + (index % RUN_RECORDS);
 }
 
 const RECORDS = `SELECT ${RECORD_COLUMNS} FROM record WHERE idx >= ? ORDER BY idx LIMIT ?`;
@@ -306,5 +309,5 @@ const RECORDS_WITH_OBJECTS = `SELECT ${RECORD_COLUMNS}, CASE WHEN length(object)
 /** Each run, and the records that are in no run yet. */
 const BY_DIGEST = `
   WITH RECURSIVE runs(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM runs WHERE n + 1 < ?)
-  SELECT digest_run.idx FROM runs JOIN digest_run ON digest_run.run = runs.n AND digest_run.prefix = ?
+  SELECT run * ${RUN_RECORDS} + entry % ${ENTRY_STEP} FROM runs JOIN digest_run ON run = n AND entry >= ? AND entry < ?
   UNION ALL SELECT record.idx FROM record WHERE record.idx >= ?`;

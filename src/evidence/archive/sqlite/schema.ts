@@ -78,13 +78,13 @@ export const MIGRATIONS: readonly string[] = [
   -- Contents that no record has yet; their chunks go when the archive is opened again.
   CREATE TABLE unfinished_content (id INTEGER PRIMARY KEY) STRICT;
 
-  -- Digests of objects and contents, in sorted runs of 8,192 records. One index over all would be written to at
+  -- Digests of objects and contents, in sorted runs of 2,048 records. One index over all would be written to at
   -- random, and cost more with every record; a run is appended at the end, and looking into every run is quick.
+  -- entry = first 40 bits of the digest * 4096 + number of the record in its run
   CREATE TABLE digest_run (
     run INTEGER NOT NULL,
-    prefix INTEGER NOT NULL,
-    idx INTEGER NOT NULL,
-    PRIMARY KEY (run, prefix, idx)
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (run, entry)
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE tile (

@@ -1,11 +1,12 @@
 import { closeSync, existsSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { equalBytes } from '../../../der/bytes.ts';
 import { EvidenceError, reasonOf } from '../../errors.ts';
 import { CHUNK_BYTES, type EvidenceRecord } from '../record.ts';
 import type { Batch, EvidenceSnapshot, EvidenceStore, StoredTimestamp, StoreIdentity } from '../store.ts';
 import { type Database, type Driver, sqliteDriver } from './driver.ts';
 import { asking, explain } from './faults.ts';
-import { CHUNKS_PER_CONTENT, digestPrefix, RUN_RECORDS, SqliteReader } from './reader.ts';
+import { CHUNKS_PER_CONTENT, digestEntry, RUN_RECORDS, SqliteReader } from './reader.ts';
 import {
   HEAD_COLUMNS,
   headValues,
@@ -70,8 +71,9 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
   readonly #driver: Driver;
   readonly #lock: Database;
   readonly #sessionIds = new Map<string, number>();
-  /** Of the records after the last full run: prefix and index of each digest. */
-  #pendingDigests: [prefix: number, index: number][] = [];
+  #lastSession: { readonly digest: Uint8Array; readonly id: number } | undefined;
+  /** Entries of the records after the last full run. */
+  #pendingDigests: number[] = [];
   #runs = 0;
   #nextContent = 0;
 
@@ -128,6 +130,7 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
       this.#runs = runsBefore;
       this.#pendingDigests = pendingBefore;
       this.#sessionIds.clear();
+      this.#lastSession = undefined;
       throw error;
     } finally {
       if (erases) this.#run('PRAGMA secure_delete = FAST');
@@ -260,6 +263,15 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
   }
 
   #sessionIdOf(record: EvidenceRecord): number {
+    // Records of one session come one after the other.
+    const last = this.#lastSession;
+    if (last !== undefined && equalBytes(last.digest, record.session)) return last.id;
+    const id = this.#lookUpSession(record);
+    this.#lastSession = { digest: new Uint8Array(record.session), id };
+    return id;
+  }
+
+  #lookUpSession(record: EvidenceRecord): number {
     const key = Buffer.from(record.session).toString('latin1');
     let id = this.#sessionIds.get(key);
     if (id === undefined) {
@@ -286,18 +298,19 @@ export class SqliteStore extends SqliteReader implements EvidenceStore {
   }
 
   #remember(index: number, objectDigest: Uint8Array, contentDigest: Uint8Array): void {
-    if (objectDigest.length > 0) this.#pendingDigests.push([digestPrefix(objectDigest), index]);
-    if (contentDigest.length > 0) this.#pendingDigests.push([digestPrefix(contentDigest), index]);
+    if (objectDigest.length > 0) this.#pendingDigests.push(digestEntry(objectDigest, index));
+    if (contentDigest.length > 0) this.#pendingDigests.push(digestEntry(contentDigest, index));
   }
 
+  /** As one JSON text: binding thousands of values one by one takes ten times as long. */
   #writeRun(): void {
-    const run = this.#runs;
-    this.#pendingDigests.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    for (const [prefix, index] of this.#pendingDigests) {
-      this.#insert('INSERT OR IGNORE INTO digest_run VALUES (?, ?, ?)', [run, prefix, index]);
-    }
+    const entries = this.#pendingDigests.sort((a, b) => a - b);
+    this.#insert('INSERT OR IGNORE INTO digest_run SELECT ?, value FROM json_each(?)', [
+      this.#runs,
+      JSON.stringify(entries),
+    ]);
     this.#pendingDigests = [];
-    this.#runs = run + 1;
+    this.#runs++;
   }
 
   /** Durable when it returns: with synchronous = FULL a commit in WAL mode ends with an fsync. */
