@@ -24,6 +24,7 @@ export default defineConfig({
           alias: {
             'trellis/mux': source('mux/index.ts'),
             'trellis/sign': source('sign/index.ts'),
+            'trellis/evidence': source('evidence/index.ts'),
             trellis: source('index.ts'),
           },
         },

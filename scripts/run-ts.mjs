@@ -52,6 +52,7 @@ async function bundleOf(entry) {
       trellis: join(ROOT, 'src', 'index.ts'),
       'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts'),
       'trellis/sign': join(ROOT, 'src', 'sign', 'index.ts'),
+      'trellis/evidence': join(ROOT, 'src', 'evidence', 'index.ts'),
     },
     sourcemap: 'inline',
     logLevel: 'error',
