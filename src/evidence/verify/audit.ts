@@ -20,6 +20,7 @@ import { type Comparison, compareWith } from './witness.ts';
 
 /** Heads in sent records whose row in the file is not the same: each costs some hundred hashes to look into. */
 const MAX_SUSPECT_HEADS = 1000;
+const MAX_REMEMBERED_HEADS = 1000;
 const PAGE = 500;
 
 export interface AuditOptions extends RecordVerifierOptions {
@@ -96,8 +97,8 @@ class Audit {
   readonly #timestamps = { valid: 0, pending: 0, invalid: 0 };
   readonly #signatures: { valid: number; invalid: number } = { valid: 0, invalid: 0 };
   readonly #suspectHeads: { readonly index: number; readonly size: number; readonly root: Uint8Array }[] = [];
-  /** The head that was looked up last: records of one commit carry the same. */
-  #lastHead: { readonly size: number; readonly row: StoredHead | undefined } | undefined;
+  /** Heads that were looked up: records that were made at the same time carry the same few. */
+  readonly #heads = new Map<number, StoredHead | undefined>();
   #records = 0;
   #byReceipt = 0;
   #byTimestamp = 0;
@@ -193,10 +194,11 @@ class Audit {
   async #ownHead(record: EvidenceRecord, identity: StoreIdentity): Promise<void> {
     const head = treeHeadOf(record.treeHead);
     if (head === undefined || !equalBytes(head.archive, identity.archive)) return;
-    if (this.#lastHead?.size !== head.size) {
-      this.#lastHead = { size: head.size, row: await orUnreadable(this.#reader.head(head.size)) };
+    if (!this.#heads.has(head.size)) {
+      if (this.#heads.size >= MAX_REMEMBERED_HEADS) this.#heads.clear();
+      this.#heads.set(head.size, await orUnreadable(this.#reader.head(head.size)));
     }
-    const { row } = this.#lastHead;
+    const row = this.#heads.get(head.size);
     if (row !== undefined && equalBytes(row.root, head.root)) return;
     if (this.#suspectHeads.length < MAX_SUSPECT_HEADS) {
       this.#suspectHeads.push({ index: record.index, size: head.size, root: head.root });
