@@ -88,8 +88,9 @@ export class Alignment {
   /** All rows and leaves have been compared. */
   async end(): Promise<void> {
     const { size } = this.#reference;
-    const beyond = await this.#claims.take(Number.POSITIVE_INFINITY);
-    this.#judge.judgeBeyond(beyond, size);
+    while (this.#claims.nextSize < Number.POSITIVE_INFINITY) {
+      await this.#judge.judgeBeyond(await this.#claims.take(this.#claims.nextSize));
+    }
     for (const finding of this.#undecided) this.#findings.add(finding);
     if (this.#unstored !== undefined && this.#unstored < size) {
       const from = Math.max(this.#unstored, this.#judge.vouched('signed'));
@@ -233,7 +234,7 @@ export class Alignment {
     const storedFit = strong.some(({ root }) => equalBytes(root, reference));
     const presentFit =
       !storedFit && present !== undefined && strong.some(({ root }) => equalBytes(root, present.root));
-    this.#judge.judge(claims, presentFit && present !== undefined ? present.root : reference);
+    await this.#judge.judge(claims, presentFit && present !== undefined ? present.root : reference);
     if (presentFit && present !== undefined) {
       for (const { record } of this.#undecided) {
         this.#findings.add({

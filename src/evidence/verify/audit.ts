@@ -16,7 +16,7 @@ import { type Finding, Findings } from './findings.ts';
 import { ProvenTimes } from './proven-time.ts';
 import { RecordVerifier, type RecordVerifierOptions } from './record.ts';
 import { isFault, type Row, readRows } from './rows.ts';
-import { type Comparison, compareWith } from './witness.ts';
+import { type Comparison, compareWith, doubtAbout, type Witness } from './witness.ts';
 
 /** Heads in sent records whose row in the file is not the same: each costs some hundred hashes to look into. */
 const MAX_SUSPECT_HEADS = 1000;
@@ -92,6 +92,7 @@ class Audit {
   readonly #judge = new ClaimJudge(this.#findings);
   readonly #contents: ContentCheck;
   readonly #verifier: RecordVerifier;
+  readonly #witnesses: readonly Witness[];
   readonly #mode: 'all' | 'receipts' | 'none';
   readonly #checkpoints: CheckpointCount = { count: 0, valid: 0, last: undefined };
   readonly #timestamps = { valid: 0, pending: 0, invalid: 0 };
@@ -110,6 +111,10 @@ class Audit {
     this.#hash = new MerkleHash(crypto);
     this.#contents = new ContentCheck(crypto, reader);
     this.#verifier = new RecordVerifier(crypto, reader, options);
+    this.#witnesses = (options.witnesses ?? []).map((witness) => ({
+      ...witness,
+      verifier: new RecordVerifier(crypto, witness.reader, options),
+    }));
     this.#mode = options.signatures ?? 'all';
   }
 
@@ -121,13 +126,13 @@ class Audit {
     await alignment.begin();
     await this.#readAll(alignment, identity);
     await alignment.end();
-    this.#judge.end();
+    this.#judge.end(alignment.size);
     await this.#checkSuspectHeads(alignment.size);
     await this.#checkTimestamps();
     await this.#checkWitnessed();
     const witnesses = [];
-    for (const { name, reader } of this.#options.witnesses ?? []) {
-      witnesses.push({ name, ...(await compareWith(this.#reader, reader, name, this.#findings)) });
+    for (const witness of this.#witnesses) {
+      witnesses.push({ name: witness.name, ...(await compareWith(this.#reader, witness, this.#findings)) });
     }
     return this.#report(identity, witnesses);
   }
@@ -334,7 +339,7 @@ class Audit {
   }
 
   async #claims(identity: StoreIdentity): Promise<Claims> {
-    const { checkpoints = [], witnesses = [] } = this.#options;
+    const { checkpoints = [] } = this.#options;
     const given = checkpoints.map(({ name, checkpoint }) => {
       const { head } = checkpoint;
       if (!equalBytes(head.archive, identity.archive)) {
@@ -354,7 +359,11 @@ class Audit {
     return Claims.of([
       ownHeads(this.#crypto, this.#reader, identity, this.#findings, this.#checkpoints),
       claimsOf(given),
-      ...witnesses.map(({ name, reader }) => witnessedHeads(reader, name, identity.archive)),
+      ...this.#witnesses.map((witness) =>
+        witnessedHeads(witness.reader, witness.name, identity.archive, (head) =>
+          doubtAbout(this.#reader, witness, head),
+        ),
+      ),
     ]);
   }
 
@@ -375,7 +384,8 @@ class Audit {
     const byWitness = this.#judge.vouched('witness');
     const witnessed = Math.max(byWitness, this.#byReceipt, this.#byTimestamp);
     // What another archive has done is told, but is not this one's fault.
-    const ok = this.#findings.count === findings.filter(({ kind }) => kind === 'equivocation').length;
+    const others = findings.filter(({ kind }) => kind === 'equivocation' || kind === 'unproven');
+    const ok = this.#findings.count === others.length;
     return {
       archive: toHex(archive),
       ok,

@@ -1,6 +1,6 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { equalBytes, toHex } from '../../der/bytes.ts';
-import type { EvidenceReader, StoredHead, StoreIdentity } from '../archive/store.ts';
+import type { EvidenceReader, StoredHead, StoreIdentity, WitnessedHead } from '../archive/store.ts';
 import { EvidenceError } from '../errors.ts';
 import { verifyCheckpoint } from '../merkle/tree-head.ts';
 import type { Findings } from './findings.ts';
@@ -18,6 +18,8 @@ export interface HeadClaim {
   readonly strength: ClaimStrength;
   /** In a sentence: "checkpoint 5 of this archive". */
   readonly source: string;
+  /** Shows that the archive's owner has made it: asked before it is held against him. Gives what speaks against that. */
+  readonly doubt?: (() => Promise<string | undefined>) | undefined;
 }
 
 /** Claims by size, lowest first. */
@@ -66,11 +68,12 @@ export async function* ownHeads(
   }
 }
 
-/** What another archive has seen of this one. */
+/** What another archive has seen of this one. @param doubt about the head in one of its records */
 export async function* witnessedHeads(
   witness: EvidenceReader,
   name: string,
   archive: Uint8Array,
+  doubt: (head: WitnessedHead) => Promise<string | undefined>,
 ): AsyncGenerator<HeadClaim, undefined> {
   // Several records may hold heads of one size, so a page is read again from its last size.
   let seen = new Set<string>();
@@ -78,12 +81,18 @@ export async function* witnessedHeads(
     const heads = await witness.witnessed({ archive, from, limit: PAGE });
     const now = new Set<string>();
     const last = heads.at(-1)?.size ?? from;
-    for (const { size, root, record } of heads) {
+    for (const head of heads) {
+      const { size, root, record } = head;
       const key = `${size}/${toHex(root)}`;
       if (size === last) now.add(key);
-      if (!seen.has(key)) {
-        yield { size, root, strength: 'witness', source: `the head in record ${record} of ${name}` };
-      }
+      if (seen.has(key)) continue;
+      yield {
+        size,
+        root,
+        strength: 'witness',
+        source: `the head in record ${record} of ${name}`,
+        doubt: () => doubt(head),
+      };
     }
     if (heads.length < PAGE) return undefined;
     // When all of a page are of one size, go on behind it.
@@ -146,6 +155,8 @@ export class ClaimJudge {
   /** Those with more weight that do not fit, since the last one that did. */
   #misfits: HeadClaim[] = [];
   #misfitCount = 0;
+  #beyond: HeadClaim | undefined;
+  #asked = 0;
 
   constructor(findings: Findings) {
     this.#findings = findings;
@@ -156,7 +167,7 @@ export class ClaimJudge {
   }
 
   /** @param root of the tree of as many records as the claims are about */
-  judge(claims: readonly HeadClaim[], root: Uint8Array): void {
+  async judge(claims: readonly HeadClaim[], root: Uint8Array): Promise<void> {
     for (const claim of claims) {
       const fits = equalBytes(claim.root, root);
       if (claim.strength === 'witness') {
@@ -164,26 +175,32 @@ export class ClaimJudge {
         if (fits) this.fittingWitnesses++;
       }
       if (fits) this.#fit(claim);
-      else this.#misfit(claim);
+      else if (!(await this.#isUnproven(claim))) this.#misfit(claim);
     }
   }
 
-  /** Claims about more records than there are. @param size records in the archive */
-  judgeBeyond(claims: readonly HeadClaim[], size: number): void {
-    this.witnesses += claims.filter(({ strength }) => strength === 'witness').length;
-    const strongest = strongestOf(claims);
-    if (strongest === undefined) return;
-    const largest = claims.reduce((most, claim) => Math.max(most, claim.size), 0);
-    this.#findings.add({
-      kind: 'removed',
-      record: size,
-      lastRecord: largest - 1,
-      text: `The archive had ${largest} records or more and has ${size}: ${strongest.source} shows it. Its end is gone.`,
-    });
+  /** Claims about more records than there are: call it with all of them, then `end`. */
+  async judgeBeyond(claims: readonly HeadClaim[]): Promise<void> {
+    for (const claim of claims) {
+      if (claim.strength === 'witness') this.witnesses++;
+      const rank = STRENGTHS.indexOf(claim.strength);
+      const before = this.#beyond === undefined ? -1 : STRENGTHS.indexOf(this.#beyond.strength);
+      // The largest size of those that prove most.
+      if (rank < before || (await this.#isUnproven(claim))) continue;
+      this.#beyond = claim;
+    }
   }
 
-  /** No more claims. */
-  end(): void {
+  /** No more claims. @param size records in the archive */
+  end(size: number): void {
+    if (this.#beyond !== undefined) {
+      this.#findings.add({
+        kind: 'removed',
+        record: size,
+        lastRecord: this.#beyond.size - 1,
+        text: `The archive had ${this.#beyond.size} records or more and has ${size}: ${this.#beyond.source} shows it. Its end is gone.`,
+      });
+    }
     this.#reportRewriting();
     const [kept] = this.#keptMisfits;
     if (kept !== undefined) this.#report(kept, this.#vouched.kept, 0);
@@ -202,6 +219,22 @@ export class ClaimJudge {
       });
     }
     this.#keptMisfits = [];
+  }
+
+  /** A witness that cannot prove what it says accuses nobody. After some that could, the rest is taken as it is. */
+  async #isUnproven({ doubt, source }: HeadClaim): Promise<boolean> {
+    if (doubt === undefined || this.#asked >= MAX_ASKED) return false;
+    const doubts = await doubt();
+    if (doubts === undefined) {
+      this.#asked++;
+      return false;
+    }
+    this.#findings.add({
+      kind: 'unproven',
+      record: undefined,
+      text: `${source} does not fit, and does not prove that it was ever sent: ${doubts}. It is not held against this archive.`,
+    });
+    return true;
   }
 
   #misfit(claim: HeadClaim): void {
@@ -244,6 +277,7 @@ export class ClaimJudge {
 }
 
 const MAX_MISFITS = 100;
+const MAX_ASKED = 100;
 const STRENGTHS: readonly ClaimStrength[] = ['kept', 'signed', 'witness'];
 
 function weakerOrEqual(strength: ClaimStrength): readonly ClaimStrength[] {

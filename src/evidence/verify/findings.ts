@@ -15,6 +15,7 @@ export type FindingKind =
   | 'tree-changed' // stored hashes of the tree; the records are right
   | 'timestamp' // a timestamp that does not fit its checkpoint
   | 'witness' // the list of other archives' heads does not fit the records
+  | 'unproven' // a witness says what it cannot prove: not this archive's fault
   | 'equivocation'; // another archive has shown different pasts: not this archive's fault
 
 export interface Finding {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { RecordFlag } from '../../../src/evidence/archive/record.ts';
 import { openSqliteReader } from '../../../src/evidence/archive/sqlite/store.ts';
+import { encodeTreeHead } from '../../../src/evidence/merkle/tree-head.ts';
 import { type AuditOptions, type AuditReport, audit } from '../../../src/evidence/verify/audit.ts';
 import { RecordVerifier, type RecordVerifierOptions } from '../../../src/evidence/verify/record.ts';
 import { startObject } from '../../../src/formats/cms/make-stream.ts';
@@ -348,6 +349,34 @@ describe('the other party as witness', () => {
     expect(rewriting?.record).toBeGreaterThanOrEqual(9);
     expect(report.findings.some(({ kind, record }) => kind === 'changed' && record !== undefined)).toBe(true);
     expect(report.covered.byWitness).toBeGreaterThanOrEqual(9);
+  });
+
+  it('accuses nobody of what it cannot prove', async () => {
+    const folder = temporaryFolder();
+    const pair = await openPair(folder);
+    await exchange(pair.client, pair.server, 'one');
+    // The client makes up heads of the server: with a key of its own, and without any signature.
+    const forgedHead = encodeTreeHead({ archive: pair.server.archive.id, size: 1, root: sha256('made up') });
+    const binding = { treeHead: forgedHead, role: 'server' as const };
+    await keep(
+      pair.client,
+      'received',
+      makeObject(pair.server, utf8('x'), { binding, signer: signerOf('Ed25519') }),
+    );
+    const later = encodeTreeHead({ archive: pair.server.archive.id, size: 900, root: sha256('made up') });
+    const made = makeObject(pair.server, utf8('y'));
+    await keep(pair.client, 'received', { ...made, binding: { ...made.binding, treeHead: later } });
+    await closePair(pair);
+    const witness = openSqliteReader(join(folder, 'client.db'));
+    const report = await auditOf(join(folder, 'server.db'), {
+      witnesses: [{ name: 'client.db', reader: witness }],
+    });
+    await witness.close();
+    const unproven = report.findings.filter(({ kind }) => kind === 'unproven');
+    // Two heads, and the two objects that they are in.
+    expect(unproven).toHaveLength(4);
+    expect(report.findings).toHaveLength(4);
+    expect(report.ok).toBe(true);
   });
 
   it('shows when the other party itself has told two stories', async () => {
