@@ -15,10 +15,20 @@ export interface RunningHash {
   copy(): RunningHash;
 }
 
-export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305';
+export type AeadName =
+  | 'aes-128-gcm'
+  | 'aes-256-gcm'
+  | 'chacha20-poly1305'
+  | 'aes-128-ccm'
+  | 'aes-256-ccm'
+  /** CCM with tags of 8 bytes, RFC 6655 §6. */
+  | 'aes-128-ccm-8'
+  | 'aes-256-ccm-8';
 
-/** An AEAD under one key. Nonces are 12 bytes, tags 16. The caller never repeats a nonce. */
+/** An AEAD under one key. Nonces are 12 bytes. The caller never repeats a nonce. */
 export interface Aead {
+  /** Bytes: 16, and 8 for the CCM_8 ciphers. */
+  readonly tagLength: number;
   /** Ciphertext ‖ tag, in one or more pieces, in order. `plaintext` is not changed. */
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array[];
   /** Plaintext, or `undefined` if the tag is wrong. */

@@ -27,12 +27,20 @@ function suite(
   return { id: CipherSuite[name], name, aead, keyLength, hash, hashLength: HASH_LENGTH[hash], recordLimit };
 }
 
-/** Default preference. AES first: every platform that runs Node has AES instructions. */
+/** RFC 9147 §4.5.3 bounds CCM by 2^23 records; TLS 1.3 over TCP has the same cipher and the same analysis. */
+const CCM_RECORD_LIMIT = 2 ** 23;
+
+/** All of RFC 8446 §B.4. AES first: every platform that runs Node has AES instructions. */
 export const TLS13_SUITES: readonly Suite[] = [
   suite('TLS_AES_128_GCM_SHA256', 'aes-128-gcm', 16, 'sha256', 2 ** 24),
   suite('TLS_AES_256_GCM_SHA384', 'aes-256-gcm', 32, 'sha384', 2 ** 24),
   suite('TLS_CHACHA20_POLY1305_SHA256', 'chacha20-poly1305', 32, 'sha256', 2 ** 36),
+  suite('TLS_AES_128_CCM_SHA256', 'aes-128-ccm', 16, 'sha256', CCM_RECORD_LIMIT),
+  suite('TLS_AES_128_CCM_8_SHA256', 'aes-128-ccm-8', 16, 'sha256', CCM_RECORD_LIMIT),
 ];
+
+/** Used without being asked for, best first. CCM is for small devices, which say so by name (docs/defaults.md). */
+export const DEFAULT_TLS13_SUITES: readonly Suite[] = TLS13_SUITES.slice(0, 3);
 
 export function suiteById(id: number): Suite | undefined {
   return TLS13_SUITES.find((candidate) => candidate.id === id);

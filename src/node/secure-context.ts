@@ -7,7 +7,7 @@ import {
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import type { SigningKey } from '../crypto/provider.ts';
 import { SCHEMES } from '../crypto/schemes.ts';
-import { type Suite, suiteById, TLS13_SUITES } from '../crypto/suites.ts';
+import { DEFAULT_TLS13_SUITES, type Suite, suiteById } from '../crypto/suites.ts';
 import { decodePemBlocks } from '../der/pem.ts';
 import { TrellisError } from '../errors/errors.ts';
 import type { Identity } from '../handshake/config.ts';
@@ -84,7 +84,7 @@ export class SecureContext {
   constructor(options: SecureContextOptions = {}) {
     requireSupported(options);
     checkVersions(options.minVersion, options.maxVersion);
-    this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? TLS13_SUITES;
+    this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? DEFAULT_TLS13_SUITES;
     this.groups = parseGroups(options.ecdhCurve) ?? DEFAULT_GROUPS;
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
     this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;

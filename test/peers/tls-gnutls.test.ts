@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { ServerOptions } from '../../src/index.ts';
 import { describeWith } from '../setup/need.ts';
-import { withCaScheme } from './support/algorithms.ts';
+import { ALL_SUITES, SUITES, withCaScheme } from './support/algorithms.ts';
 import {
   GnutlsClient,
   type GnutlsServer,
@@ -37,13 +37,15 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS', () => {
   let theirs: Record<SigningKind, GnutlsServer>;
 
   beforeAll(async () => {
+    const everySuite = priority(...SUITES.map(({ gnutls }) => `+${gnutls}`));
     const started = KEY_KINDS.map(async (kind) => {
-      return [kind, await startGnutlsServer([pki.servers[kind]], ['--priority', priority()])] as const;
+      return [kind, await startGnutlsServer([pki.servers[kind]], ['--priority', everySuite])] as const;
     });
     theirs = Object.fromEntries(await Promise.all(started)) as typeof theirs;
     // gnutls-cli must always allow P-256 too, for the CA's signature; the first certificate that suits is shown.
     const kinds = KEY_KINDS.toSorted((a, b) => Number(a === 'p256') - Number(b === 'p256'));
     ours = await serve({
+      ciphers: ALL_SUITES,
       cert: kinds.map((kind) => pki.servers[kind].cert),
       key: kinds.map((kind) => pki.servers[kind].key),
     });

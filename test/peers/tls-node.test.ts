@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import tls from 'node:tls';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { withCaScheme } from './support/algorithms.ts';
+import { ALL_SUITES, withCaScheme } from './support/algorithms.ts';
 import { pattern, request, serveHttp } from './support/http.ts';
 import { type Combination, matrixTests } from './support/matrix.ts';
 import {
@@ -87,10 +87,11 @@ describe("Node's tls", () => {
 
   beforeAll(async () => {
     const started = KEY_KINDS.map(async (kind) => {
-      return [kind, await nodeServer(identity(pki.servers[kind]))] as const;
+      return [kind, await nodeServer({ ...identity(pki.servers[kind]), ciphers: ALL_SUITES })] as const;
     });
     theirs = Object.fromEntries(await Promise.all(started)) as typeof theirs;
     ours = await serve({
+      ciphers: ALL_SUITES,
       cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
       key: KEY_KINDS.map((kind) => pki.servers[kind].key),
     });

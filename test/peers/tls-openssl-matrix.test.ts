@@ -1,6 +1,6 @@
 import { beforeAll, expect } from 'vitest';
 import { describeWith } from '../setup/need.ts';
-import { withCaScheme } from './support/algorithms.ts';
+import { ALL_SUITES, withCaScheme } from './support/algorithms.ts';
 import { type Combination, matrixTests } from './support/matrix.ts';
 import { OpensslClient, OpensslServer, openssl, opensslVersion } from './support/openssl.ts';
 import { connectOurs, Incoming, type OurServer, serve } from './support/ours.ts';
@@ -15,9 +15,13 @@ describeWith(openssl, 'OpenSSL', () => {
   beforeAll(async () => {
     pki = makePki();
     theirs = Object.fromEntries(
-      KEY_KINDS.map((kind) => [kind, new OpensslServer(pki.servers[kind], ['-rev', '-tls1_3'])]),
+      KEY_KINDS.map((kind) => [
+        kind,
+        new OpensslServer(pki.servers[kind], ['-rev', '-tls1_3', '-ciphersuites', ALL_SUITES]),
+      ]),
     ) as typeof theirs;
     ours = await serve({
+      ciphers: ALL_SUITES,
       cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
       key: KEY_KINDS.map((kind) => pki.servers[kind].key),
     });

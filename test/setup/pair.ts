@@ -331,7 +331,12 @@ class Keys {
 
   open(record: Uint8Array): { type: number; content: Uint8Array } {
     const { aead, nonce } = this.#next();
-    const inner = aead.open(nonce, record.subarray(0, 5), record.subarray(5, -16), record.subarray(-16));
+    const inner = aead.open(
+      nonce,
+      record.subarray(0, 5),
+      record.subarray(5, -aead.tagLength),
+      record.subarray(-aead.tagLength),
+    );
     if (inner === undefined) throw new CannotOpen();
     let end = inner.length - 1;
     while (inner[end] === 0) end--;
@@ -342,7 +347,7 @@ class Keys {
   seal({ type, content, padding = 0 }: { type: number; content: Uint8Array; padding?: number }): Uint8Array {
     const { aead, nonce } = this.#next();
     const inner = concat([content, Uint8Array.of(type), new Uint8Array(padding)]);
-    const length = inner.length + 16;
+    const length = inner.length + aead.tagLength;
     const header = Uint8Array.of(ContentType.application_data, 3, 3, length >> 8, length & 0xff);
     return concat([header, ...aead.seal(nonce, header, inner)]);
   }

@@ -120,7 +120,7 @@ describe('ServerHello', () => {
     ],
     ['without the session id', hello({ legacySessionIdEcho: NOTHING }), ...ILLEGAL],
     ['with a compression method', hello({ legacyCompressionMethod: 1 }), ...ILLEGAL],
-    ['with a suite that was not offered', hello({ cipherSuite: 0x1304 }), ...ILLEGAL],
+    ['with a suite that was not offered', hello({ cipherSuite: 0x13ff }), ...ILLEGAL],
     ['with a GREASE suite', hello({ cipherSuite: 0x0a0a }), ...ILLEGAL],
     ['without key_share', extension(ExtensionType.key_share, undefined), ...MISSING],
     [
@@ -228,7 +228,7 @@ describe('HelloRetryRequest (RFC 8446 §4.1.4)', () => {
       retry((h) => setExtension(h, ExtensionType.supported_versions, undefined)),
       ...VERSION,
     ],
-    ['with a suite that was not offered', retry((h) => ({ ...h, cipherSuite: 0x1304 })), ...ILLEGAL],
+    ['with a suite that was not offered', retry((h) => ({ ...h, cipherSuite: 0x13ff })), ...ILLEGAL],
     ['with another session id', retry((h) => ({ ...h, legacySessionIdEcho: NOTHING })), ...ILLEGAL],
     ['twice', changing('server', HandshakeType.server_hello, ({ raw }) => [raw, raw], 0), ...UNEXPECTED],
   ];

@@ -198,7 +198,7 @@ describe('ClientHello', () => {
     ['that is empty', changingBody('client', HandshakeType.client_hello, () => NOTHING), ...DECODE],
     [
       'with no cipher suite of ours',
-      hello({ cipherSuites: [0x1304, 0x1305, 0xc02b] }),
+      hello({ cipherSuites: [0x13ff, 0x13fe, 0xc02b] }),
       'ERR_TLS_NO_SHARED_CIPHER',
       'handshake_failure',
     ],

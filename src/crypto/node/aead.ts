@@ -1,15 +1,20 @@
 import crypto from 'node:crypto';
 import type { Aead, AeadName } from '../provider.ts';
 
+export function nodeAead(name: AeadName, key: Uint8Array): Aead {
+  return CCM_TAG_LENGTH[name] === undefined ? new NodeAead(name, key) : new NodeCcm(name, key);
+}
+
 const TAG = { authTagLength: 16 } as const;
 
 /** node:crypto makes one cipher object per record; the key is parsed once. */
-export class NodeAead implements Aead {
+class NodeAead implements Aead {
+  readonly tagLength = TAG.authTagLength;
   readonly #name: crypto.CipherGCMTypes;
   readonly #key: crypto.KeyObject;
 
   constructor(name: AeadName, key: Uint8Array) {
-    this.#name = OPENSSL_NAME[name];
+    this.#name = OPENSSL_NAME[name] as crypto.CipherGCMTypes;
     this.#key = crypto.createSecretKey(key);
   }
 
@@ -35,12 +40,57 @@ export class NodeAead implements Aead {
   }
 }
 
+/** CCM has to know the length of the plaintext before its first byte (NIST SP 800-38C §A.2.1). */
+class NodeCcm implements Aead {
+  readonly tagLength: number;
+  readonly #name: crypto.CipherCCMTypes;
+  readonly #key: crypto.KeyObject;
+
+  constructor(name: AeadName, key: Uint8Array) {
+    this.tagLength = CCM_TAG_LENGTH[name] as number;
+    this.#name = OPENSSL_NAME[name] as crypto.CipherCCMTypes;
+    this.#key = crypto.createSecretKey(key);
+  }
+
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array[] {
+    const cipher = crypto.createCipheriv(this.#name, this.#key, nonce, { authTagLength: this.tagLength });
+    cipher.setAAD(aad, { plaintextLength: plaintext.length });
+    const ciphertext = cipher.update(plaintext);
+    cipher.final();
+    return [ciphertext, cipher.getAuthTag()];
+  }
+
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | undefined {
+    const decipher = crypto.createDecipheriv(this.#name, this.#key, nonce, { authTagLength: this.tagLength });
+    decipher.setAuthTag(tag);
+    decipher.setAAD(aad, { plaintextLength: ciphertext.length });
+    try {
+      const plaintext = decipher.update(ciphertext);
+      decipher.final();
+      return plaintext;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+const CCM_TAG_LENGTH: Readonly<Partial<Record<AeadName, number>>> = {
+  'aes-128-ccm': 16,
+  'aes-256-ccm': 16,
+  'aes-128-ccm-8': 8,
+  'aes-256-ccm-8': 8,
+};
+
 /**
  * By these names OpenSSL 3 finds the AES ciphers in three quarters of the time, which is paid for every record.
- * ChaCha20-Poly1305 has the same interface; only node's type for it is separate.
+ * ChaCha20-Poly1305 has the same interface as GCM; only node's type for it is separate.
  */
-const OPENSSL_NAME: Readonly<Record<AeadName, crypto.CipherGCMTypes>> = {
-  'aes-128-gcm': 'id-aes128-GCM' as crypto.CipherGCMTypes,
-  'aes-256-gcm': 'id-aes256-GCM' as crypto.CipherGCMTypes,
-  'chacha20-poly1305': 'chacha20-poly1305' as crypto.CipherGCMTypes,
+const OPENSSL_NAME: Readonly<Record<AeadName, string>> = {
+  'aes-128-gcm': 'id-aes128-GCM',
+  'aes-256-gcm': 'id-aes256-GCM',
+  'chacha20-poly1305': 'chacha20-poly1305',
+  'aes-128-ccm': 'id-aes128-CCM',
+  'aes-256-ccm': 'id-aes256-CCM',
+  'aes-128-ccm-8': 'id-aes128-CCM',
+  'aes-256-ccm-8': 'id-aes256-CCM',
 };

@@ -1,6 +1,6 @@
 import crypto from 'node:crypto';
 import type { CryptoProvider, HashName, RunningHash, SignatureAlgorithm } from '../provider.ts';
-import { NodeAead } from './aead.ts';
+import { nodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
 import { importSpki, keyObject } from './public-key.ts';
 import { randomBytes } from './random.ts';
@@ -13,7 +13,7 @@ export const nodeCrypto: CryptoProvider = {
   hmac: (name, key, data) => crypto.createHmac(name, hmacKey(key)).update(data).digest(),
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),
-  aead: (name, key) => new NodeAead(name, key),
+  aead: nodeAead,
   group: nodeGroup,
   importPublicKey: importSpki,
 

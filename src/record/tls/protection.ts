@@ -11,8 +11,6 @@ export interface TrafficKeys {
   readonly iv: Uint8Array;
 }
 
-const TAG_LENGTH = 16;
-
 /** What one record carries once protection and padding are off. */
 export interface Content {
   readonly type: number;
@@ -45,7 +43,7 @@ export class Sealer {
     inner.set(content);
     inner[content.length] = type;
     if (paddedLength > content.length) inner.fill(0, content.length + 1);
-    const length = inner.length + TAG_LENGTH;
+    const length = inner.length + this.#aead.tagLength;
     const header = length === FULL_LENGTH ? FULL_HEADER : protectedHeader(length);
     out.push(header);
     for (const piece of this.#aead.seal(this.#nonce.next(), header, inner)) out.push(piece);
@@ -72,7 +70,7 @@ export class Opener {
    * @throws TlsError ERR_TLS_BAD_RECORD_MAC, ERR_TLS_RECORD_OVERFLOW (§5.4), ERR_TLS_UNEXPECTED_MESSAGE (all zeros, §5.4)
    */
   open(header: Uint8Array, fragment: Uint8Array): Content {
-    const split = fragment.length - TAG_LENGTH;
+    const split = fragment.length - this.#aead.tagLength;
     const inner =
       split < 1
         ? undefined
@@ -138,5 +136,5 @@ function protectedHeader(length: number): Uint8Array {
 }
 
 /** Bulk data travels in full records; their header need not be made each time. */
-const FULL_LENGTH = MAX_PLAINTEXT + 1 + TAG_LENGTH;
+const FULL_LENGTH = MAX_PLAINTEXT + 1 + 16;
 const FULL_HEADER = protectedHeader(FULL_LENGTH);

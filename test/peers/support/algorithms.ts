@@ -37,7 +37,12 @@ export const SUITES: readonly SuiteNames[] = [
   { name: 'TLS_AES_128_GCM_SHA256', gnutls: 'AES-128-GCM' },
   { name: 'TLS_AES_256_GCM_SHA384', gnutls: 'AES-256-GCM' },
   { name: 'TLS_CHACHA20_POLY1305_SHA256', gnutls: 'CHACHA20-POLY1305' },
+  { name: 'TLS_AES_128_CCM_SHA256', gnutls: 'AES-128-CCM' },
+  { name: 'TLS_AES_128_CCM_8_SHA256', gnutls: 'AES-128-CCM-8' },
 ];
+
+/** For sides that shall accept each of them. */
+export const ALL_SUITES = SUITES.map(({ name }) => name).join(':');
 
 export const GROUPS: readonly GroupNames[] = [
   {
