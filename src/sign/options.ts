@@ -38,7 +38,9 @@ export interface SignOptions {
   readonly otherSigners?: 'same-subject' | 'any' | 'never' | undefined;
   /**
    * The peer's data must come signed, or the session ends with `bad_sign`: all of it, or that of these applications of
-   * a multiplexed session ('' stands for data outside of multiplexing). Goes with the policy `require`. Default false.
+   * a multiplexed session ('' stands for data outside of multiplexing). Goes with `types: ['origin']`, and `true` with
+   * the policy `require`. With names and `allow`, sessions without an agreement go on: whoever accepts their connections
+   * refuses these applications. Default false.
    */
   readonly demand?: boolean | readonly string[] | undefined;
   /** Keeps what was sent and received; receipts leave when what they are for is durable. */
@@ -145,8 +147,10 @@ function offered(
   for (const format of formats) oneOf('formats', format, SPOKEN_FORMATS);
   for (const type of types) oneOf('types', type, ['origin', 'delivery']);
   const demands = demand !== false && (demand === true || demand.length > 0);
-  if (demands && (policy !== 'require' || types.length !== 1 || types[0] !== 'origin'))
-    throw badOption('demand goes with the policy "require" and with types: ["origin"]');
+  if (demands && (types.length !== 1 || types[0] !== 'origin'))
+    throw badOption('demand goes with types: ["origin"]');
+  if (demand === true && policy !== 'require')
+    throw badOption('demand: true goes with the policy "require"; "allow" goes with names of applications');
   return { formats, types };
 }
 
