@@ -26,6 +26,8 @@ export interface ObjectReference {
   readonly kind: 'signed' | 'unsigned';
   /** SHA-256 of the whole object, byte for byte as it travels. */
   readonly objectDigest: Uint8Array;
+  /** Without it there is no receipt for a signed object. One that is not signed is sent for its receipt alone. */
+  readonly receiptRequested: boolean;
   /** Only of signed CMS objects that ask for a receipt. */
   readonly ess?: EssReference | undefined;
 }

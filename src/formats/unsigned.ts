@@ -34,5 +34,5 @@ export function decodeUnsignedObject(object: Uint8Array): UnsignedObject {
 
 /** What a receipt for it is made of, and checked with. */
 export function referenceToUnsigned(crypto: CryptoProvider, object: Uint8Array): ObjectReference {
-  return { kind: 'unsigned', objectDigest: crypto.digest('sha256', object) };
+  return { kind: 'unsigned', objectDigest: crypto.digest('sha256', object), receiptRequested: true };
 }

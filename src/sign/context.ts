@@ -43,13 +43,10 @@ export class SessionContext {
 
   constructor(link: SubProtocolLink, agreement: SignAgreement, settings: SignSettings) {
     const { crypto, session } = link;
-    const formats = FORMATS[agreement.format];
-    if (formats === undefined)
-      throw new TlsError('ERR_TLS_INTERNAL', `Agreed on ${agreement.format}, which is not spoken here`);
     this.link = link;
     this.agreement = agreement;
     this.settings = settings;
-    this.formats = formats;
+    this.formats = FORMATS[agreement.format];
     this.sessionBinding = new Uint8Array(
       link.exportKeyingMaterial(EXPORTER_LABEL, session.transcriptHash, SESSION_BINDING_BYTES),
     );

@@ -3,17 +3,19 @@ import { cmsVerifier } from '../formats/cms/verify.ts';
 import type { ContentFormat, ObjectMaker, ObjectVerifier } from '../formats/format.ts';
 import { smimeMaker } from '../formats/smime/make.ts';
 import { smimeVerifier } from '../formats/smime/verify.ts';
+import { xmlMaker } from '../formats/xml/make.ts';
+import { xmlVerifier } from '../formats/xml/verify.ts';
 
 export interface FormatSupport {
   readonly maker: ObjectMaker;
   readonly verifier: ObjectVerifier;
 }
 
-/** Formats that can be agreed on, best first. xmldsig has a number in the hello, and is not spoken yet. */
-export const FORMATS: Readonly<Record<ContentFormat, FormatSupport | undefined>> = {
+export const FORMATS: Readonly<Record<ContentFormat, FormatSupport>> = {
   pkcs7: { maker: cmsMaker, verifier: cmsVerifier },
   smime: { maker: smimeMaker, verifier: smimeVerifier },
-  xmldsig: undefined,
+  xmldsig: { maker: xmlMaker, verifier: xmlVerifier },
 };
 
-export const SPOKEN_FORMATS: readonly ContentFormat[] = ['pkcs7', 'smime'];
+/** Formats that can be agreed on, best first. */
+export const SPOKEN_FORMATS: readonly ContentFormat[] = ['pkcs7', 'smime', 'xmldsig'];

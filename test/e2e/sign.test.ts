@@ -91,6 +91,21 @@ describe('signing over sockets', () => {
     expect(String((await once(server, 'data'))[0])).toBe('plain');
   });
 
+  it.each(['pkcs7', 'smime', 'xmldsig'] as const)('speaks %s', async (format) => {
+    const { client, server } = await signedSession({ formats: [format] });
+    expect(client.signing?.agreement.format).toBe(format);
+    for (const from of [client, server]) {
+      const to = from === client ? server : client;
+      from.signing?.on();
+      const receipt = from.signWrite('three chairs');
+      for await (const { content, verified } of to.signed) {
+        expect([text(content), verified?.format]).toEqual(['three chairs', format]);
+        break;
+      }
+      expect((await receipt)?.verified.format).toBe(format);
+    }
+  });
+
   it('keeps it all in an archive of SQLite on either side', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'trellis-sign-'));
     const [near, far] = await Promise.all(['near', 'far'].map((name) => openArchive(join(folder, name))));
@@ -235,41 +250,49 @@ describe('signing over a multiplexed session', () => {
     return { session, accepted };
   }
 
-  it('signs for one application while its neighbour is plain', async () => {
-    const archive = new SlowArchive();
-    const { session, accepted } = await gateway({ archive });
-    const [orders, chat] = [session.open('orders'), session.open('chat')];
-    chat.on('error', () => {});
-    orders.signing?.on();
-    const receipt = orders.signWrite('three chairs');
-    chat.write('hi');
-    expect((await receipt)?.verified.binding).toMatchObject({ application: 'orders', contentType: 28 });
-    const [served, neighbour] = accepted as [MuxConnection, MuxConnection];
-    expect(served.application.name).toBe('orders');
-    for await (const { content, application } of served.signed) {
-      expect([text(content), application]).toEqual(['three chairs', 'orders']);
-      break;
-    }
-    neighbour.setEncoding('utf8');
-    expect(neighbour.read()).toBe('hi');
-    expect(served.read()).toBeNull();
-    expect(archive.entries[0]).toMatchObject({ application: 'orders', contentType: 28, status: 'verified' });
-    // And back, on the same connection.
-    served.signing?.on();
-    const back = served.signWrite('confirmed');
-    for await (const { content } of orders.signed) {
-      expect(text(content)).toBe('confirmed');
-      break;
-    }
-    await back;
-    // Its end is the end of its messages.
-    orders.end();
-    served.resume();
-    const rest: string[] = [];
-    for await (const { content } of served.signed) rest.push(text(content));
-    expect(rest).toEqual([]);
-    session.destroy();
-  });
+  it.each(['pkcs7', 'smime', 'xmldsig'] as const)(
+    'signs for one application, its neighbour is plain: %s',
+    async (format) => {
+      const archive = new SlowArchive();
+      const { session, accepted } = await gateway({ archive }, { formats: [format] });
+      const [orders, chat] = [session.open('orders'), session.open('chat')];
+      chat.on('error', () => {});
+      orders.signing?.on();
+      const receipt = orders.signWrite('three chairs');
+      chat.write('hi');
+      expect((await receipt)?.verified.binding).toMatchObject({ application: 'orders', contentType: 28 });
+      const [served, neighbour] = accepted as [MuxConnection, MuxConnection];
+      expect(served.application.name).toBe('orders');
+      for await (const { content, application } of served.signed) {
+        expect([text(content), application]).toEqual(['three chairs', 'orders']);
+        break;
+      }
+      neighbour.setEncoding('utf8');
+      expect(neighbour.read()).toBe('hi');
+      expect(served.read()).toBeNull();
+      expect(archive.entries[0]).toMatchObject({
+        application: 'orders',
+        contentType: 28,
+        status: 'verified',
+        format,
+      });
+      // And back, on the same connection.
+      served.signing?.on();
+      const back = served.signWrite('confirmed');
+      for await (const { content } of orders.signed) {
+        expect(text(content)).toBe('confirmed');
+        break;
+      }
+      await back;
+      // Its end is the end of its messages.
+      orders.end();
+      served.resume();
+      const rest: string[] = [];
+      for await (const { content } of served.signed) rest.push(text(content));
+      expect(rest).toEqual([]);
+      session.destroy();
+    },
+  );
 
   it('may demand it of one application', async () => {
     const { session } = await gateway(

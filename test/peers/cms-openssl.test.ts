@@ -250,7 +250,11 @@ describe('made here', () => {
         const options = optionsFor(signer, { binding: binding({ kind: 'receipt' }) });
         const object = signed(cmsMaker.prepareObject(nodeCrypto, content, optionsFor(signer)));
         const asks = cmsVerifier.referenceTo(nodeCrypto, make(cmsMaker, signer));
-        const unsigned: ObjectReference = { kind: 'unsigned', objectDigest: new Uint8Array(32) };
+        const unsigned: ObjectReference = {
+          kind: 'unsigned',
+          objectDigest: new Uint8Array(32),
+          receiptRequested: true,
+        };
         return {
           'ours -> certtool --p7-verify': object,
           'ours receipt -> certtool --p7-verify': signed(cmsMaker.prepareReceipt(nodeCrypto, asks, options)),

@@ -42,7 +42,11 @@ const TOOL_MS = 20_000;
 
 const types = Object.keys(KEY_TYPES) as KeyType[];
 const content = new TextEncoder().encode('Twelve chairs.\nBy Monday.\r\n\0é');
-const sent: ObjectReference = { kind: 'signed', objectDigest: nodeCrypto.digest('sha256', content) };
+const sent: ObjectReference = {
+  kind: 'signed',
+  objectDigest: nodeCrypto.digest('sha256', content),
+  receiptRequested: true,
+};
 
 // --- Files and programs
 

@@ -60,8 +60,11 @@ function encodeResidue({ reference, detached }: Residue): Uint8Array {
   );
 }
 
-/** @throws DecodeError */
-export function decodeResidue(der: Uint8Array): Residue {
+/**
+ * @param receiptRequested as the record of the object says
+ * @throws DecodeError
+ */
+export function decodeResidue(der: Uint8Array, receiptRequested: boolean): Residue {
   const reader = new DerReader(new Uint8Array(der), 'residue');
   const fields = reader.sequence();
   reader.end();
@@ -80,7 +83,7 @@ export function decodeResidue(der: Uint8Array): Residue {
   }
   const detached = fields.is(contextPrimitive(0)) ? fields.octetString(contextPrimitive(0)) : undefined;
   fields.end();
-  return { reference: { kind, objectDigest, ess }, detached };
+  return { reference: { kind, objectDigest, receiptRequested, ess }, detached };
 }
 
 /** The same SignedData, its content left out (RFC 5652 §5.2); undefined for one that is not all DER. */

@@ -249,10 +249,11 @@ class Exporter {
   }
 
   /** What was kept of the signature when the content was erased. */
-  async #detached({ index }: EvidenceRecord): Promise<Uint8Array | undefined> {
+  async #detached(record: EvidenceRecord): Promise<Uint8Array | undefined> {
+    const { index } = record;
     const [erasure] = await this.#reader.find({ target: index, kind: 'erasure', limit: 1 });
     const bytes = erasure?.provenance && (await this.#reader.attachment(erasure.provenance));
-    return bytes && decodeResidue(bytes).detached;
+    return bytes && decodeResidue(bytes, hasFlag(record, 'receiptRequested')).detached;
   }
 
   /** From the leaf's sibling up, each named for the side that it stands on. */

@@ -178,7 +178,8 @@ export class RecordVerifier {
   }
 
   /** What was kept of an erased object, to verify its receipts with. */
-  async #residue({ index }: EvidenceRecord, receipt: number): Promise<ObjectReference> {
+  async #residue(acknowledged: EvidenceRecord, receipt: number): Promise<ObjectReference> {
+    const { index } = acknowledged;
     const [erasure] = await this.#reader.find({ target: index, kind: 'erasure', limit: 1 });
     const bytes = erasure?.provenance && (await this.#reader.attachment(erasure.provenance));
     if (bytes === undefined) {
@@ -188,7 +189,7 @@ export class RecordVerifier {
       );
     }
     try {
-      return decodeResidue(bytes).reference;
+      return decodeResidue(bytes, hasFlag(acknowledged, 'receiptRequested')).reference;
     } catch (cause) {
       if (!(cause instanceof DecodeError)) throw cause;
       throw new EvidenceError('ERR_EVIDENCE_DAMAGED', `What was kept of record ${index} cannot be read`, {

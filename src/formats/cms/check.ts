@@ -105,10 +105,11 @@ export function referenceOf(
   { hash, attributes, signature }: Pick<CheckedSignature, 'hash' | 'attributes' | 'signature'>,
 ): ObjectReference {
   const request = attributes.receiptRequest;
-  if (request === undefined) return { kind: 'signed', objectDigest };
+  if (request === undefined) return { kind: 'signed', objectDigest, receiptRequested: false };
   return {
     kind: 'signed',
     objectDigest,
+    receiptRequested: true,
     ess: {
       contentType,
       contentIdentifier: new Uint8Array(request.contentIdentifier),

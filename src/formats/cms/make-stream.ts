@@ -67,7 +67,11 @@ class CmsObjectStream implements ObjectStream {
           attributesDigest: this.#crypto.digest(state.algorithm.hash, toBeSigned),
         };
         const objectDigest = this.#objectHash.snapshot();
-        return { trailer, reference: { kind: 'signed', objectDigest, ...(ess && { ess }) } };
+        const receiptRequested = options.receiptRequest;
+        return {
+          trailer,
+          reference: { kind: 'signed', objectDigest, receiptRequested, ...(ess && { ess }) },
+        };
       },
     };
   }

@@ -24,7 +24,7 @@ import {
 /**
  * Enveloping XML signature (RFC 3275) with the signed properties of XAdES-B (ETSI EN 319 132-1 §6), in the profile of
  * `names.ts`. What is signed is written in exclusive canonical form at once: each part declares its own namespaces.
- * The content must not change before `finish`. A receipt can be made for any object, whether it asks for one or not.
+ * The content must not change before `finish`.
  */
 export const xmlMaker: ObjectMaker = {
   format: 'xmldsig',
@@ -36,7 +36,11 @@ export const xmlMaker: ObjectMaker = {
       );
     return prepare(crypto, content, options, options.receiptRequest ? REQUESTING : DATA);
   },
-  prepareReceipt: (crypto, received, options) => prepare(crypto, received.objectDigest, options, RECEIPT),
+  prepareReceipt: (crypto, received, options) => {
+    if (!received.receiptRequested)
+      throw new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', 'The object does not ask for a receipt');
+    return prepare(crypto, received.objectDigest, options, RECEIPT);
+  },
 };
 
 /** What is the same in all objects of a kind. */

@@ -31,8 +31,8 @@ export const xmlVerifier: ObjectVerifier = {
   verifyForeignObject: (crypto, object, context) => guarded(() => foreignObject(crypto, object, context)),
   referenceTo: (crypto, object) =>
     guarded(() => {
-      readSignature(object, false);
-      return referenceOf(crypto.digest('sha256', object));
+      const { properties } = readSignature(object, false);
+      return referenceOf(crypto.digest('sha256', object), properties.receiptRequested);
     }),
   acknowledgedDigest: (receipt) => guarded(() => acknowledgedBy(readSignature(receipt, false))),
 };
@@ -79,6 +79,7 @@ function verifiedReceipt(
   const acknowledged = typeof sent === 'function' ? sent(digest) : sent;
   if (acknowledged === undefined) throw mismatch('object that was never sent');
   if (!equalBytes(acknowledged.objectDigest, digest)) throw mismatch('object');
+  if (!acknowledged.receiptRequested) throw mismatch('object, that asked for a receipt', 'receiptRequest');
   const objectDigest = crypto.digest('sha256', object);
   return prove.receipt({ format: 'xmldsig', signer, objectDigest, ...bound, acknowledged });
 }
@@ -205,18 +206,14 @@ function objectFacts(crypto: CryptoProvider, object: Uint8Array, read: XmlSignat
     contentLength: content.length,
     contentDigest: data?.hash === 'sha256' ? data.digest : crypto.digest('sha256', content),
     receiptRequested: properties.receiptRequested,
-    reference: referenceOf(objectDigest),
+    reference: referenceOf(objectDigest, properties.receiptRequested),
   };
 }
 
-function referenceOf(objectDigest: Uint8Array): ObjectReference {
-  return { kind: 'signed', objectDigest };
+function referenceOf(objectDigest: Uint8Array, receiptRequested: boolean): ObjectReference {
+  return { kind: 'signed', objectDigest, receiptRequested };
 }
 
-function mismatch(what: string): SignatureError {
-  return new SignatureError(
-    'ERR_SIGN_RECEIPT_MISMATCH',
-    `The receipt is for another ${what}`,
-    'objectDigest',
-  );
+function mismatch(what: string, field = 'objectDigest'): SignatureError {
+  return new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', `The receipt is for another ${what}`, field);
 }

@@ -151,7 +151,8 @@ describe('sessions and attachments', () => {
   it('are refused as DecodeError, whatever they are', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (der) => {
-        for (const decode of [decodeSession, decodeChain, decodeRevocation, decodeResidue]) {
+        const residue = (der: Uint8Array) => decodeResidue(der, true);
+        for (const decode of [decodeSession, decodeChain, decodeRevocation, residue]) {
           onlyRefuses(() => decode(der));
         }
       }),

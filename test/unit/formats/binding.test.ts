@@ -156,6 +156,7 @@ describe('unsigned object', () => {
     expect(referenceToUnsigned(nodeCrypto, object)).toEqual({
       kind: 'unsigned',
       objectDigest: nodeCrypto.digest('sha256', object),
+      receiptRequested: true,
     });
   });
 

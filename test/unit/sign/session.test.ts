@@ -17,7 +17,7 @@ import {
   text,
 } from './kit.ts';
 
-describe.each(['pkcs7', 'smime'] as const)('%s', (format) => {
+describe.each(['pkcs7', 'smime', 'xmldsig'] as const)('%s', (format) => {
   test('data is signed, verified, acknowledged, in both directions', () => {
     const pair = new SignPair({ client: { formats: [format] } });
     expect(pair.client.session.agreement).toEqual({ format, types: ['origin', 'delivery'] });

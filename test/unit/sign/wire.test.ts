@@ -95,8 +95,10 @@ describe('what is agreed', () => {
   const confirm = (options: Parameters<typeof signClient>[0], answered: string | undefined) =>
     signClient(options)('client').confirm(answered === undefined ? undefined : hex(answered), HELLO);
 
-  test('the client offers both formats and both types', () => {
-    expect(signClient()('client').offer()).toEqual(hex('00 00 0004 0001 0002 01 00 0004 0001 0002'));
+  test('the client offers all formats and both types', () => {
+    expect(signClient()('client').offer()).toEqual(
+      hex('00 00 0004 0001 0002 01 00 0004 0001 0002 02 00 0004 0001 0002'),
+    );
     const spelt = signClient({ spelling: 'two-byte', formats: ['smime'], types: ['delivery'] });
     expect(spelt('client').offer()).toEqual(hex('00a2 00b1 0002 0002'));
   });
@@ -118,7 +120,7 @@ describe('what is agreed', () => {
 
   test.each([
     ['no offer', undefined],
-    ['another format', '02 00 0002 0001'],
+    ['a format that nobody knows', '03 00 0002 0001'],
     ['another type', '00 00 0002 0003'],
     ['a URL', '00 01 0002 0001'],
   ])('to %s there is no answer, or the end by policy', (_what, offer) => {
@@ -138,17 +140,19 @@ describe('what is agreed', () => {
 
   test.each([
     ['two of them', '00 00 0002 0001 01 00 0002 0001'],
-    ['a format that was not offered', '02 00 0002 0001'],
+    ['a format that nobody knows', '03 00 0002 0001'],
     ['a type that was not offered', '00 00 0002 0002'],
     ['no type that is known', '00 00 0002 0003'],
     ['a URL', '00 01 0002 0001'],
     ['the other spelling', '00a1 00b1 0002 0001'],
+    ['a format that was not offered', '02 00 0002 0001'],
   ])('the client refuses an answer with %s', (_what, answered) => {
-    expect(codeOf(() => confirm({ types: ['origin'] }, answered))).toBe('ERR_TLS_ILLEGAL_PARAMETER');
+    const options = { types: ['origin'], formats: ['pkcs7', 'smime'] } as const;
+    expect(codeOf(() => confirm(options, answered))).toBe('ERR_TLS_ILLEGAL_PARAMETER');
   });
 
   test.each([
-    ['a format that is not spoken', { formats: ['xmldsig'] as const }],
+    ['a format that nobody knows', { formats: ['pgp' as 'pkcs7'] }],
     ['no format', { formats: [] }],
     ['no type', { types: [] }],
     ['a demand without "require"', { demand: true, types: ['origin'] as const, policy: 'allow' as const }],

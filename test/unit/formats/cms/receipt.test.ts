@@ -273,7 +273,7 @@ describe('a receipt for what is unsigned ({0,2})', () => {
       'ERR_SIGN_WRONG_KIND',
       'eContentType',
     );
-    const asUnsigned: ObjectReference = { kind: 'unsigned', objectDigest: reference.objectDigest };
+    const asUnsigned: ObjectReference = { ...unsignedReference, objectDigest: reference.objectDigest };
     expectRefused(() => verify(makeReceipt(reference), asUnsigned), 'ERR_SIGN_WRONG_KIND', 'eContentType');
   });
 

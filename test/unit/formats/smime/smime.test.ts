@@ -85,7 +85,11 @@ describe('S/MIME', () => {
     const receipt = makeReceipt(sent);
     expect(text(receipt)).toContain('smime-type=signed-data');
     expect(smimeVerifier.verifyReceipt(nodeCrypto, receipt, sent, contextFor()).acknowledged).toBe(sent);
-    const other: ObjectReference = { kind: 'unsigned', objectDigest: new Uint8Array(32) };
+    const other: ObjectReference = {
+      kind: 'unsigned',
+      objectDigest: new Uint8Array(32),
+      receiptRequested: true,
+    };
     expectRefused(
       () => smimeVerifier.verifyReceipt(nodeCrypto, receipt, other, contextFor()),
       'ERR_SIGN_RECEIPT_MISMATCH',

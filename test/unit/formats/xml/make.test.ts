@@ -190,6 +190,19 @@ describe('xmlMaker.prepareReceipt', () => {
     expectRefused(run, 'ERR_SIGN_RECEIPT_MISMATCH', 'objectDigest');
   });
 
+  it('is neither made nor taken where none was asked for', () => {
+    const silent = make(signer, { receiptRequest: false });
+    expectRefused(() => makeReceipt(receiver, silent), 'ERR_SIGN_RECEIPT_MISMATCH');
+    const reference = xmlVerifier.referenceTo(nodeCrypto, silent);
+    expect(reference.receiptRequested).toBe(false);
+    const options = optionsFor(receiver, { binding: binding({ kind: 'receipt' }) });
+    const asking = { ...reference, receiptRequested: true };
+    const unsigned = xmlMaker.prepareReceipt(nodeCrypto, asking, options);
+    const forged = unsigned.finish(signatureOf(receiver, unsigned.toBeSigned));
+    const run = () => xmlVerifier.verifyReceipt(nodeCrypto, forged, reference, contextFor());
+    expectRefused(run, 'ERR_SIGN_RECEIPT_MISMATCH', 'receiptRequest');
+  });
+
   it('is for unsigned objects too', () => {
     const reference = referenceToUnsigned(nodeCrypto, encodeUnsignedObject({ binding: binding(), content }));
     const options = optionsFor(receiver, { binding: binding({ kind: 'receipt' }) });

@@ -638,7 +638,11 @@ describe('the signer', () => {
 });
 
 describe('receipts', () => {
-  const sent = { kind: 'signed', objectDigest: nodeCrypto.digest('sha256', utf8('what was sent')) } as const;
+  const sent = {
+    kind: 'signed',
+    objectDigest: nodeCrypto.digest('sha256', utf8('what was sent')),
+    receiptRequested: true,
+  } as const;
   const receipt = (changes: Changes = {}) =>
     forge(signer, { kind: 'receipt', content: sent.objectDigest, ...changes });
   const run = (object: Uint8Array) => xmlVerifier.verifyReceipt(nodeCrypto, object, sent, contextFor());
