@@ -69,6 +69,14 @@ export type PublicKey = (
   | { readonly kind: 'ed25519' }
 ) & { readonly spki: Uint8Array };
 
+/** A signature to be checked: what `CryptoProvider.verify` takes. */
+export interface SignatureCheck {
+  readonly algorithm: SignatureAlgorithm;
+  readonly key: PublicKey;
+  readonly data: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
 export interface CryptoProvider {
   randomBytes(length: number): Uint8Array;
   hash(name: HashName): RunningHash;

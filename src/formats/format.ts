@@ -1,4 +1,4 @@
-import type { CryptoProvider } from '../crypto/provider.ts';
+import type { CryptoProvider, SignatureCheck } from '../crypto/provider.ts';
 import type { TrustStore } from '../x509/trust-store.ts';
 import type { Binding } from './binding.ts';
 import type { ContentFormat, ObjectReference, SignerIdentity } from './facts.ts';
@@ -95,9 +95,28 @@ export const RECEPTION_CLOCK_SKEW = 5 * 60_000;
 /** Finds what a receipt is for among what was sent; undefined when it never was. */
 export type FindSent = (objectDigest: Uint8Array) => ObjectReference | undefined;
 
+/**
+ * Verification that leaves its costliest step to others: it yields the signature to be checked, once, is told whether
+ * that is good, and returns the proof.
+ *
+ *     const judgement = verifier.judgeObject(crypto, object, context);
+ *     const { value: check } = judgement.next();   // all that costs little has been checked
+ *     judgement.next(await isGood(check));         // { done: true, value: VerifiedObject }
+ */
+export type Judgement<T> = Generator<SignatureCheck, T, boolean>;
+
 /** All throw SignatureError and nothing else, whatever the bytes are. */
 export interface ObjectVerifier {
   readonly format: ContentFormat;
+  /** `verifyObject`, for those who can have signatures checked elsewhere. */
+  judgeObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): Judgement<VerifiedObject>;
+  /** `verifyReceipt`, likewise; `sent` is looked for when the signature is known to be good. */
+  judgeReceipt(
+    crypto: CryptoProvider,
+    receipt: Uint8Array,
+    sent: ObjectReference | FindSent,
+    context: VerifyContext,
+  ): Judgement<VerifiedReceipt>;
   verifyObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): VerifiedObject;
   /** @param sent the object that the receipt must be for, or how to find it */
   verifyReceipt(

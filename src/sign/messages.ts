@@ -1,4 +1,4 @@
-import type { SigningKey } from '../crypto/provider.ts';
+import type { SignatureCheck, SigningKey } from '../crypto/provider.ts';
 import type { ConnectionError } from '../errors/errors.ts';
 import type { SignerIdentity } from '../formats/format.ts';
 import type { VerifiedObject, VerifiedReceipt } from '../formats/verified.ts';
@@ -86,8 +86,14 @@ export type SignWanted =
       provide(signature: Uint8Array, now: number): void;
       fail(error: unknown): void;
     }
-  /** Give it time: verifying is the work of some hundred microseconds, or more for large objects. */
-  | { readonly kind: 'verification'; verify(now: number): void }
+  /** Verify: reading takes some ten microseconds, or more for large objects; the check of the signature longer. */
+  | {
+      readonly kind: 'verification';
+      /** @returns what has to be checked; nothing when that is settled already */
+      begin(now: number): SignatureCheck | undefined;
+      /** Exactly once after `begin`. @param isGood of that check; anything where there was none */
+      conclude(isGood: boolean, now: number): void;
+    }
   /** Keep this, and say so when it is durable. */
   | {
       readonly kind: 'persisted';

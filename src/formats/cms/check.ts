@@ -5,7 +5,7 @@ import { encodeDer, integer } from '../../der/writer.ts';
 import { SignatureError } from '../../errors/errors.ts';
 import type { Certificate } from '../../x509/certificate.ts';
 import type { Binding } from '../binding.ts';
-import type { ObjectReference, SignerIdentity, VerifyContext } from '../format.ts';
+import type { Judgement, ObjectReference, SignerIdentity, VerifyContext } from '../format.ts';
 import {
   type Bound,
   certificateDigest,
@@ -47,12 +47,12 @@ export function contentHash(digestAlgorithm: Uint8Array, lenient: boolean): Hash
  * @param lenient for objects that other software made: no signing-certificate-v2 and no signing time are needed
  * @throws DecodeError, SignatureError
  */
-export function checkSignature(
+export function* checkSignature(
   crypto: CryptoProvider,
   { head, tail, contentDigest }: { head: SignedDataHead; tail: SignedDataTail; contentDigest: Uint8Array },
   context: VerifyContext,
   lenient: boolean,
-): CheckedSignature {
+): Judgement<CheckedSignature> {
   const { attributes, signature } = tail.signer;
   const found = checkAlgorithms(head, tail, lenient);
   // RFC 5652 §5.6 and §11.1: it MUST be what eContentType says; OpenSSL and others do not look.
@@ -69,7 +69,8 @@ export function checkSignature(
   const signer = judgeSigner(crypto, chainOf(tail, context), context);
   checkSigningCertificate(crypto, attributes, signer.leaf, lenient);
   checkKey(found.algorithm, signer, lenient);
-  if (!crypto.verify(found.algorithm, signer.publicKey, attributes.signed, signature))
+  const { algorithm } = found;
+  if (!(yield { algorithm, key: signer.publicKey, data: attributes.signed, signature }))
     throw new SignatureError(
       'ERR_SIGN_BAD_SIGNATURE',
       `The signature was not made with the key of ${signer.leaf}`,

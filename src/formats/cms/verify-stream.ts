@@ -3,6 +3,7 @@ import { Oid } from '../../der/oids.ts';
 import { SignatureError } from '../../errors/errors.ts';
 import { asSignatureError } from '../faults.ts';
 import type { ObjectStreamVerifier, UnverifiedContent, VerifyContext } from '../format.ts';
+import { settle } from '../judgement.ts';
 import { prove, type VerifiedStream } from '../verified.ts';
 import { checkBound, checkContentType, checkSignature, contentHash, referenceOf } from './check.ts';
 import type { SignedDataHead } from './read.ts';
@@ -45,12 +46,8 @@ class CmsStreamVerifier implements ObjectStreamVerifier {
       const content = this.#content;
       if (head === undefined || content === undefined)
         throw new SignatureError('ERR_SIGN_INCOMPLETE', 'The object ends before its content');
-      const signature = checkSignature(
-        this.#crypto,
-        { head, tail, contentDigest: content.forSigner() },
-        this.#context,
-        false,
-      );
+      const parts = { head, tail, contentDigest: content.forSigner() };
+      const signature = settle(this.#crypto, checkSignature(this.#crypto, parts, this.#context, false));
       const objectDigest = this.#objectHash.snapshot();
       return prove.stream({
         format: 'pkcs7',

@@ -3,16 +3,17 @@ import { equalBytes } from '../../der/bytes.ts';
 import { Oid } from '../../der/oids.ts';
 import { DerReader } from '../../der/reader.ts';
 import { SignatureError } from '../../errors/errors.ts';
-import { asSignatureError } from '../faults.ts';
 import type {
   ContentFormat,
   EssReference,
   FindSent,
+  Judgement,
   ObjectReference,
   ObjectVerifier,
   VerifyContext,
 } from '../format.ts';
 import { required } from '../judge.ts';
+import { asFault, guarded, settle } from '../judgement.ts';
 import {
   type ForeignObject,
   type ForeignReceipt,
@@ -64,35 +65,50 @@ export function cmsVerifierFor(
     if (contentType !== undefined) checkContentType(data.contentType, contentType);
     return { data, unwrap };
   };
-  const verify = (
+  /** Has the signature checked, and then tells `conclude` what the object is. */
+  const judge = <T>(
     crypto: CryptoProvider,
     object: Uint8Array,
     context: VerifyContext,
     lenient: boolean,
-  ): Opened => {
-    const { data, unwrap } = read(object, lenient);
-    const contentDigest = crypto.digest(contentHash(data.digestAlgorithm, lenient), data.content);
-    const signature = checkSignature(crypto, { head: data, tail: data, contentDigest }, context, lenient);
-    return { format, object, data, contentDigest, signature, unwrap };
-  };
+    conclude: (opened: Opened) => T,
+  ): Judgement<T> =>
+    guarded(function* () {
+      const { data, unwrap } = read(object, lenient);
+      const contentDigest = crypto.digest(contentHash(data.digestAlgorithm, lenient), data.content);
+      const parts = { head: data, tail: data, contentDigest };
+      const signature = yield* checkSignature(crypto, parts, context, lenient);
+      return conclude({ format, object, data, contentDigest, signature, unwrap });
+    });
+  const judgeObject: CmsVerifier['judgeObject'] = (crypto, object, context) =>
+    judge(crypto, object, context, false, (opened) => verifiedObject(crypto, opened, context));
+  const judgeReceipt: CmsVerifier['judgeReceipt'] = (crypto, receipt, sent, context) =>
+    judge(crypto, receipt, context, false, (opened) => verifiedReceipt(crypto, opened, sent, context));
   return {
     format,
-    verifyObject: (crypto, object, context) =>
-      guarded(() => verifiedObject(crypto, verify(crypto, object, context, false), context)),
+    judgeObject,
+    judgeReceipt,
+    verifyObject: (crypto, object, context) => settle(crypto, judgeObject(crypto, object, context)),
     verifyReceipt: (crypto, receipt, sent, context) =>
-      guarded(() => verifiedReceipt(crypto, verify(crypto, receipt, context, false), sent, context)),
+      settle(crypto, judgeReceipt(crypto, receipt, sent, context)),
     verifyForeignObject: (crypto, object, context) =>
-      guarded(() => foreignObject(crypto, verify(crypto, object, context, true))),
+      settle(
+        crypto,
+        judge(crypto, object, context, true, (opened) => foreignObject(crypto, opened)),
+      ),
     verifyForeignReceipt: (crypto, receipt, sent, context) =>
-      guarded(() => foreignReceipt(crypto, verify(crypto, receipt, context, true), sent)),
+      settle(
+        crypto,
+        judge(crypto, receipt, context, true, (opened) => foreignReceipt(crypto, opened, sent)),
+      ),
     referenceTo: (crypto, object) =>
-      guarded(() => {
+      asFault(() => {
         const { contentType, signer } = read(object, false).data;
         const hash = contentHash(signer.digestAlgorithm, false);
         return referenceOf(crypto, crypto.digest('sha256', object), contentType, { ...signer, hash });
       }),
     acknowledgedDigest: (receipt) =>
-      guarded(() => {
+      asFault(() => {
         const { attributes } = read(receipt, false).data.signer;
         return new Uint8Array(required(attributes.acknowledgedObject, ACKNOWLEDGED_OBJECT));
       }),
@@ -117,14 +133,6 @@ interface Opened {
 }
 
 const ACKNOWLEDGED_OBJECT = 'acknowledged-object';
-
-function guarded<T>(verify: () => T): T {
-  try {
-    return verify();
-  } catch (error) {
-    throw asSignatureError(error);
-  }
-}
 
 function verifiedObject(crypto: CryptoProvider, opened: Opened, context: VerifyContext): VerifiedObject {
   checkContentType(opened.data.contentType, Oid.data);

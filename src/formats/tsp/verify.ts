@@ -12,6 +12,7 @@ import { checkContentType, checkSignature, contentHash } from '../cms/check.ts';
 import { readSignedData } from '../cms/read.ts';
 import { asSignatureError } from '../faults.ts';
 import type { SignerIdentity, SignerJudge } from '../format.ts';
+import { settle } from '../judgement.ts';
 
 /** id-ct-TSTInfo, RFC 3161 §2.4.2. */
 const TST_INFO = '1.2.840.113549.1.9.16.1.4';
@@ -77,12 +78,9 @@ export function verifyTimeStampToken(
     const info = readTstInfo(data.content);
     checkImprint(info, context);
     const contentDigest = crypto.digest(contentHash(data.digestAlgorithm, true), data.content);
-    const { signer } = checkSignature(
-      crypto,
-      { head: data, tail: data, contentDigest },
-      { trust: judgeOf(crypto, context.trust), now: info.time },
-      true,
-    );
+    const accepted = { trust: judgeOf(crypto, context.trust), now: info.time };
+    const parts = { head: data, tail: data, contentDigest };
+    const { signer } = settle(crypto, checkSignature(crypto, parts, accepted, true));
     return new VerifiedTimeStamp(PROVEN, info, signer);
   } catch (error) {
     throw asSignatureError(error);

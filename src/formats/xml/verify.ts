@@ -3,8 +3,14 @@ import { equalBytes } from '../../der/bytes.ts';
 import { encodeDer, integer } from '../../der/writer.ts';
 import { SignatureError } from '../../errors/errors.ts';
 import type { Certificate } from '../../x509/certificate.ts';
-import { asSignatureError } from '../faults.ts';
-import type { FindSent, ObjectReference, ObjectVerifier, SignerIdentity, VerifyContext } from '../format.ts';
+import type {
+  FindSent,
+  Judgement,
+  ObjectReference,
+  ObjectVerifier,
+  SignerIdentity,
+  VerifyContext,
+} from '../format.ts';
 import {
   certificateDigest,
   checkKey,
@@ -14,6 +20,7 @@ import {
   required,
   wrongSigner,
 } from '../judge.ts';
+import { asFault, guarded, settle } from '../judgement.ts';
 import { type ForeignObject, prove, type VerifiedObject, type VerifiedReceipt } from '../verified.ts';
 import { ecdsaToDer } from './algorithms.ts';
 import type { CertificateId } from './properties.ts';
@@ -25,54 +32,77 @@ import { readSignature, type SignedPart, type XmlSignature } from './read.ts';
  */
 export const xmlVerifier: ObjectVerifier = {
   format: 'xmldsig',
-  verifyObject: (crypto, object, context) => guarded(() => verifiedObject(crypto, object, context)),
+  judgeObject,
+  judgeReceipt,
+  verifyObject: (crypto, object, context) => settle(crypto, judgeObject(crypto, object, context)),
   verifyReceipt: (crypto, receipt, sent, context) =>
-    guarded(() => verifiedReceipt(crypto, receipt, sent, context)),
-  verifyForeignObject: (crypto, object, context) => guarded(() => foreignObject(crypto, object, context)),
+    settle(crypto, judgeReceipt(crypto, receipt, sent, context)),
+  verifyForeignObject: (crypto, object, context) =>
+    settle(
+      crypto,
+      guarded(() => foreignObject(crypto, object, context)),
+    ),
   referenceTo: (crypto, object) =>
-    guarded(() => {
+    asFault(() => {
       const { properties } = readSignature(object, false);
       return referenceOf(crypto.digest('sha256', object), properties.receiptRequested);
     }),
-  acknowledgedDigest: (receipt) => guarded(() => acknowledgedBy(readSignature(receipt, false))),
+  acknowledgedDigest: (receipt) => asFault(() => acknowledgedBy(readSignature(receipt, false))),
 };
 
 /** SHA-256. */
 const OBJECT_DIGEST_LENGTH = 32;
 
-function guarded<T>(verify: () => T): T {
-  try {
-    return verify();
-  } catch (error) {
-    throw asSignatureError(error);
-  }
+function judgeObject(
+  crypto: CryptoProvider,
+  object: Uint8Array,
+  context: VerifyContext,
+): Judgement<VerifiedObject> {
+  return guarded(() => verifiedObject(crypto, object, context));
 }
 
-function verifiedObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): VerifiedObject {
+function judgeReceipt(
+  crypto: CryptoProvider,
+  receipt: Uint8Array,
+  sent: ObjectReference | FindSent,
+  context: VerifyContext,
+): Judgement<VerifiedReceipt> {
+  return guarded(() => verifiedReceipt(crypto, receipt, sent, context));
+}
+
+function* verifiedObject(
+  crypto: CryptoProvider,
+  object: Uint8Array,
+  context: VerifyContext,
+): Judgement<VerifiedObject> {
   const read = readSignature(object, false);
   checkKind(read, 'data');
-  const signer = checkSignature(crypto, read, context, false);
+  const signer = yield* checkSignature(crypto, read, context, false);
   const bound = checkBound(read, 'data', context);
   return prove.object({ ...objectFacts(crypto, object, read, signer), ...bound }, read.content);
 }
 
-function foreignObject(crypto: CryptoProvider, object: Uint8Array, context: VerifyContext): ForeignObject {
+function* foreignObject(
+  crypto: CryptoProvider,
+  object: Uint8Array,
+  context: VerifyContext,
+): Judgement<ForeignObject> {
   const read = readSignature(object, true);
   checkKind(read, 'data');
-  const signer = checkSignature(crypto, read, context, true);
+  const signer = yield* checkSignature(crypto, read, context, true);
   const { signingTime } = read.properties;
   return prove.foreign({ ...objectFacts(crypto, object, read, signer), signingTime, content: read.content });
 }
 
-function verifiedReceipt(
+function* verifiedReceipt(
   crypto: CryptoProvider,
   object: Uint8Array,
   sent: ObjectReference | FindSent,
   context: VerifyContext,
-): VerifiedReceipt {
+): Judgement<VerifiedReceipt> {
   const read = readSignature(object, false);
   const digest = acknowledgedBy(read);
-  const signer = checkSignature(crypto, read, context, false);
+  const signer = yield* checkSignature(crypto, read, context, false);
   const bound = checkBound(read, 'receipt', context);
   if (read.properties.receiptRequested)
     throw new SignatureError('ERR_SIGN_WRONG_KIND', 'The receipt asks for a receipt itself');
@@ -88,12 +118,12 @@ function verifiedReceipt(
  * In this order: what costs nothing, then the certificates, then the signature, and last what the signer has said,
  * which means something only then. What algorithms there are was settled in reading.
  */
-function checkSignature(
+function* checkSignature(
   crypto: CryptoProvider,
   read: XmlSignature,
   context: VerifyContext,
   lenient: boolean,
-): SignerIdentity {
+): Judgement<SignerIdentity> {
   for (const part of read.parts) checkDigest(crypto, part);
   const id = read.properties.signingCertificate;
   if (!lenient) required(id, 'SigningCertificateV2');
@@ -102,7 +132,8 @@ function checkSignature(
   checkKey(read.algorithm, signer, lenient);
   const signature = asProvided(read, signer.publicKey);
   const isGood =
-    signature !== undefined && crypto.verify(read.algorithm, signer.publicKey, read.signedInfo, signature);
+    signature !== undefined &&
+    (yield { algorithm: read.algorithm, key: signer.publicKey, data: read.signedInfo, signature });
   if (!isGood)
     throw new SignatureError(
       'ERR_SIGN_BAD_SIGNATURE',
