@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { verifyLater } from '../crypto/node/provider.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
 import {
@@ -40,8 +41,12 @@ export const kAbandon = Symbol('abandon');
 
 /** Sealed before it goes to the network. */
 const SLICE = 131_072;
-/** Verifications in one turn of the event loop: some milliseconds. */
+/** Verifications that begin in one turn of the event loop: a millisecond or two. */
 const TURN = 32;
+/** Signatures that the thread pool checks at once: enough for all its threads; what else it has to do waits behind them. */
+const CHECKS = 32;
+
+type WantedVerification = Extract<SignWanted, { kind: 'verification' }>;
 
 /** Who waits for a message of ours. */
 interface Waiting {
@@ -63,6 +68,9 @@ export class SocketSigning {
   readonly #sessionRefs = new WeakMap<EvidenceSession, EvidenceSessionRef>();
   #scheduled = false;
   #paused = false;
+  /** Verifications that have not begun, oldest first; and how many signatures are being checked. */
+  #unverified: WantedVerification[] = [];
+  #checks = 0;
 
   /** @param protocol what the socket has agreed on as `sign` */
   constructor(socket: SigningSocket, protocol: unknown) {
@@ -164,11 +172,11 @@ export class SocketSigning {
   static #turn(self: SocketSigning): void {
     const session = self.#session;
     let work = 0;
-    while (work < TURN) {
+    for (;;) {
       const wanted = session.nextWanted();
-      if (wanted === undefined) break;
-      if (wanted.kind === 'verification') work++;
-      self.#answer(wanted);
+      if (wanted !== undefined) self.#answer(wanted);
+      else if (work < TURN && self.#beginVerification()) work++;
+      else break;
     }
     for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent())
       self.#handle(event);
@@ -187,7 +195,7 @@ export class SocketSigning {
   #answer(wanted: SignWanted): void {
     switch (wanted.kind) {
       case 'verification':
-        wanted.verify(Date.now());
+        this.#unverified.push(wanted);
         break;
       case 'signature':
         settle(
@@ -204,6 +212,24 @@ export class SocketSigning {
         );
         break;
     }
+  }
+
+  /** @returns whether there was one to begin */
+  #beginVerification(): boolean {
+    const verification = this.#checks < CHECKS ? this.#unverified.shift() : undefined;
+    if (verification === undefined) return false;
+    const check = verification.begin(Date.now());
+    if (check === undefined) {
+      verification.conclude(true, Date.now());
+      return true;
+    }
+    this.#checks++;
+    verifyLater(check, (isGood) => {
+      this.#checks--;
+      verification.conclude(isGood, Date.now());
+      this.#schedule();
+    });
+    return true;
   }
 
   #append({ session, entry }: Extract<SignWanted, { kind: 'persisted' }>): Promise<number> {

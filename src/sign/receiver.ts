@@ -14,6 +14,7 @@ import { Flag, SignReader } from './frame.ts';
 import { MAX_SWITCHES, RECEIVE_OBJECTS } from './limits.ts';
 import type { Place, ReceivedMessage } from './messages.ts';
 import type { Pending, Sender } from './sender.ts';
+import { type Verification, Verifications } from './verifications.ts';
 
 /** source_port and destination_port in front of data of a multiplexed connection. */
 const PORTS_BYTES = 4;
@@ -31,6 +32,7 @@ export class Receiver {
   #mayAnnounce = false;
   /** From certificate_sign. */
   #announced: readonly Uint8Array[] | undefined;
+  readonly #verifications: Verifications;
   /** Objects that have come and were not delivered, oldest first. */
   #queue: Incoming[] = [];
   #hasFailed = false;
@@ -44,6 +46,7 @@ export class Receiver {
     this.#muxType = context.mux?.contentTypes[0];
     const types: number[] = [ContentType.application_data];
     if (this.#muxType !== undefined) types.push(this.#muxType);
+    this.#verifications = new Verifications((wanted) => context.want(wanted));
     this.#reader = new SignReader(types, context.link.session.version);
     this.#assembler = new Assembler(context.settings.maxObject, (flags) => this.#admit(flags));
   }
@@ -98,7 +101,13 @@ export class Receiver {
       );
     }
     this.#announced = chain;
-    this.#context.want({ kind: 'verification', verify: (now) => this.#guard(() => judge(chain, now)) });
+    this.#verifications.add(
+      function* (now) {
+        yield;
+        judge(chain, now);
+      },
+      (error) => this.#fail(error),
+    );
   }
 
   /** Nothing more comes. @throws SignatureError ERR_SIGN_INCOMPLETE when an object was cut off */
@@ -175,7 +184,10 @@ export class Receiver {
       this.#unreadBytes += bytes.length;
       this.#unreadObjects++;
     }
-    this.#context.want({ kind: 'verification', verify: (now) => this.#verify(incoming, now) });
+    this.#verifications.add(
+      (now) => this.#verify(incoming, now),
+      (error, now) => this.#reject(incoming, error, now),
+    );
   }
 
   #split({ kind, contentType, bytes }: RawObject): { ports: Uint8Array; bytes: Uint8Array } {
@@ -196,22 +208,17 @@ export class Receiver {
 
   // ── one object ─────────────────────────────────────────────────────────────────────────────────
 
-  #verify(incoming: Incoming, now: number): void {
-    // After a fault nothing else counts: what was numbered after it may be out of order.
-    if (this.#hasFailed) return;
-    try {
-      if (incoming.raw.kind === 'receipt') this.#verifyReceipt(incoming, now);
-      else if (incoming.raw.unsigned) this.#readUnsigned(incoming, now);
-      else this.#verifyData(incoming, now);
-    } catch (error) {
-      this.#reject(incoming, error, now);
-    }
+  #verify(incoming: Incoming, now: number): Verification {
+    const { raw } = incoming;
+    if (raw.kind === 'receipt') return this.#verifyReceipt(incoming, now);
+    return raw.unsigned ? this.#readUnsigned(incoming, now) : this.#verifyData(incoming, now);
   }
 
-  #verifyData(incoming: Incoming, now: number): void {
+  *#verifyData(incoming: Incoming, now: number): Verification {
     const { link, formats } = this.#context;
     const { raw, bytes, place } = incoming;
-    const verified = formats.verifier.verifyObject(link.crypto, bytes, this.#expecting(incoming, now));
+    const context = this.#expecting(incoming, now);
+    const verified = yield* formats.verifier.judgeObject(link.crypto, bytes, context);
     this.#context.checkAddressee(verified.binding);
     if (verified.receiptRequested !== raw.receiptRequested) {
       throw new SignatureError(
@@ -237,7 +244,8 @@ export class Receiver {
     });
   }
 
-  #readUnsigned(incoming: Incoming, now: number): void {
+  *#readUnsigned(incoming: Incoming, now: number): Verification {
+    yield;
     const { crypto } = this.#context.link;
     const { raw, bytes, place } = incoming;
     const { binding, content } = decodeUnsignedObject(bytes);
@@ -260,7 +268,7 @@ export class Receiver {
     });
   }
 
-  #verifyReceipt(incoming: Incoming, now: number): void {
+  *#verifyReceipt(incoming: Incoming, now: number): Verification {
     const { link, formats } = this.#context;
     let pending: Pending | undefined;
     const find = (digest: Uint8Array): ObjectReference | undefined => {
@@ -268,7 +276,7 @@ export class Receiver {
       return pending?.reference;
     };
     const context = this.#expecting(incoming, now);
-    const verified = formats.verifier.verifyReceipt(link.crypto, incoming.bytes, find, context);
+    const verified = yield* formats.verifier.judgeReceipt(link.crypto, incoming.bytes, find, context);
     this.#context.checkAddressee(verified.binding);
     if (pending === undefined) throw new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', 'It was never sent');
     const { message } = pending;
@@ -370,7 +378,6 @@ export class Receiver {
   }
 
   #reject(incoming: Incoming, error: unknown, now: number): void {
-    this.#hasFailed = true;
     const { raw, place } = incoming;
     const reason = error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL';
     this.#context.persist(
@@ -394,17 +401,12 @@ export class Receiver {
       now,
       () => {},
     );
-    this.#context.fail(error);
+    this.#fail(error);
   }
 
-  #guard(check: () => void): void {
-    if (this.#hasFailed) return;
-    try {
-      check();
-    } catch (error) {
-      this.#hasFailed = true;
-      this.#context.fail(error);
-    }
+  #fail(error: unknown): void {
+    this.#hasFailed = true;
+    this.#context.fail(error);
   }
 
   #entry({ raw, bytes, announced }: Incoming, binding: Binding, time: number) {

@@ -145,11 +145,13 @@ describe('signing over sockets', () => {
     client.end();
     client.resume();
     server.resume();
+    // The receipt and the end come together: which is told of first is not settled.
+    const closed = once(client, 'close');
     expect((await receipt)?.signer.leaf.subject.toString()).toBe('CN=localhost');
     const read: string[] = [];
     for await (const { content } of server.signed) read.push(text(content));
     expect(read).toEqual(['last words']);
-    await once(client, 'close');
+    await closed;
   });
 
   it('without a receipt, tells when it has left', async () => {

@@ -248,7 +248,9 @@ export class SignPair {
 
   answer(wanted: SignWanted, session: SigningSession): void {
     if (wanted.kind === 'verification') {
-      wanted.verify(this.now);
+      const check = wanted.begin(this.now);
+      const isGood = check && nodeCrypto.verify(check.algorithm, check.key, check.data, check.signature);
+      wanted.conclude(isGood ?? true, this.now);
     } else if (wanted.kind === 'signature') {
       wanted.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, this.now);
     } else {
