@@ -3,6 +3,7 @@ import audit from './audit.ts';
 import bulk from './bulk.ts';
 import handshake from './handshake.ts';
 import idle from './idle.ts';
+import mlkem from './mlkem.ts';
 import open from './open.ts';
 import records from './records.ts';
 import sign from './sign.ts';
@@ -15,6 +16,7 @@ import tunnel from './tunnel.ts';
 export const benches: readonly Bench[] = [
   bulk,
   handshake,
+  mlkem,
   open,
   idle,
   tunnel,

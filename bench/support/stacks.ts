@@ -21,8 +21,9 @@ export interface Files {
 }
 
 const HOST = '127.0.0.1';
-/** Both are made to use it: the suite that the goal names. */
+/** Both are made to use them: the suite that the goal names, and the group that every Node has. */
 const SUITE = 'TLS_AES_128_GCM_SHA256';
+const GROUP = 'X25519';
 
 /** A fresh private CA and a P-256 server certificate. */
 export async function makeFiles(): Promise<Files> {
@@ -37,21 +38,21 @@ export async function makeFiles(): Promise<Files> {
 }
 
 /** Trellis. The server's certificate path and name are verified in full, as by node:tls. */
-export function ours({ ca, cert, key }: Files): Stack {
+export function ours({ ca, cert, key }: Files, ecdhCurve = GROUP): Stack {
   // As a program would: the context is made once and shared by all connections.
-  const secureContext = createSecureContext({ ca, ciphers: SUITE });
+  const secureContext = createSecureContext({ ca, ciphers: SUITE, ecdhCurve });
   return {
     name: 'trellis',
-    serve: (onSession) => createServer({ cert, key, ciphers: SUITE }, onSession),
+    serve: (onSession) => createServer({ cert, key, ciphers: SUITE, ecdhCurve }, onSession),
     dial: (port) => connect({ host: HOST, port, servername: 'localhost', secureContext }),
   };
 }
 
 export function nodes({ ca, cert, key }: Files): Stack {
-  const secureContext = nodeTls.createSecureContext({ ca, ciphers: SUITE });
+  const secureContext = nodeTls.createSecureContext({ ca, ciphers: SUITE, ecdhCurve: GROUP });
   return {
     name: 'node:tls',
-    serve: (onSession) => nodeTls.createServer({ cert, key, ciphers: SUITE }, onSession),
+    serve: (onSession) => nodeTls.createServer({ cert, key, ciphers: SUITE, ecdhCurve: GROUP }, onSession),
     dial: (port) => nodeTls.connect({ host: HOST, port, servername: 'localhost', secureContext }),
   };
 }

@@ -3,6 +3,7 @@ import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
 import { type ClientSession, parseSession } from '../handshake/session.ts';
+import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
@@ -107,7 +108,7 @@ export function clientConfig(
     ...common(context, settings),
     serverName,
     sendServerName: settings.servername !== '' && sniFor(serverName) !== undefined,
-    keyShares: context.groups.slice(0, 1),
+    keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
     session: session?.serverName === serverName ? session : undefined,
@@ -129,6 +130,14 @@ export function clientConfig(
       return verified;
     }),
   };
+}
+
+/**
+ * A share for the group that is wanted most. Many servers do not know the hybrid group yet, so beside it goes one for
+ * the next: its 32 bytes cost less than a HelloRetryRequest.
+ */
+function keySharesFor(groups: readonly number[]): readonly number[] {
+  return groups.slice(0, groups[0] === NamedGroup.x25519mlkem768 ? 2 : 1);
 }
 
 /** What a user's `checkServerIdentity` returned is the cause; sockets report it as it is, as node:tls does. */

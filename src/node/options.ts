@@ -82,13 +82,24 @@ const GROUP_BY_NAME: Readonly<Record<string, number>> = {
   secp256r1: NamedGroup.secp256r1,
   'p-384': NamedGroup.secp384r1,
   secp384r1: NamedGroup.secp384r1,
+  x25519mlkem768: NamedGroup.x25519mlkem768,
 };
 
-/** OpenSSL's name of a group and the size that node:tls reports, for `getEphemeralKeyInfo`. */
-export const GROUP_INFO: Readonly<Record<number, { readonly name: string; readonly size: number }>> = {
-  [NamedGroup.x25519]: { name: 'X25519', size: 253 },
-  [NamedGroup.secp256r1]: { name: 'prime256v1', size: 256 },
-  [NamedGroup.secp384r1]: { name: 'secp384r1', size: 384 },
+/** What `getEphemeralKeyInfo` returns. */
+export interface EphemeralKeyInfo {
+  /** 'TLSGroup' for a hybrid group, as node:tls has it. */
+  readonly type: 'ECDH' | 'TLSGroup';
+  /** OpenSSL's name. */
+  readonly name: string;
+  /** Bits; a hybrid group has no one size. */
+  readonly size: number | undefined;
+}
+
+export const GROUP_INFO: Readonly<Record<number, EphemeralKeyInfo>> = {
+  [NamedGroup.x25519]: { type: 'ECDH', name: 'X25519', size: 253 },
+  [NamedGroup.secp256r1]: { type: 'ECDH', name: 'prime256v1', size: 256 },
+  [NamedGroup.secp384r1]: { type: 'ECDH', name: 'secp384r1', size: 384 },
+  [NamedGroup.x25519mlkem768]: { type: 'TLSGroup', name: 'X25519MLKEM768', size: undefined },
 };
 
 /** Named groups, most wanted first, from `ecdhCurve`; 'auto' is the default. */
@@ -98,7 +109,10 @@ export function parseGroups(ecdhCurve: string | undefined): readonly number[] | 
   for (const name of ecdhCurve.split(':')) {
     const id = GROUP_BY_NAME[name.toLowerCase()];
     if (id === undefined) {
-      throw optionError('ecdhCurve', `'${name}' is not supported; known are X25519, P-256 and P-384`);
+      throw optionError(
+        'ecdhCurve',
+        `'${name}' is not supported; known are X25519, P-256, P-384 and X25519MLKEM768`,
+      );
     }
     if (!ids.includes(id)) ids.push(id);
   }

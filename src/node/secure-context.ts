@@ -4,6 +4,7 @@ import {
   isKeyObject,
   type PrivateKeyInput,
 } from '../crypto/node/import-key.ts';
+import { hasNativeMlKem } from '../crypto/node/ml-kem.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import type { SigningKey } from '../crypto/provider.ts';
 import { SCHEMES } from '../crypto/schemes.ts';
@@ -45,7 +46,7 @@ export interface SecureContextOptions {
   passphrase?: string | undefined;
   /** TLS 1.3 suites, best first, separated by colons. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
   ciphers?: string | undefined;
-  /** Key exchange groups, best first, separated by colons. Default: X25519:P-256:P-384. */
+  /** Key exchange groups, best first, separated by colons. Default: X25519:P-256:P-384, X25519MLKEM768 before them where Node has it. */
   ecdhCurve?: string | undefined;
   /** Signature schemes, best first, separated by colons, in RFC 8446's or OpenSSL's spelling. */
   sigalgs?: string | undefined;
@@ -57,8 +58,12 @@ export interface SecureContextOptions {
   sessionTimeout?: number | undefined;
 }
 
-/** Most wanted first. X25519 is the fastest; a key share is sent for it alone (docs/defaults.md). */
-const DEFAULT_GROUPS: readonly number[] = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+/** Most wanted first (docs/defaults.md). */
+const CLASSICAL_GROUPS: readonly number[] = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+/** ML-KEM in JavaScript takes milliseconds, so there it has to be asked for. */
+function defaultGroups(): readonly number[] {
+  return hasNativeMlKem() ? [NamedGroup.x25519mlkem768, ...CLASSICAL_GROUPS] : CLASSICAL_GROUPS;
+}
 /** As node:tls. */
 const DEFAULT_SESSION_TIMEOUT = 300;
 
@@ -85,7 +90,7 @@ export class SecureContext {
     requireSupported(options);
     checkVersions(options.minVersion, options.maxVersion);
     this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? DEFAULT_TLS13_SUITES;
-    this.groups = parseGroups(options.ecdhCurve) ?? DEFAULT_GROUPS;
+    this.groups = parseGroups(options.ecdhCurve) ?? defaultGroups();
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
     this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;
     this.identities = readIdentities(options);

@@ -24,7 +24,7 @@ import {
   readSession,
   type ServerSettings,
 } from './engine-config.ts';
-import { GROUP_INFO } from './options.ts';
+import { type EphemeralKeyInfo, GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { type ContextOptions, contextOf } from './secure-context.ts';
 import { SessionStream } from './session-stream.ts';
@@ -271,10 +271,10 @@ export class TLSSocket extends SessionStream {
   }
 
   /** The group of the key exchange; null on a server, as with node:tls. */
-  getEphemeralKeyInfo(): { type: 'ECDH'; name: string; size: number } | Record<string, never> | null {
+  getEphemeralKeyInfo(): EphemeralKeyInfo | Record<string, never> | null {
     if (this.#isServer) return null;
     const info = this.handshakeDone ? GROUP_INFO[this.#info().group] : undefined;
-    return info === undefined ? {} : { type: 'ECDH', ...info };
+    return info === undefined ? {} : { ...info };
   }
 
   isSessionReused(): boolean {

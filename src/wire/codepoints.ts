@@ -57,7 +57,12 @@ export const CipherSuite = {
   TLS_AES_128_CCM_8_SHA256: 0x1305,
 } as const;
 
-export const NamedGroup = { secp256r1: 0x0017, secp384r1: 0x0018, x25519: 0x001d } as const;
+export const NamedGroup = {
+  secp256r1: 0x0017,
+  secp384r1: 0x0018,
+  x25519: 0x001d,
+  x25519mlkem768: 0x11ec,
+} as const;
 
 export const SignatureScheme = {
   rsa_pkcs1_sha256: 0x0401,

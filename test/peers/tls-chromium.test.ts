@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { describeWith, need } from '../setup/need.ts';
 import { type OurHttpServer, serveHttp } from './support/http.ts';
 import { type Credential, makePki, type Pki } from './support/pki.ts';
@@ -68,6 +69,19 @@ describeWith(chromium, 'Chromium, our server', () => {
       );
       expect(await load(server, pki.servers.rsa2048)).toContain(RESULT);
       expect(server.sessions[0]?.alpnProtocol).toBe('h2');
+    },
+    TEST_MS,
+  );
+
+  it(
+    'agrees on X25519MLKEM768 and loads a page',
+    async () => {
+      const server = await serveHttp(
+        { ...identity(pki.servers.p256), ecdhCurve: 'X25519MLKEM768' },
+        { html: PAGE },
+      );
+      expect(await load(server, pki.servers.p256)).toContain(RESULT);
+      expect(server.sessions[0]?.connection.info?.group).toBe(NamedGroup.x25519mlkem768);
     },
     TEST_MS,
   );

@@ -44,7 +44,7 @@ const trustAnyKey: PeerVerifier = (chain) =>
 const common = {
   crypto: nodeCrypto,
   suites: TLS13_SUITES,
-  groups: [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1],
+  groups: [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.x25519mlkem768],
   schemes: SCHEMES.filter(({ handshake }) => handshake).map(({ id }) => id),
   verifyPeer: trustAnyKey,
   handshakeTimeout: 10_000,

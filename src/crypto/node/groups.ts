@@ -1,10 +1,12 @@
 import crypto, { type KeyObject } from 'node:crypto';
 import { TlsError } from '../../errors/errors.ts';
 import { NamedGroup } from '../../wire/codepoints.ts';
+import { concat } from '../../wire/writer.ts';
 import type { KeyExchange, KeyExchangeGroup } from '../provider.ts';
+import { CIPHERTEXT_LENGTH, ENCAPSULATION_KEY_LENGTH, mlKem768 } from './ml-kem.ts';
 import { takeX25519Pair } from './x25519-reserve.ts';
 
-/** Groups of RFC 8446 §4.2.7 that this provider has. Place for X25519MLKEM768: a KEM fits `begin`/`respond`. */
+/** Groups of RFC 8446 §4.2.7 that this provider has, and the hybrid one. */
 export function nodeGroup(id: number): KeyExchangeGroup | undefined {
   switch (id) {
     case NamedGroup.x25519:
@@ -13,6 +15,8 @@ export function nodeGroup(id: number): KeyExchangeGroup | undefined {
       return secp256r1;
     case NamedGroup.secp384r1:
       return secp384r1;
+    case NamedGroup.x25519mlkem768:
+      return x25519MlKem768;
     default:
       return undefined;
   }
@@ -78,6 +82,48 @@ export function completeEcdh(
     return key.computeSecret(peerShare);
   } catch (cause) {
     throw badShare(curve, 'is not a point on the curve', cause);
+  }
+}
+
+/**
+ * draft-ietf-tls-ecdhe-mlkem §4: the shares are joined, ML-KEM first, and so are the secrets (§4.3). What the peer
+ * sends is judged half by half, each half by its own rules.
+ */
+const x25519MlKem768: KeyExchangeGroup = {
+  id: NamedGroup.x25519mlkem768,
+  begin() {
+    const key = mlKem768().generate();
+    const x = x25519.begin();
+    return {
+      share: concat([key.encapsulationKey, x.share]),
+      complete(peerShare) {
+        const [ciphertext, peerX] = split(peerShare, CIPHERTEXT_LENGTH);
+        return concat([key.decapsulate(ciphertext), x.complete(peerX)]);
+      },
+    };
+  },
+  respond(peerShare) {
+    const [encapsulationKey, peerX] = split(peerShare, ENCAPSULATION_KEY_LENGTH);
+    const x = x25519.respond(peerX);
+    const { ciphertext, secret } = encapsulate(encapsulationKey);
+    return { share: concat([ciphertext, x.share]), secret: concat([secret, x.secret]) };
+  },
+};
+
+function split(share: Uint8Array, mlKemLength: number): [Uint8Array, Uint8Array] {
+  if (share.length !== mlKemLength + X25519_LENGTH) {
+    throw badShare('X25519MLKEM768', `is not ${mlKemLength + X25519_LENGTH} bytes`);
+  }
+  return [share.subarray(0, mlKemLength), share.subarray(mlKemLength)];
+}
+
+function encapsulate(key: Uint8Array) {
+  const { encapsulate } = mlKem768();
+  try {
+    return encapsulate(key);
+  } catch (cause) {
+    // FIPS 203 §7.2: coefficients beyond the modulus.
+    throw badShare('X25519MLKEM768', 'has no valid ML-KEM encapsulation key', cause);
   }
 }
 

@@ -1,0 +1,3 @@
+module trellis.test/go-peer
+
+go 1.24
