@@ -37,9 +37,14 @@ module.exports = {
     },
     {
       name: 'crypto-node-imports-only-crypto',
+      comment: 'And node:module, to load a library for what node:crypto lacks when it is needed.',
       severity: 'error',
       from: { path: '^src/crypto/node/' },
-      to: { dependencyTypes: ['core'], dependencyTypesNot: ['type-only'], pathNot: '^(node:)?crypto$' },
+      to: {
+        dependencyTypes: ['core'],
+        dependencyTypesNot: ['type-only'],
+        pathNot: '^(node:)?(crypto|module)$',
+      },
     },
     {
       name: 'one-place-for-node-crypto',
