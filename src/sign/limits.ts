@@ -6,8 +6,11 @@ export const MAX_OBJECT_BYTES = 24 * 1024 * 1024;
 /** A receipt holds digests, a signature and certificates; this is a chain of 16 large ones. */
 export const MAX_RECEIPT_BYTES = 128 * 1024;
 
-/** A record's content (RFC 8446 §5.1) without the header of a TLSSigntext: no piece of ours spans two records. */
-export const PIECE_BYTES = 16_384 - 6;
+/** A record's content, RFC 8446 §5.1. */
+export const RECORD_BYTES = 16_384;
+
+/** A record's content without the header of a TLSSigntext: no piece of ours spans two records. */
+export const PIECE_BYTES = RECORD_BYTES - 6;
 
 /** Bytes of objects that have come and that nobody has taken. Above it, the session stops reading. One 16 MiB document. */
 export const RECEIVE_BUFFER = 16 * 1024 * 1024;

@@ -1,5 +1,6 @@
-import { encodeSigntext, Flag, HEADER_BYTES } from './frame.ts';
-import { PIECE_BYTES } from './limits.ts';
+import { concat } from '../wire/writer.ts';
+import { encodeSigntext, Flag } from './frame.ts';
+import { PIECE_BYTES, RECORD_BYTES } from './limits.ts';
 
 /** One thing to be sent; it waits in line until it is ready. */
 export interface Outgoing {
@@ -30,6 +31,10 @@ export class Outbox {
   #head = 0;
   /** Bytes of the first one that have left. */
   #offset = 0;
+  /** Content of the next record: small objects share one. And what has left as a whole with it. */
+  #record: Uint8Array[] = [];
+  #recordBytes = 0;
+  #complete: Outgoing[] = [];
 
   /** @param send seals the content of one record before it returns */
   constructor(version: number, send: (content: Uint8Array) => void) {
@@ -56,28 +61,52 @@ export class Outbox {
     while (sent < most) {
       const item = this.#queue[this.#head];
       const bytes = item?.bytes;
-      if (item === undefined || bytes === undefined) return;
+      if (item === undefined || bytes === undefined) break;
       if (this.#offset === 0) item.before?.();
       sent += item.content.kind === 'switch' ? this.#sendSwitch(bytes) : this.#sendPiece(item.content, bytes);
       if (this.#offset < bytes.length) continue;
       this.#offset = 0;
       this.#shift();
-      item.after?.();
+      this.#complete.push(item);
+      // certificate_sign is the next message after its switch.
+      if (item.content.kind === 'switch') this.#seal();
     }
+    this.#seal();
   }
 
   /** Nothing can be sent any more. What waits is told of, but for what has lost nothing by it. */
   discard(): void {
-    for (const item of this.#queue.slice(this.#head)) item.lost?.();
+    for (const item of [...this.#complete, ...this.#queue.slice(this.#head)]) item.lost?.();
+    this.#record = [];
+    this.#recordBytes = 0;
+    this.#complete = [];
     this.#queue = [];
     this.#head = 0;
     this.#offset = 0;
   }
 
-  #sendSwitch(bytes: Uint8Array): number {
-    this.#send(bytes);
-    this.#offset = bytes.length;
+  #put(bytes: Uint8Array): number {
+    if (this.#recordBytes + bytes.length > RECORD_BYTES) this.#seal();
+    this.#record.push(bytes);
+    this.#recordBytes += bytes.length;
     return bytes.length;
+  }
+
+  #seal(): void {
+    const [first, ...others] = this.#record;
+    if (first === undefined) return;
+    const content = others.length === 0 ? first : concat(this.#record);
+    this.#send(content);
+    const complete = this.#complete;
+    this.#record = [];
+    this.#recordBytes = 0;
+    this.#complete = [];
+    for (const item of complete) item.after?.();
+  }
+
+  #sendSwitch(bytes: Uint8Array): number {
+    this.#offset = bytes.length;
+    return this.#put(bytes);
   }
 
   #sendPiece(
@@ -95,9 +124,8 @@ export class Outbox {
       piece = joined;
     }
     const more = end < bytes.length ? Flag.more : 0;
-    this.#send(encodeSigntext(contentType, flags | more, this.#version, piece));
     this.#offset = end;
-    return HEADER_BYTES + piece.length;
+    return this.#put(encodeSigntext(contentType, flags | more, this.#version, piece));
   }
 
   #shift(): void {
