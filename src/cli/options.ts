@@ -19,6 +19,8 @@ export type ValueType =
   | 'host'
   | 'level'
   | 'policy'
+  | 'sign'
+  | 'sign-unit'
   | 'size'
   | 'text';
 
@@ -105,6 +107,39 @@ const sessionOptions = [
     type: 'size',
     value: 'SIZE',
     help: 'bytes held for all slow readers of a session (default: 16MiB)',
+  },
+  {
+    name: 'sign',
+    type: 'sign',
+    value: 'APP=FORMAT[:receipt]',
+    repeat: true,
+    help: 'sign what application APP says and have it signed by the other side, as pkcs7, smime or xmldsig, with receipts or without; needs --archive; may be repeated',
+  },
+  {
+    name: 'sign-unit',
+    type: 'sign-unit',
+    value: '[APP=]UNIT',
+    repeat: true,
+    help: 'what one signature is for: connection (each direction to its end), http, line or length-prefixed; for APP, or for all (default: connection); may be repeated',
+  },
+  {
+    name: 'archive',
+    type: 'file',
+    value: 'FILE',
+    help: 'where the evidence is kept; made if missing, with its key in FILE.key; see trellis evidence --help',
+  },
+  {
+    name: 'sign-cert',
+    type: 'file',
+    value: 'FILE',
+    help: 'certificate to sign with and its chain, PEM (default: --cert)',
+  },
+  { name: 'sign-key', type: 'file', value: 'FILE', help: 'its private key, PEM (default: --key)' },
+  {
+    name: 'sign-ca',
+    type: 'file',
+    value: 'FILE',
+    help: "CA of the other side's signers, PEM (default: that of its certificate in the session)",
   },
 ] as const satisfies readonly OptionSpec[];
 
@@ -234,6 +269,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
     options: serveOptions,
     examples: [
       'trellis serve --listen 0.0.0.0:4433 --cert pki/server.pem --key pki/server.key \\\n      --client-ca pki/ca.pem --app web=127.0.0.1:8080 --app db=10.0.0.5:5432',
+      'trellis serve … --app orders=127.0.0.1:8080 --sign orders=pkcs7:receipt --sign-unit http --archive evidence.db',
       'trellis serve --config /etc/trellis/serve.toml --json',
     ],
   },
@@ -243,6 +279,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
     options: connectOptions,
     examples: [
       'trellis connect gateway.example.org:4433 --ca pki/ca.pem --cert pki/client.pem --key pki/client.key \\\n      --forward 8080=web --forward 5432=db',
+      'trellis connect … --forward 8080=orders --sign orders=pkcs7:receipt --sign-unit http --archive evidence.db',
       'trellis connect [2001:db8::7]:4433 --config trellis.toml --eager',
     ],
   },

@@ -9,6 +9,7 @@ import {
   parseForward,
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
+import { parseSignRule, parseUnitRule, type SignRule, type UnitRule } from '../tunnel/signing.ts';
 import type { OptionSpec, ValueType } from './options.ts';
 
 /** Where a value was found, for the message when it does not work. */
@@ -30,6 +31,8 @@ interface ValueOf {
   host: string;
   level: LogLevel;
   policy: 'require' | 'allow';
+  sign: SignRule;
+  'sign-unit': UnitRule;
   size: number;
   text: string;
 }
@@ -61,6 +64,8 @@ const SCHEMAS = {
   application: parsedBy(parseApplication),
   endpoint: parsedBy(parseEndpoint),
   forward: parsedBy(parseForward),
+  sign: parsedBy(parseSignRule),
+  'sign-unit': parsedBy(parseUnitRule),
   count: v.pipe(
     v.union([v.number(), v.pipe(v.string(), v.regex(/^\d{1,9}$/), v.transform(Number))], COUNT_HINT),
     v.integer(COUNT_HINT),

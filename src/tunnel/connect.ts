@@ -1,9 +1,11 @@
 import net, { type Socket } from 'node:net';
+import type { ContentFormat } from '../formats/format.ts';
 import { muxClient } from '../mux/index.ts';
 import { connect } from '../node/connect.ts';
 import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
 import type { SecureContext } from '../node/secure-context.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
+import { signClient } from '../sign/index.ts';
 import { checkForwards, type Forward, formatEndpoint } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
@@ -19,7 +21,7 @@ import {
   WAIT_TIMEOUT,
   WAITING_MAX,
 } from './options.ts';
-import { socketLeg, streamLeg } from './pump.ts';
+import { pump, socketLeg, streamLeg } from './pump.ts';
 import { SessionKeeper } from './session-keeper.ts';
 import {
   describeSession,
@@ -32,6 +34,8 @@ import {
   secureContext,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
+import { onSignedMessage, signedPump } from './signed-pump.ts';
+import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */
@@ -56,13 +60,18 @@ interface OpenSession {
   readonly record: SessionRecord;
 }
 
+/** How a session signs; `undefined`: not at all. A session has one format. */
+type SessionKind = ContentFormat | undefined;
+
 class Client implements ClientTunnel {
   readonly #options: ConnectOptions;
   readonly #log: TunnelLog;
   readonly #context: SecureContext;
   readonly #traffic: Traffic;
   readonly #ending: Ending;
-  readonly #keeper: SessionKeeper<OpenSession>;
+  readonly #signing: SigningPlan | undefined;
+  /** One session for each format, or a plain one. The first carries what is not signed as well. */
+  readonly #keepers: ReadonlyMap<SessionKind, SessionKeeper<OpenSession>>;
   readonly #listeners: net.Server[] = [];
   #forwards: readonly Forward[] = [];
   /** For resumption: the next session needs no certificates. */
@@ -77,25 +86,23 @@ class Client implements ClientTunnel {
     this.#context = secureContext("The client's certificate and key", { cert, key, ca });
     this.#options = options;
     this.#log = log;
+    this.#signing = options.signing && new SigningPlan(options.signing, ca);
+    if (options.signing !== undefined && cert === undefined && options.signing.cert === undefined) {
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        'There is nothing to sign with: give --cert and --key, or --sign-cert and --sign-key.',
+      );
+    }
     this.#traffic = new Traffic(log);
-    this.#keeper = new SessionKeeper({
-      open: (signal) => this.#openSession(signal),
-      discard: ({ session }) => session.destroy(),
-      onRetry: (delay, error) => {
-        const server = formatEndpoint(options.server);
-        log.warn(
-          { event: 'session.retry', server, delay, ...fault(error) },
-          `no session; next try in ${delay} ms`,
-        );
-      },
-    });
+    const kinds: readonly SessionKind[] = this.#signing?.formats ?? [undefined];
+    this.#keepers = new Map(kinds.map((kind) => [kind, this.#makeKeeper(kind)]));
     this.#ending = new Ending(this.#traffic, drainTimeout, {
       stopAccepting: () => {
         for (const listener of this.#listeners) listener.close();
       },
       closeSessions: async () => {
-        const open = this.#keeper.close();
-        if (open !== undefined) await sayGoodbye(open.session);
+        const open = [...this.#keepers.values()].map((keeper) => keeper.close());
+        await Promise.all(open.map((one) => one && sayGoodbye(one.session)));
       },
     });
   }
@@ -130,7 +137,29 @@ class Client implements ClientTunnel {
       throw error;
     }
     this.#forwards = bound;
-    if (this.#options.eager) this.#keeper.start();
+    if (this.#options.eager) for (const keeper of this.#keepers.values()) keeper.start();
+  }
+
+  #makeKeeper(kind: SessionKind): SessionKeeper<OpenSession> {
+    const keeper: SessionKeeper<OpenSession> = new SessionKeeper({
+      open: (signal) => this.#openSession(kind, keeper, signal),
+      discard: ({ session }) => session.destroy(),
+      onRetry: (delay, error) => {
+        const server = formatEndpoint(this.#options.server);
+        this.#log.warn(
+          { event: 'session.retry', server, delay, ...fault(error) },
+          `no session; next try in ${delay} ms`,
+        );
+      },
+    });
+    return keeper;
+  }
+
+  #keeperOf(application: string): SessionKeeper<OpenSession> {
+    const [first] = this.#keepers.values();
+    const keeper = this.#keepers.get(this.#signing?.of(application)?.format) ?? first;
+    // There is one for each format of the applications, and one where none is signed.
+    return keeper as SessionKeeper<OpenSession>;
   }
 
   #makeListener(application: string): net.Server {
@@ -143,7 +172,7 @@ class Client implements ClientTunnel {
 
   #accept(socket: Socket, application: string): void {
     const record = this.#traffic.openConnection(peerOf(socket), application);
-    const open = this.#keeper.current;
+    const open = this.#keeperOf(application).current;
     if (open === undefined) void this.#acceptLater(socket, record);
     else this.#carry(socket, record, open);
   }
@@ -163,7 +192,7 @@ class Client implements ClientTunnel {
       socket.resetAndDestroy();
     });
     try {
-      const open = await this.#wait(withdrawn.signal);
+      const open = await this.#wait(record.application, withdrawn.signal);
       socket.off('close', onClose);
       this.#carry(socket, record, open);
     } catch (error) {
@@ -175,6 +204,13 @@ class Client implements ClientTunnel {
 
   #carry(socket: Socket, record: ConnectionRecord, { session, record: sessionRecord }: OpenSession): void {
     record.session = sessionRecord;
+    const signed = this.#signing?.of(record.application);
+    const { signing } = session.socket;
+    if (signed !== undefined && signing === undefined) {
+      socket.resetAndDestroy();
+      record.close('unsigned', notSigned(record.application, signed.format));
+      return;
+    }
     let stream: MuxConnection;
     try {
       stream = session.open(record.application, { ...STREAM_OPTIONS, localPort: socket.remotePort });
@@ -183,24 +219,38 @@ class Client implements ClientTunnel {
       record.close(reasonOfError(error), error);
       return;
     }
-    record.carry(socketLeg(socket), streamLeg(stream));
+    if (signed !== undefined) {
+      const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
+      const options = { application: signed, role: 'client', buffer } as const;
+      record.carry((done) => signedPump(socketLeg(socket), stream, options, done));
+      return;
+    }
+    record.carry((done) => pump(socketLeg(socket), streamLeg(stream), done));
+    if (signing !== undefined) {
+      onSignedMessage(stream, () => record.abort(signsAnyway('server', record.application)));
+    }
   }
 
-  async #wait(signal: AbortSignal): Promise<OpenSession> {
+  async #wait(application: string, signal: AbortSignal): Promise<OpenSession> {
     if (this.#waiting >= WAITING_MAX) {
       throw new TunnelError('ERR_TUNNEL_WAIT', `${WAITING_MAX} connections wait for a session already.`);
     }
     this.#waiting++;
     try {
-      return await this.#keeper.acquire(this.#options.waitTimeout ?? WAIT_TIMEOUT, signal);
+      return await this.#keeperOf(application).acquire(this.#options.waitTimeout ?? WAIT_TIMEOUT, signal);
     } finally {
       this.#waiting--;
     }
   }
 
-  /** TCP, TLS and the agreement to multiplex. */
-  #openSession(signal: AbortSignal): Promise<OpenSession> {
+  /** TCP, TLS and the agreements to multiplex and to sign. */
+  #openSession(
+    kind: SessionKind,
+    keeper: SessionKeeper<OpenSession>,
+    signal: AbortSignal,
+  ): Promise<OpenSession> {
     const { server, servername, onKeylog } = this.#options;
+    const signing = kind === undefined ? undefined : this.#signing?.options([kind]);
     const socket = connect({
       ...TRANSPORT_OPTIONS,
       host: server.host,
@@ -209,7 +259,10 @@ class Client implements ClientTunnel {
       secureContext: this.#context,
       session: this.#ticket,
       handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-      subProtocols: [muxClient(muxLimits(this.#options))],
+      subProtocols: [
+        muxClient(muxLimits(this.#options)),
+        ...(signing === undefined ? [] : [signClient(signing)]),
+      ],
     });
     if (onKeylog !== undefined) socket.on('keylog', onKeylog);
     socket.on('session', (ticket: Buffer) => {
@@ -246,12 +299,13 @@ class Client implements ClientTunnel {
           reject(new TunnelError('ERR_TUNNEL_OPTION', 'The server does not multiplex; is it trellis serve?'));
           return;
         }
-        resolve(this.#register(socket, session));
+        resolve(this.#register(socket, session, keeper));
       });
     });
   }
 
-  #register(socket: TLSSocket, session: MuxSession): OpenSession {
+  #register(socket: TLSSocket, session: MuxSession, keeper: SessionKeeper<OpenSession>): OpenSession {
+    socket.signing?.on();
     const record = this.#traffic.openSession(peerOf(socket), describeSession(socket));
     const open = { session, record };
     let failure: Error | undefined;
@@ -260,8 +314,14 @@ class Client implements ClientTunnel {
       failure = error;
     });
     session.on('close', () => {
-      this.#keeper.lost(open, failure ?? new Error('the server closed the session'));
+      keeper.lost(open, failure ?? new Error('the server closed the session'));
     });
+    if (this.#signing !== undefined && socket.signing === undefined) {
+      this.#log.warn(
+        { event: 'session.unsigned', session: record.id },
+        'the server does not agree to sign, so no signed application can be used; start it with --sign APP=FORMAT --archive FILE, as here',
+      );
+    }
     const lacking = this.#lacking(session);
     if (lacking.length > 0) {
       this.#log.warn(

@@ -1,5 +1,7 @@
+import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
+import type { SignedApplication } from './signing.ts';
 
 /** Milliseconds that connections may take to finish once the tunnel is told to stop. */
 export const DRAIN_TIMEOUT = 10_000;
@@ -41,8 +43,23 @@ export interface TunnelOptions {
   readonly sessionBuffer?: number | undefined;
   /** Receives SSLKEYLOGFILE lines, each with its line end. They open every session: for debugging only. */
   readonly onKeylog?: ((line: Uint8Array) => void) | undefined;
+  /** Applications that are signed in both directions. By default none is. */
+  readonly signing?: TunnelSigning | undefined;
   /** Nothing is logged by default. */
   readonly log?: TunnelLog | undefined;
+}
+
+/** Signing in the sessions of a tunnel (docs/tls-sign.md). */
+export interface TunnelSigning {
+  /** Names are unique. At a client, each format has a session of its own. */
+  readonly applications: readonly SignedApplication[];
+  /** Keeps what is sent and received. It stays open when the tunnel closes. */
+  readonly archive: EvidenceSink;
+  /** PEM: who signs. Default: the certificate and key of the session. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** PEM of the CAs of the peer's signers. Default: those of the session. */
+  readonly ca?: string | undefined;
 }
 
 export interface ServeOptions extends TunnelOptions {

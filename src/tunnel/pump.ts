@@ -22,10 +22,19 @@ export interface PumpResult {
   readonly error: Error | undefined;
 }
 
+/** Signed objects of a connection, for its log line. */
+export interface SignedCounts {
+  readonly messagesOut: number;
+  readonly messagesIn: number;
+  readonly receiptsIn: number;
+}
+
 /** A carried connection under way. Bytes count what was read from each end. */
 export interface Pump {
   readonly bytesFromNear: number;
   readonly bytesFromFar: number;
+  /** Where it is signed. */
+  readonly signed?: SignedCounts;
   /** Breaks both ends. `error` becomes the result's, with `brokenBy` the far end. */
   abort(error: Error): void;
 }

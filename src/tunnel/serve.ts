@@ -1,9 +1,9 @@
 import net from 'node:net';
-import type { Duplex } from 'node:stream';
 import { muxServer } from '../mux/index.ts';
 import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
 import { createServer, type Server } from '../node/server.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
+import { signServer } from '../sign/index.ts';
 import { type Application, checkApplications, type Endpoint } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
@@ -18,7 +18,7 @@ import {
   type Tunnel,
   type TunnelStats,
 } from './options.ts';
-import { socketLeg, streamLeg } from './pump.ts';
+import { pump, socketLeg, streamLeg } from './pump.ts';
 import {
   describeSession,
   muxLimits,
@@ -30,6 +30,8 @@ import {
   secureContext,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
+import { onSignedMessage, type SignedStream, signedPump } from './signed-pump.ts';
+import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `serveTunnel`. */
@@ -54,6 +56,7 @@ class Gateway implements ServerTunnel {
   readonly #server: Server;
   readonly #traffic: Traffic;
   readonly #ending: Ending;
+  readonly #signing: SigningPlan | undefined;
   readonly #byPort: ReadonlyMap<number, Application>;
   readonly #firstApplication: Application;
   /** Multiplexed sessions and ordinary TLS sockets. */
@@ -71,6 +74,13 @@ class Gateway implements ServerTunnel {
     this.#firstApplication = first;
     this.#byPort = new Map(applications.map((application) => [application.port, application]));
     this.#address = options.listen;
+    this.#signing = options.signing && new SigningPlan(options.signing, options.clientCa);
+    if (options.signing !== undefined && options.clientCa === undefined && options.signing.ca === undefined) {
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        'Nobody could tell whose signatures they are: give --client-ca, or --sign-ca for clients that show no certificate.',
+      );
+    }
     this.#traffic = new Traffic(log);
     this.#server = this.#makeServer(options);
     this.#ending = new Ending(this.#traffic, drainTimeout, {
@@ -115,6 +125,7 @@ class Gateway implements ServerTunnel {
           applications: applications.map(({ name, port }) => ({ name, port })),
           policy: options.mux ?? 'require',
         }),
+        ...(this.#signing === undefined ? [] : [signServer(this.#signing.options(this.#signing.formats))]),
       ],
     });
     server.maxConnections = options.maxSessions ?? SESSIONS_MAX;
@@ -127,6 +138,7 @@ class Gateway implements ServerTunnel {
   }
 
   #accept(socket: TLSSocket): void {
+    socket.signing?.on();
     const session = muxSession(socket, STREAM_OPTIONS);
     const record = this.#traffic.openSession(peerOf(socket), {
       ...describeSession(socket),
@@ -154,6 +166,13 @@ class Gateway implements ServerTunnel {
     this.#bridge(record, application, connection, () => connection.refuse());
   }
 
+  /** One side signs the application and the other does not, or in another format. */
+  #disagreement({ name }: Application, { signing }: SigningEnd): TunnelError | undefined {
+    const wanted = this.#signing?.of(name);
+    if (wanted === undefined || signing?.agreement.format === wanted.format) return undefined;
+    return notSigned(name, wanted.format, signing?.agreement.format);
+  }
+
   /** A client that does not multiplex: its session is one connection to the first application. */
   #acceptOrdinary(socket: TLSSocket, session: SessionRecord): void {
     const application = this.#firstApplication;
@@ -167,7 +186,15 @@ class Gateway implements ServerTunnel {
   }
 
   /** Connects to the application, then carries. Until then the client's data waits in the session's bounded buffers. */
-  #bridge(record: ConnectionRecord, application: Application, far: Duplex, refuse: () => void): void {
+  #bridge(record: ConnectionRecord, application: Application, far: Far, refuse: () => void): void {
+    const disagreement = this.#disagreement(application, far);
+    if (disagreement !== undefined) {
+      far.on('error', () => {});
+      refuse();
+      if (far.signing !== undefined) onSignedMessage(far, () => {});
+      record.close('unsigned', disagreement);
+      return;
+    }
     const { host, port } = application.target;
     const near = net.connect({ host, port, noDelay: true, ...STREAM_OPTIONS, ...socketBuffer });
     let failure: Error | undefined;
@@ -180,14 +207,20 @@ class Gateway implements ServerTunnel {
       far.off('close', onFarClose);
       near.off('close', onNearClose);
     };
+    // What has come, or will, is for nobody: but the session must not wait for it.
+    const discard = (): void => {
+      if (far.signing !== undefined) onSignedMessage(far, () => {});
+    };
     const onFarClose = (): void => {
       giveUp();
       near.destroy();
+      discard();
       record.close(reasonOfError(failure), failure);
     };
     const onNearClose = (): void => {
       giveUp();
       refuse();
+      discard();
       record.close('unreachable', failure);
     };
     for (const stream of [near, far]) {
@@ -203,10 +236,26 @@ class Gateway implements ServerTunnel {
     });
     near.on('connect', () => {
       giveUp();
-      record.carry(socketLeg(near), streamLeg(far));
+      this.#carry(record, application, near, far);
     });
   }
+
+  #carry(record: ConnectionRecord, { name }: Application, near: net.Socket, far: Far): void {
+    const application = this.#signing?.of(name);
+    if (application !== undefined) {
+      const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
+      const options = { application, role: 'server', buffer } as const;
+      record.carry((done) => signedPump(socketLeg(near), far, options, done));
+      return;
+    }
+    record.carry((done) => pump(socketLeg(near), streamLeg(far), done));
+    if (far.signing !== undefined) onSignedMessage(far, () => record.abort(signsAnyway('client', name)));
+  }
 }
+
+/** The client's end: a connection of a multiplexed session, or the session itself. */
+type Far = SignedStream & SigningEnd;
+type SigningEnd = Pick<TLSSocket, 'signing'>;
 
 const socketBuffer = { highWaterMark: SOCKET_BUFFER };
 

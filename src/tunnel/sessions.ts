@@ -59,6 +59,7 @@ export function describeSession(socket: TLSSocket): LogFields {
     protocol: socket.getProtocol() ?? undefined,
     cipher: socket.getCipher()?.name,
     resumed: socket.isSessionReused(),
+    signing: socket.signing?.agreement.format,
   };
 }
 

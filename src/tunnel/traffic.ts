@@ -1,7 +1,7 @@
 import { errorCode, errorMessage } from './errors.ts';
 import type { LogFields, TunnelLog } from './log.ts';
 import type { TunnelStats } from './options.ts';
-import { type Leg, type Pump, type PumpResult, pump } from './pump.ts';
+import type { Pump, PumpResult, SignedCounts } from './pump.ts';
 
 /** Why a connection ended, in the log. Stable. */
 export type ConnectionReason =
@@ -13,6 +13,8 @@ export type ConnectionReason =
   | 'no-session' // no session within the time to wait
   | 'session-lost' // its session ended first
   | 'overflow' // its reader was too slow for too long
+  | 'unsigned' // one side signs it and the other does not
+  | 'unit' // its bytes cannot be cut into the units that are signed
   | 'limit' // more than may be open here
   | 'stopped'; // it was still open when the tunnel stopped
 
@@ -22,6 +24,8 @@ const WORTH_A_WARNING: ReadonlySet<ConnectionReason> = new Set([
   'unreachable',
   'no-session',
   'overflow',
+  'unsigned',
+  'unit',
   'limit',
 ]);
 
@@ -31,6 +35,10 @@ const REASON_BY_CODE: Readonly<Record<string, ConnectionReason>> = {
   ERR_MUX_OVERFLOW: 'overflow',
   ERR_MUX_LIMIT: 'limit',
   ERR_MUX_SESSION_CLOSED: 'session-lost',
+  ERR_SIGN_LIMIT: 'limit',
+  ERR_TLS_CLOSED: 'session-lost',
+  ERR_TUNNEL_SIGN: 'unsigned',
+  ERR_TUNNEL_UNIT: 'unit',
   ERR_TUNNEL_WAIT: 'no-session',
   ERR_TUNNEL_CLOSED: 'stopped',
 };
@@ -133,6 +141,7 @@ export class Traffic {
         application,
         bytesIn,
         bytesOut,
+        ...connection.signed,
         ...connection.age(),
         reason,
         ...fault(error),
@@ -210,6 +219,10 @@ export class ConnectionRecord {
     return this.#pump?.bytesFromNear ?? 0;
   }
 
+  get signed(): SignedCounts | undefined {
+    return this.#pump?.signed;
+  }
+
   age(): { readonly duration: number } {
     return { duration: Math.round(performance.now() - this.#startedAt) };
   }
@@ -220,8 +233,8 @@ export class ConnectionRecord {
   }
 
   /** Carries between the socket on this side and the session's connection until both have closed. */
-  carry(local: Leg, session: Leg): void {
-    this.#pump = pump(local, session, (result) => this.close(reasonOf(result), result.error));
+  carry(start: (done: (result: PumpResult) => void) => Pump): void {
+    this.#pump = start((result) => this.close(reasonOf(result), result.error));
   }
 
   /** Breaks it off, whatever its state. */
@@ -245,10 +258,18 @@ export function reasonOfError(error: unknown): ConnectionReason {
 
 function reasonOf({ brokenBy, error }: PumpResult): ConnectionReason {
   if (brokenBy === undefined) return 'end';
-  return brokenBy === 'near' ? 'local-reset' : reasonOfError(error);
+  if (brokenBy === 'far') return reasonOfError(error);
+  return REASON_BY_CODE[errorCode(error) ?? ''] ?? 'local-reset';
 }
 
 /** The fields of a log line that tell what went wrong. */
 export function fault(error: unknown): LogFields {
-  return error === undefined || error === null ? {} : { code: errorCode(error), error: errorMessage(error) };
+  if (error === undefined || error === null) return {};
+  const cause = error instanceof Error ? error.cause : undefined;
+  return {
+    code: errorCode(error),
+    error: errorMessage(error),
+    // What the file system says is all that helps when evidence cannot be kept.
+    ...(errorCode(cause)?.startsWith('ERR_EVIDENCE_') && { cause: errorMessage(cause) }),
+  };
 }

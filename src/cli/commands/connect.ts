@@ -7,6 +7,7 @@ import { createLog, standardError } from '../log.ts';
 import { commonOptions, connectOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
 import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
+import { withSigning } from './signing.ts';
 
 /** `trellis connect`: runs until a signal. @returns the exit code */
 export async function connect(
@@ -16,28 +17,36 @@ export async function connect(
   const values = readValues([...connectOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
   const { ca, cert, key } = values;
-  const tunnel = await connectTunnel({
-    ...sessionOptionsFrom(values),
-    server: values.server,
+  const credentials = {
     ca: ca === undefined ? undefined : await readCredential('--ca', ca, 'certificate'),
-    servername: values.servername,
     cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
     key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
-    forwards: values.forward,
-    eager: values.eager,
-    waitTimeout: values['wait-timeout'],
-    connectTimeout: values['connect-timeout'],
-    log,
-  });
-  const server = formatEndpoint(values.server);
-  const forwards = tunnel.forwards.map(({ listen, application }) => ({
-    listen: formatEndpoint(listen),
-    application,
-  }));
-  const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
-  warnOfKeylog(log, values.keylog);
-  return runUntilStopped(tunnel, log, () => {
-    log.info({ event: 'ready', server, forwards: shown }, 'ready');
-    if (values.json) printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+  };
+  const names = values.forward.map(({ application }) => application);
+  return withSigning(values, names, '--forward to', log, async (signing) => {
+    const tunnel = await connectTunnel({
+      ...sessionOptionsFrom(values),
+      ...credentials,
+      server: values.server,
+      servername: values.servername,
+      signing,
+      forwards: values.forward,
+      eager: values.eager,
+      waitTimeout: values['wait-timeout'],
+      connectTimeout: values['connect-timeout'],
+      log,
+    });
+    const server = formatEndpoint(values.server);
+    const forwards = tunnel.forwards.map(({ listen, application }) => ({
+      listen: formatEndpoint(listen),
+      application,
+    }));
+    const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
+    warnOfKeylog(log, values.keylog);
+    return runUntilStopped(tunnel, log, () => {
+      log.info({ event: 'ready', server, forwards: shown }, 'ready');
+      if (values.json)
+        printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+    });
   });
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ConnectionError } from '../../../src/errors/errors.ts';
 import { errorCode, errorMessage, TunnelError } from '../../../src/tunnel/errors.ts';
 import type { LogFields, TunnelLog } from '../../../src/tunnel/log.ts';
-import type { Leg } from '../../../src/tunnel/pump.ts';
+import { type Leg, pump } from '../../../src/tunnel/pump.ts';
 import { Traffic } from '../../../src/tunnel/traffic.ts';
 
 type Line = LogFields & { readonly level: string };
@@ -36,7 +36,7 @@ describe('Traffic', () => {
     const session = traffic.openSession('192.0.2.1:5000', { protocol: 'TLSv1.3' });
     const connection = traffic.openConnection('127.0.0.1:6000', 'web', session);
     const near = program('hello');
-    connection.carry(near, echo());
+    connection.carry((done) => pump(near, echo(), done));
     expect(traffic.stats).toMatchObject({
       sessions: { open: 1, total: 1 },
       connections: { open: 1, total: 1, failed: 0 },
@@ -84,7 +84,7 @@ describe('Traffic', () => {
     const traffic = new Traffic(log);
     const far = echo();
     const near = echo();
-    traffic.openConnection('p', 'web').carry(near, far);
+    traffic.openConnection('p', 'web').carry((done) => pump(near, far, done));
     far.stream.destroy(new ConnectionError(code, 'text'));
     await traffic.idle();
     expect(near.stream.destroyed).toBe(true);
@@ -96,7 +96,7 @@ describe('Traffic', () => {
     const { log, lines } = recorder();
     const traffic = new Traffic(log);
     const near = echo();
-    traffic.openConnection('p', 'web').carry(near, echo());
+    traffic.openConnection('p', 'web').carry((done) => pump(near, echo(), done));
     near.stream.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
     await traffic.idle();
     expect(lines.at(-1)).toMatchObject({ reason: 'local-reset', code: 'ECONNRESET' });
@@ -108,7 +108,7 @@ describe('Traffic', () => {
     const waiting = traffic.openConnection('p', 'web');
     waiting.onGiveUp((error) => waiting.close('stopped', error));
     const carried = traffic.openConnection('p', 'web');
-    carried.carry(echo(), echo());
+    carried.carry((done) => pump(echo(), echo(), done));
     const stop = new TunnelError('ERR_TUNNEL_CLOSED', 'stop');
     for (const connection of traffic.openConnections) connection.abort(stop);
     await traffic.idle();

@@ -1,0 +1,76 @@
+import { readCredential } from '../../tunnel/credentials.ts';
+import { TunnelError } from '../../tunnel/errors.ts';
+import type { TunnelLog } from '../../tunnel/log.ts';
+import type { TunnelSigning } from '../../tunnel/options.ts';
+import { type SignRule, signedApplications, type UnitRule } from '../../tunnel/signing.ts';
+
+interface SigningValues {
+  readonly sign: readonly SignRule[] | undefined;
+  readonly 'sign-unit': readonly UnitRule[] | undefined;
+  readonly archive: string | undefined;
+  readonly 'sign-cert': string | undefined;
+  readonly 'sign-key': string | undefined;
+  readonly 'sign-ca': string | undefined;
+}
+
+/**
+ * Runs a command with signing, from the options of `serve` and `connect`, and with its archive open; or without any.
+ * @param offered names of the applications that can be signed
+ * @param what they are called: `--app`
+ * @throws TunnelError, EvidenceError
+ */
+export async function withSigning<T>(
+  values: SigningValues,
+  offered: readonly string[],
+  what: string,
+  log: TunnelLog,
+  run: (signing: TunnelSigning | undefined) => Promise<T>,
+): Promise<T> {
+  const { sign, archive: path, 'sign-cert': cert, 'sign-key': key, 'sign-ca': ca } = values;
+  if (sign === undefined) {
+    const idle = (['sign-unit', 'archive', 'sign-cert', 'sign-key', 'sign-ca'] as const).find(
+      (name) => values[name] !== undefined,
+    );
+    if (idle !== undefined)
+      throw option(`--${idle} is for signing: say what is signed, as in --sign ${offered[0]}=pkcs7:receipt.`);
+    return run(undefined);
+  }
+  if (path === undefined)
+    throw option(
+      '--sign needs --archive FILE: where is the evidence to be kept? It is made if it is not there.',
+    );
+  if ((cert === undefined) !== (key === undefined))
+    throw option('--sign-cert and --sign-key belong together; give both, or neither.');
+  const applications = signedApplications(sign, values['sign-unit'] ?? [], offered, what);
+  const identity = {
+    cert: cert === undefined ? undefined : await readCredential('--sign-cert', cert, 'certificate'),
+    key: key === undefined ? undefined : await readCredential('--sign-key', key, 'key'),
+    ca: ca === undefined ? undefined : await readCredential('--sign-ca', ca, 'certificate'),
+  };
+  // SQLite is loaded by who signs alone.
+  const { openArchive } = await import('../../evidence/archive/open.ts');
+  const archive = await openArchive(path, {
+    onCheckpointError: (error) =>
+      log.error({ event: 'archive.checkpoint', archive: path, error: String(error) }, 'no checkpoint'),
+  });
+  log.info(
+    {
+      event: 'archive.open',
+      archive: path,
+      records: archive.size,
+      signed: applications.map(
+        ({ name, format, receipt, unit }) => `${name}=${format}${receipt ? ':receipt' : ''} (${unit})`,
+      ),
+    },
+    'archive opened',
+  );
+  try {
+    return await run({ applications, archive, ...identity });
+  } finally {
+    await archive.close();
+  }
+}
+
+function option(message: string): TunnelError {
+  return new TunnelError('ERR_TUNNEL_OPTION', message);
+}
