@@ -158,8 +158,16 @@ export interface ObjectStream {
 export interface UnsignedStream {
   readonly scheme: number;
   readonly toBeSigned: Uint8Array;
-  /** Once. @returns the bytes that end the object, and what a receipt for it is checked with */
-  finish(signature: Uint8Array): { readonly trailer: Uint8Array; readonly reference: ObjectReference };
+  /** Once. */
+  finish(signature: Uint8Array): {
+    /** The bytes that end the object. */
+    readonly trailer: Uint8Array;
+    /** What a receipt for it is checked with. */
+    readonly reference: ObjectReference;
+    readonly contentLength: number;
+    /** SHA-256. */
+    readonly contentDigest: Uint8Array;
+  };
 }
 
 /** Content of a streamed object whose signature has not come yet. Nobody has proven anything about it. */
@@ -176,6 +184,17 @@ export interface UnverifiedContent {
 export interface ObjectStreamVerifier {
   /** @param bytes any piece of the object; the next one follows it */
   write(bytes: Uint8Array): UnverifiedContent[];
-  /** No more bytes: the verdict. */
-  end(): VerifiedStream;
+  /** No more bytes: the verdict. The signing time is that of the last byte, and so is the time of the context. */
+  end(context: VerifyContext): VerifiedStream;
+}
+
+/** `referenceTo` for a pkcs7 object that is too large for it. Both throw SignatureError. Proves nothing. */
+export interface ObjectStreamReader {
+  /** @param bytes any piece of the object; the next one follows it */
+  write(bytes: Uint8Array): void;
+  end(): {
+    readonly reference: ObjectReference;
+    /** The SignedData without its content (RFC 5652 §5.2), DER. */
+    readonly detached: Uint8Array;
+  };
 }

@@ -64,7 +64,7 @@ it('is made in bounded memory', { timeout: TEST_MS }, () => {
 
 it('is verified in bounded memory', { timeout: TEST_MS }, () => {
   const memory = watchMemory();
-  const verifier = startVerification(nodeCrypto, contextFor());
+  const verifier = startVerification(nodeCrypto);
   const input = openSync(object, 'r');
   const piece = Buffer.alloc(PIECE);
   let content = 0;
@@ -73,7 +73,7 @@ it('is verified in bounded memory', { timeout: TEST_MS }, () => {
     memory.check();
   }
   closeSync(input);
-  const verdict = verifier.end();
+  const verdict = verifier.end(contextFor());
   expect(content).toBe(SIZE);
   expect(verdict.contentLength).toBe(SIZE);
   expect(Buffer.compare(verdict.contentDigest, contentDigest)).toBe(0);

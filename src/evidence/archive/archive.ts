@@ -1,7 +1,6 @@
 import { nodeCrypto } from '../../crypto/node/provider.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { equalBytes, toHex } from '../../der/bytes.ts';
-import { MAX_WHOLE_OBJECT_BYTES } from '../../formats/format.ts';
 import { EvidenceError } from '../errors.ts';
 import { MerkleHash } from '../merkle/hash.ts';
 import { GrowingTree } from '../merkle/tree.ts';
@@ -261,10 +260,8 @@ export class Archive {
 
   /** What is needed of the object to verify its signature and its receipts without its content. */
   async #residue(record: EvidenceRecord): Promise<Attachment | undefined> {
-    if (record.kind !== 'data' || record.objectLength > MAX_WHOLE_OBJECT_BYTES) return undefined;
-    const pieces: Uint8Array[] = [];
-    for await (const piece of this.store.object(record.index)) pieces.push(piece);
-    const bytes = residueOf(this.#crypto, record, Buffer.concat(pieces));
+    if (record.kind !== 'data') return undefined;
+    const bytes = await residueOf(this.#crypto, record, this.store.object(record.index));
     return bytes && { digest: this.#crypto.digest('sha256', bytes), bytes };
   }
 

@@ -1,9 +1,10 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { DerReader } from '../../der/reader.ts';
 import { contextPrimitive, Tag } from '../../der/tags.ts';
-import { encodeDer, enumerated, explicit, octetString, oid, primitive, sequence } from '../../der/writer.ts';
-import { DecodeError, TrellisError } from '../../errors/errors.ts';
-import type { ObjectReference } from '../../formats/format.ts';
+import { encodeDer, enumerated, octetString, oid, primitive, sequence } from '../../der/writer.ts';
+import { TrellisError } from '../../errors/errors.ts';
+import { startReading } from '../../formats/cms/verify-stream.ts';
+import { MAX_WHOLE_OBJECT_BYTES, type ObjectReference } from '../../formats/format.ts';
 import { referenceToUnsigned } from '../../formats/unsigned.ts';
 import { VERIFIERS } from '../verify/formats.ts';
 import { type EvidenceRecord, hasFlag } from './record.ts';
@@ -19,18 +20,29 @@ export interface Residue {
   readonly detached: Uint8Array | undefined;
 }
 
-/** Of what cannot be read nothing stays but the record. */
-export function residueOf(
+/**
+ * Of what cannot be read nothing stays but the record.
+ * @param pieces of the object, which may be of any size where it is pkcs7
+ */
+export async function residueOf(
   crypto: CryptoProvider,
   record: EvidenceRecord,
-  object: Uint8Array,
-): Uint8Array | undefined {
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<Uint8Array | undefined> {
   try {
+    if (record.format === 'pkcs7' && !hasFlag(record, 'unsigned')) {
+      const reading = startReading(crypto);
+      for await (const piece of pieces) reading.write(piece);
+      return encodeResidue(reading.end());
+    }
+    if (record.objectLength > MAX_WHOLE_OBJECT_BYTES) return undefined;
+    const held: Uint8Array[] = [];
+    for await (const piece of pieces) held.push(piece);
+    const object = Buffer.concat(held);
     const reference = hasFlag(record, 'unsigned')
       ? referenceToUnsigned(crypto, object)
       : VERIFIERS[record.format].referenceTo(crypto, object);
-    const isCms = record.format === 'pkcs7' && !hasFlag(record, 'unsigned');
-    return encodeResidue({ reference, detached: isCms ? detach(object) : undefined });
+    return encodeResidue({ reference, detached: undefined });
   } catch (error) {
     if (error instanceof TrellisError) return undefined;
     throw error;
@@ -84,24 +96,4 @@ export function decodeResidue(der: Uint8Array, receiptRequested: boolean): Resid
   const detached = fields.is(contextPrimitive(0)) ? fields.octetString(contextPrimitive(0)) : undefined;
   fields.end();
   return { reference: { kind, objectDigest, receiptRequested, ess }, detached };
-}
-
-/** The same SignedData, its content left out (RFC 5652 §5.2); undefined for one that is not all DER. */
-function detach(object: Uint8Array): Uint8Array | undefined {
-  try {
-    const outer = new DerReader(object, 'signed object');
-    const info = outer.sequence();
-    outer.end();
-    const type = info.encoded(Tag.oid);
-    const fields = info.explicit(0, (reader) => reader.sequence());
-    const version = fields.encoded(Tag.integer);
-    const algorithms = fields.encoded(Tag.set);
-    const contentType = fields.sequence().encoded(Tag.oid);
-    return encodeDer(
-      sequence(type, explicit(0, sequence(version, algorithms, sequence(contentType), fields.rest()))),
-    );
-  } catch (error) {
-    if (error instanceof DecodeError) return undefined;
-    throw error;
-  }
 }

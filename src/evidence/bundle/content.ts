@@ -23,11 +23,11 @@ export async function* contentOf(
   const chain = await signerChain(reader, record);
   const known = chain === undefined ? context : { ...context, signerChain: chain };
   if (record.format === 'pkcs7' && record.held === 'chunks' && !hasFlag(record, 'unsigned')) {
-    const verification = startVerification(crypto, known);
+    const verification = startVerification(crypto);
     for await (const piece of reader.object(record.index)) {
       for (const { bytes } of verification.write(piece)) yield bytes;
     }
-    verification.end();
+    verification.end(known);
     return;
   }
   const pieces: Uint8Array[] = [];

@@ -2,7 +2,7 @@ import type { CryptoProvider } from '../../crypto/provider.ts';
 import { equalBytes } from '../../der/bytes.ts';
 import { DecodeError, SignatureError, TrellisError } from '../../errors/errors.ts';
 import { type Binding, checkBinding } from '../../formats/binding.ts';
-import { startVerification } from '../../formats/cms/verify-stream.ts';
+import { startReading, startVerification } from '../../formats/cms/verify-stream.ts';
 import {
   MAX_WHOLE_OBJECT_BYTES,
   type ObjectReference,
@@ -123,7 +123,7 @@ export class RecordVerifier {
     object: Uint8Array | undefined,
   ): Promise<ObjectFacts> {
     const facts =
-      record.format === 'pkcs7' && object === undefined && record.held === 'chunks'
+      object === undefined && isStreamable(record)
         ? await this.#streamed(record, context)
         : VERIFIERS[record.format].verifyObject(this.#crypto, object ?? (await this.#whole(record)), context);
     this.#checkDigests(record, facts.objectDigest, facts.contentDigest);
@@ -131,9 +131,9 @@ export class RecordVerifier {
   }
 
   async #streamed(record: EvidenceRecord, context: VerifyContext): Promise<ObjectFacts> {
-    const verification = startVerification(this.#crypto, context);
+    const verification = startVerification(this.#crypto);
     for await (const piece of this.#reader.object(record.index)) verification.write(piece);
-    return verification.end();
+    return verification.end(context);
   }
 
   async #receipt(
@@ -171,6 +171,11 @@ export class RecordVerifier {
       );
     }
     if (acknowledged.held === 'none') return this.#residue(acknowledged, index);
+    if (isStreamable(acknowledged)) {
+      const reading = startReading(this.#crypto);
+      for await (const piece of this.#reader.object(acknowledged.index)) reading.write(piece);
+      return reading.end().reference;
+    }
     const object = await this.#whole(acknowledged);
     return hasFlag(acknowledged, 'unsigned')
       ? referenceToUnsigned(this.#crypto, object)
@@ -287,6 +292,11 @@ export class RecordVerifier {
   #digest(bytes: Uint8Array): Uint8Array {
     return this.#crypto.digest('sha256', bytes);
   }
+}
+
+/** Its object is read in pieces: it may be of any size. */
+function isStreamable(record: EvidenceRecord): boolean {
+  return record.format === 'pkcs7' && record.held === 'chunks' && !hasFlag(record, 'unsigned');
 }
 
 interface Chains {

@@ -23,6 +23,9 @@ class CmsObjectStream implements ObjectStream {
   readonly #crypto: CryptoProvider;
   readonly #state: SignerState;
   readonly #contentHash: RunningHash;
+  /** SHA-256, by which archives find content. */
+  readonly #contentSha256: RunningHash;
+  #contentLength = 0;
   readonly #objectHash: RunningHash;
   #ended = false;
 
@@ -30,7 +33,9 @@ class CmsObjectStream implements ObjectStream {
     this.#crypto = crypto;
     this.#state = state;
     this.header = concat([BEFORE_ALGORITHMS, state.digestAlgorithms, BEFORE_CONTENT]);
-    this.#contentHash = crypto.hash(state.algorithm.hash);
+    const { hash } = state.algorithm;
+    this.#contentHash = crypto.hash(hash);
+    this.#contentSha256 = hash === 'sha256' ? this.#contentHash : crypto.hash('sha256');
     this.#objectHash = crypto.hash('sha256');
     this.#objectHash.update(this.header);
   }
@@ -39,6 +44,8 @@ class CmsObjectStream implements ObjectStream {
     this.#checkOpen();
     if (content.length === 0) return [];
     this.#contentHash.update(content);
+    if (this.#contentSha256 !== this.#contentHash) this.#contentSha256.update(content);
+    this.#contentLength += content.length;
     const pieces = [berHeader(Tag.octetString, content.length), content];
     for (const piece of pieces) this.#objectHash.update(piece);
     return pieces;
@@ -71,6 +78,8 @@ class CmsObjectStream implements ObjectStream {
         return {
           trailer,
           reference: { kind: 'signed', objectDigest, receiptRequested, ...(ess && { ess }) },
+          contentLength: this.#contentLength,
+          contentDigest: this.#contentSha256.snapshot(),
         };
       },
     };

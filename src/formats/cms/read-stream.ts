@@ -1,5 +1,6 @@
 import { DerReader } from '../../der/reader.ts';
 import { contextConstructed, Tag, tagName } from '../../der/tags.ts';
+import { encodeDer, explicit, sequence } from '../../der/writer.ts';
 import { DecodeError, NotDerError, SignatureError } from '../../errors/errors.ts';
 import { concat, Writer } from '../../wire/writer.ts';
 import { type BerHeader, CONSTRUCTED_OCTET_STRING, END_OF_CONTENTS, readBerHeader } from './ber.ts';
@@ -33,6 +34,7 @@ export class StreamReader {
   readonly #levels: Level[] = [];
   readonly #elements: Uint8Array[] = [];
   #head: SignedDataHead | undefined;
+  #detached: Uint8Array | undefined;
 
   constructor(lenient: boolean) {
     this.#lenient = lenient;
@@ -41,6 +43,11 @@ export class StreamReader {
   /** Known before any content comes out. */
   get head(): SignedDataHead | undefined {
     return this.#head;
+  }
+
+  /** After `end`: the SignedData without its content (RFC 5652 §5.2), DER. */
+  get detached(): Uint8Array | undefined {
+    return this.#detached;
   }
 
   /** @returns the content among `bytes`, as views. @throws DecodeError, SignatureError */
@@ -82,7 +89,9 @@ export class StreamReader {
     let at = this.#closeLevels(bytes, 0, LEVELS_OF_CONTENT);
     const fields = new DerReader(bytes, 'SignedData', at);
     const tail = readTail(fields, this.#lenient);
-    at = this.#closeLevels(bytes, bytes.length - fields.remaining, LEVELS_OF_SIGNED_DATA);
+    const end = bytes.length - fields.remaining;
+    this.#detached = withoutContent(this.#elements, bytes.subarray(at, end));
+    at = this.#closeLevels(bytes, end, LEVELS_OF_SIGNED_DATA);
     if (at !== bytes.length) throw new DecodeError(`signed object: ${bytes.length - at} bytes after its end`);
     checkVersions(this.#head, tail, this.#lenient);
     return tail;
@@ -220,6 +229,17 @@ const HEAD: readonly { readonly tag: number; readonly opens: boolean }[] = [
 /** As `opening` above counts them, inside out. */
 const LEVELS_OF_CONTENT = [4, 3];
 const LEVELS_OF_SIGNED_DATA = [2, 1, 0];
+
+/** @param tail what follows encapContentInfo */
+function withoutContent(elements: readonly Uint8Array[], tail: Uint8Array): Uint8Array {
+  const [type, version, algorithms, contentType] = elements as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  return encodeDer(sequence(type, explicit(0, sequence(version, algorithms, sequence(contentType), tail))));
+}
 
 /** @param elements as HEAD has them: contentType, version, digestAlgorithms, eContentType */
 function readHeadElements(elements: readonly Uint8Array[]): SignedDataHead {

@@ -1,30 +1,52 @@
 import type { CryptoProvider, HashName, RunningHash } from '../../crypto/provider.ts';
 import { Oid } from '../../der/oids.ts';
 import { SignatureError } from '../../errors/errors.ts';
-import { asSignatureError } from '../faults.ts';
-import type { ObjectStreamVerifier, UnverifiedContent, VerifyContext } from '../format.ts';
-import { settle } from '../judgement.ts';
+import type {
+  ObjectStreamReader,
+  ObjectStreamVerifier,
+  UnverifiedContent,
+  VerifyContext,
+} from '../format.ts';
+import { asFault, settle } from '../judgement.ts';
 import { prove, type VerifiedStream } from '../verified.ts';
 import { checkBound, checkContentType, checkSignature, contentHash, referenceOf } from './check.ts';
 import type { SignedDataHead } from './read.ts';
 import { StreamReader } from './read-stream.ts';
 
 /** Verifies what `make-stream.ts` makes, and whole objects of `make.ts` as well, in bounded memory. */
-export function startVerification(crypto: CryptoProvider, context: VerifyContext): ObjectStreamVerifier {
-  return new CmsStreamVerifier(crypto, context);
+export function startVerification(crypto: CryptoProvider): ObjectStreamVerifier {
+  return new CmsStreamVerifier(crypto);
+}
+
+export function startReading(crypto: CryptoProvider): ObjectStreamReader {
+  const reader = new StreamReader(false);
+  const objectHash = crypto.hash('sha256');
+  return {
+    write: (bytes) =>
+      asFault(() => {
+        objectHash.update(bytes);
+        reader.write(bytes);
+      }),
+    end: () =>
+      asFault(() => {
+        const { signer } = reader.end();
+        const { contentType } = reader.head as SignedDataHead;
+        const hash = contentHash(signer.digestAlgorithm, false);
+        const reference = referenceOf(crypto, objectHash.snapshot(), contentType, { ...signer, hash });
+        return { reference, detached: reader.detached as Uint8Array };
+      }),
+  };
 }
 
 class CmsStreamVerifier implements ObjectStreamVerifier {
   readonly #crypto: CryptoProvider;
-  readonly #context: VerifyContext;
   readonly #reader = new StreamReader(false);
   readonly #objectHash: RunningHash;
   #content: ContentHashes | undefined;
   #failure: unknown;
 
-  constructor(crypto: CryptoProvider, context: VerifyContext) {
+  constructor(crypto: CryptoProvider) {
     this.#crypto = crypto;
-    this.#context = context;
     this.#objectHash = crypto.hash('sha256');
   }
 
@@ -39,7 +61,7 @@ class CmsStreamVerifier implements ObjectStreamVerifier {
     });
   }
 
-  end(): VerifiedStream {
+  end(context: VerifyContext): VerifiedStream {
     return this.#guarded(() => {
       const tail = this.#reader.end();
       const { head } = this.#reader;
@@ -47,12 +69,12 @@ class CmsStreamVerifier implements ObjectStreamVerifier {
       if (head === undefined || content === undefined)
         throw new SignatureError('ERR_SIGN_INCOMPLETE', 'The object ends before its content');
       const parts = { head, tail, contentDigest: content.forSigner() };
-      const signature = settle(this.#crypto, checkSignature(this.#crypto, parts, this.#context, false));
+      const signature = settle(this.#crypto, checkSignature(this.#crypto, parts, context, false));
       const objectDigest = this.#objectHash.snapshot();
       return prove.stream({
         format: 'pkcs7',
         signer: signature.signer,
-        ...checkBound(signature, 'data', this.#context),
+        ...checkBound(signature, 'data', context),
         objectDigest,
         contentLength: content.length,
         contentDigest: content.sha256(),
@@ -66,10 +88,10 @@ class CmsStreamVerifier implements ObjectStreamVerifier {
   #guarded<T>(run: () => T): T {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      return run();
+      return asFault(run);
     } catch (error) {
-      this.#failure = asSignatureError(error);
-      throw this.#failure;
+      this.#failure = error;
+      throw error;
     }
   }
 }

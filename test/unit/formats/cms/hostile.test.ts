@@ -35,9 +35,9 @@ function isRefused(run: () => unknown): boolean {
 const verify = (object: Uint8Array) => cmsVerifier.verifyObject(nodeCrypto, object, contextFor());
 
 function verifyStream(object: Uint8Array, cut: number) {
-  const verifier = startVerification(nodeCrypto, contextFor());
+  const verifier = startVerification(nodeCrypto);
   for (let at = 0; at < object.length; at += cut) verifier.write(object.subarray(at, at + cut));
-  return verifier.end();
+  return verifier.end(contextFor());
 }
 
 /** Where a change of one byte is not noticed. */

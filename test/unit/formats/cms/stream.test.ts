@@ -46,7 +46,7 @@ interface Read {
 
 /** @param cuts lengths of the pieces that arrive, repeated */
 function readStream(object: Uint8Array, cuts: readonly number[], context: Partial<VerifyContext> = {}): Read {
-  const verifier = startVerification(nodeCrypto, contextFor(context));
+  const verifier = startVerification(nodeCrypto);
   const content: Uint8Array[] = [];
   for (let at = 0, i = 0; at < object.length; i++) {
     const cut = cuts[i % cuts.length] as number;
@@ -56,7 +56,7 @@ function readStream(object: Uint8Array, cuts: readonly number[], context: Partia
     }
     at += cut;
   }
-  return { verdict: verifier.end(), content: Buffer.concat(content) };
+  return { verdict: verifier.end(contextFor(context)), content: Buffer.concat(content) };
 }
 
 const pieces = [Uint8Array.of(1, 2), new Uint8Array(0), new Uint8Array(300).fill(7), Uint8Array.of(3)];
@@ -165,10 +165,10 @@ describe('a streamed object that is wrong', () => {
   });
 
   it('stays wrong', () => {
-    const verifier = startVerification(nodeCrypto, contextFor());
+    const verifier = startVerification(nodeCrypto);
     expectRefused(() => verifier.write(Uint8Array.of(0x31, 0x80)), 'ERR_SIGN_MALFORMED');
     expectRefused(() => verifier.write(object), 'ERR_SIGN_MALFORMED');
-    expectRefused(() => verifier.end(), 'ERR_SIGN_MALFORMED');
+    expectRefused(() => verifier.end(contextFor()), 'ERR_SIGN_MALFORMED');
   });
 
   const indefinite = (tag: number, ...inner: readonly Uint8Array[]) =>
@@ -304,7 +304,7 @@ describe('a streamed object that is wrong', () => {
   });
 
   it('is bounded: what comes after the content', () => {
-    const verifier = startVerification(nodeCrypto, contextFor());
+    const verifier = startVerification(nodeCrypto);
     const { header } = startObject(nodeCrypto, signer);
     verifier.write(header);
     verifier.write(Buffer.of(0, 0));
@@ -314,12 +314,12 @@ describe('a streamed object that is wrong', () => {
   });
 
   it('is bounded: content without end goes through, and is not kept', () => {
-    const verifier = startVerification(nodeCrypto, contextFor());
+    const verifier = startVerification(nodeCrypto);
     verifier.write(startObject(nodeCrypto, signer).header);
     verifier.write(Uint8Array.of(4, 0x85, 1, 0, 0, 0, 0));
     const block = new Uint8Array(1024 * 1024);
     for (let i = 0; i < 8; i++) expect(verifier.write(block)[0]?.bytes.buffer).toBe(block.buffer);
-    expectRefused(() => verifier.end(), 'ERR_SIGN_INCOMPLETE');
+    expectRefused(() => verifier.end(contextFor()), 'ERR_SIGN_INCOMPLETE');
   });
 });
 
