@@ -18,6 +18,7 @@ export function startVerification(crypto: CryptoProvider): ObjectStreamVerifier 
   return new CmsStreamVerifier(crypto);
 }
 
+/** Reads what `startVerification` verifies, for its reference and its signature without the content. */
 export function startReading(crypto: CryptoProvider): ObjectStreamReader {
   const reader = new StreamReader(false);
   const objectHash = crypto.hash('sha256');
