@@ -1,0 +1,233 @@
+// BoringSSL's test suite for TLS implementations against this engine.
+//   npm run bogo -- --runner DIR [--test PATTERN] [--workers N] [--cold] [--json FILE]
+//
+// DIR is a checkout of BoringSSL, or BORINGSSL_DIR names it. Its runner is built with Go and plays the peer of
+// test/bogo's shim, some thousand times; test/bogo/config.json says which tests are not for us, and why.
+// Exit code 0 exactly when nothing failed.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build, stop } from 'esbuild';
+import { ROOT, SCRATCH } from './root.mjs';
+
+const CONFIG = join(ROOT, 'test', 'bogo', 'config.json');
+const FOLDER = join(SCRATCH, 'bogo');
+/** Where Go's own archive is unpacked by its instructions; often not in PATH. */
+const GO_FOLDER = '/usr/local/go/bin';
+
+/**
+ * @typedef {'passed' | 'failed' | 'unimplemented' | 'disabled'} Verdict
+ * @typedef {{ name: string, protocol: string, side: string }} Test
+ */
+
+const { values } = parseArgs({
+  options: {
+    runner: { type: 'string' },
+    test: { type: 'string' },
+    workers: { type: 'string', default: '2' },
+    cold: { type: 'boolean', default: false },
+    all: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const given = values.runner ?? process.env.BORINGSSL_DIR;
+if (given === undefined) {
+  console.error(
+    'bogo: where is BoringSSL? Clone https://boringssl.googlesource.com/boringssl and give --runner DIR',
+  );
+  process.exit(2);
+}
+const folder = join(resolve(given), 'ssl', 'test', 'runner');
+if (!existsSync(join(folder, 'runner.go'))) {
+  console.error(`bogo: ${folder} has no runner.go; --runner wants a checkout of BoringSSL`);
+  process.exit(2);
+}
+
+mkdirSync(FOLDER, { recursive: true });
+const runner = buildRunner();
+const warm = await bundle('warm');
+const cold = await bundle('main');
+const tests = await listTests();
+const verdicts = await runTests();
+report(tests, verdicts);
+process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
+
+/** The runner is a Go test. @returns {string} its program */
+function buildRunner() {
+  const program = join(FOLDER, 'runner');
+  const go = spawnSync('go', ['test', '-c', '-o', program, '.'], {
+    cwd: folder,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, PATH: `${process.env.PATH}${delimiter}${GO_FOLDER}` },
+  });
+  if (go.error !== undefined || go.status !== 0) {
+    console.error(`bogo: the runner does not build${go.error === undefined ? '' : `: ${go.error.message}`}`);
+    process.exit(2);
+  }
+  return program;
+}
+
+/**
+ * @param {string} entry a file of test/bogo
+ * @returns {Promise<string>} the bundle's path
+ */
+async function bundle(entry) {
+  const outfile = join(FOLDER, `${entry}.mjs`);
+  await build({
+    entryPoints: [join(ROOT, 'test', 'bogo', `${entry}.ts`)],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    outfile,
+    sourcemap: 'inline',
+    logLevel: 'error',
+  });
+  await stop();
+  return outfile;
+}
+
+/**
+ * Every test that the runner has. It tells neither names nor sides without running, so it runs with a shim that
+ * only writes down what `-write-settings`, which carries all three, says.
+ *
+ * @returns {Promise<Test[]>}
+ */
+async function listTests() {
+  const list = join(FOLDER, 'tests.txt');
+  const transcripts = join(FOLDER, 'transcripts');
+  rmSync(list, { force: true });
+  const shim = writeProgram(
+    'list.sh',
+    `#!/bin/bash
+if [ "$1" = -is-handshaker-supported ]; then echo No; exit 0; fi
+while [ $# -gt 0 ]; do
+  if [ "$1" = -write-settings ]; then printf '%s\\n' "$2" >> '${list}'; break; fi
+  shift
+done
+exit 89
+`,
+  );
+  const args = ['-include-disabled', '-allow-unimplemented', '-pipe', '-transcript-dir', transcripts];
+  await runRunner([...args, ...selection(), '-shim-path', shim], () => {});
+  rmSync(transcripts, { recursive: true, force: true });
+  if (!existsSync(list)) {
+    console.error(`bogo: no test matches ${values.test}`);
+    process.exit(2);
+  }
+  return readFileSync(list, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((path) => {
+      const [protocol = '', side = '', name = ''] = path.slice(transcripts.length + 1).split('/');
+      return { protocol, side, name: name.slice(0, -1) };
+    });
+}
+
+/** @returns {Promise<Map<string, Verdict>>} of each test that was run */
+async function runTests() {
+  /** @type {Map<string, Verdict>} */
+  const found = new Map();
+  process.setSourceMapsEnabled(true);
+  /** @type {typeof import('../test/bogo/warm.ts')} */
+  const { serveShims, launcher } = await import(pathToFileURL(warm).href);
+  const server = await serveShims();
+  const shim = values.cold
+    ? writeProgram('cold.sh', `#!/bin/sh\nexec '${process.execPath}' '${cold}' "$@"\n`)
+    : writeProgram('warm.sh', launcher(server.port));
+  const disabled = values.all ? ['-include-disabled'] : [];
+  await runRunner(
+    [
+      '-allow-unimplemented',
+      '-pipe',
+      '-shim-config',
+      CONFIG,
+      ...disabled,
+      ...selection(),
+      '-shim-path',
+      shim,
+    ],
+    (line) => {
+      const [, word, name] = /^(PASSED|FAILED|UNIMPLEMENTED) \((.*)\)$/.exec(line) ?? [];
+      if (word !== undefined && name !== undefined)
+        found.set(name, /** @type {Verdict} */ (word.toLowerCase()));
+      if (word !== 'PASSED' && word !== 'UNIMPLEMENTED' && line !== 'PASS') console.log(line);
+    },
+  );
+  server.close();
+  return found;
+}
+
+function selection() {
+  return ['-num-workers', values.workers, ...(values.test === undefined ? [] : ['-test', values.test])];
+}
+
+/**
+ * @param {string[]} args
+ * @param {(line: string) => void} onLine
+ * @returns {Promise<void>}
+ */
+function runRunner(args, onLine) {
+  return new Promise((done) => {
+    const child = spawn(runner, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+    for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(name, () => child.kill());
+    let rest = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      lines.forEach(onLine);
+    });
+    child.once('close', () => done());
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ */
+function writeProgram(name, text) {
+  const path = join(FOLDER, name);
+  writeFileSync(path, text, { mode: 0o755 });
+  return path;
+}
+
+/**
+ * @param {readonly Test[]} tests
+ * @param {ReadonlyMap<string, Verdict>} verdicts
+ */
+function report(tests, verdicts) {
+  /** @type {Map<string, Record<Verdict, number>>} */
+  const rows = new Map();
+  const total = { passed: 0, failed: 0, unimplemented: 0, disabled: 0 };
+  for (const test of tests) {
+    const verdict = verdicts.get(test.name) ?? 'disabled';
+    const row = rowOf(test);
+    const counts = rows.get(row) ?? { passed: 0, failed: 0, unimplemented: 0, disabled: 0 };
+    rows.set(row, counts);
+    counts[verdict]++;
+    total[verdict]++;
+  }
+  const columns = /** @type {Verdict[]} */ (['passed', 'failed', 'disabled', 'unimplemented']);
+  console.log(`\n${'tests'.padEnd(24)}${columns.map((column) => column.padStart(15)).join('')}`);
+  for (const [row, counts] of [...[...rows].sort(), /** @type {const} */ (['total', total])]) {
+    console.log(row.padEnd(24) + columns.map((column) => `${counts[column]}`.padStart(15)).join(''));
+  }
+  const { passed, failed, disabled, unimplemented } = total;
+  console.log(`\n${passed} passed, ${failed} failed, ${disabled} disabled, ${unimplemented} unimplemented`);
+  if (values.json === undefined) return;
+  const list = tests.map((test) => ({ ...test, verdict: verdicts.get(test.name) ?? 'disabled' }));
+  writeFileSync(resolve(values.json), JSON.stringify(list, undefined, 1));
+}
+
+/**
+ * Protocol, version and role. Only the name tells the version, and not every test is of one.
+ *
+ * @param {Test} test
+ */
+function rowOf({ protocol, side, name }) {
+  const version = /(?:^|-)D?TLS(1[123]?)(?=$|-)/.exec(name)?.[1] ?? /(?:^|-)D?TLS(1[123])/.exec(name)?.[1];
+  const named = version === undefined ? 'any version' : `1.${version[1] ?? 0}`;
+  return `${protocol.toUpperCase()} ${named} ${side}`;
+}

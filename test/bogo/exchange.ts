@@ -1,0 +1,258 @@
+import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
+import { concat } from '../../src/wire/writer.ts';
+import { checkHandshake } from './expectations.ts';
+import type { Flags } from './flags.ts';
+import { Ended, Unexpected } from './report.ts';
+import { SawRetry } from './retry.ts';
+import { clientSettings, type Observed, type Shared, serverSettings } from './settings.ts';
+import { Wire } from './wire.ts';
+
+/** BoringSSL's shim reads in pieces of this size, so that a record takes several reads and several answers. */
+const READ_SIZE = 512;
+
+/**
+ * One connection of a test, as `DoConnection` and `DoExchange` of BoringSSL's shim: handshake, checks, then every byte
+ * that comes is sent back inverted until the runner closes.
+ *
+ * @throws Ended, Unexpected, Unimplemented
+ */
+export async function runConnection(
+  flags: Flags,
+  shared: Shared,
+  resumes: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const observed: Observed = {
+    peerSignature: undefined,
+    advertisedProtocols: undefined,
+    refused: false,
+    serverName: undefined,
+  };
+  const connection = flags.server
+    ? Connection.server(serverSettings(flags, shared, resumes, observed), shared.now)
+    : Connection.client(clientSettings(flags, shared, resumes, observed), shared.now);
+  const wire = await Wire.open({ ...flags, byteByByte: flags.async, signal });
+  try {
+    const driver = new Driver(connection, wire, shared);
+    const info = await driver.handshake();
+    if (flags.handshakeNeverDone) throw new Unexpected('the handshake is complete');
+    checkHandshake(flags, info, { ...observed, retried: driver.retried, resumes });
+    await exchangeData(flags, driver);
+    checkTicket(flags, driver);
+    await close(flags, driver);
+  } finally {
+    wire.write(connection.transmit());
+    await wire.finish();
+  }
+}
+
+async function exchangeData(flags: Flags, driver: Driver): Promise<void> {
+  writeSecrets(flags, driver);
+  if (flags.readWithUnfinishedWrite) driver.writePartly(latin1(flags.shimInitialWrite));
+  else if (flags.writeDifferentRecordSizes) writeSizes(driver);
+  else if (flags.shimWritesFirst) {
+    for (let i = 0; i < flags.repeatShimInitialWrite; i++) driver.write(latin1(flags.shimInitialWrite));
+  }
+  if (!flags.writeDifferentRecordSizes && !flags.shimShutsDown) await echo(flags, driver);
+}
+
+/** Without `-check-close-notify` BoringSSL's shim just closes the socket. */
+async function close(flags: Flags, driver: Driver): Promise<void> {
+  if (!flags.checkCloseNotify) return;
+  if (flags.shimShutsDown) await driver.closeFirst();
+  else driver.closeSecond();
+}
+
+function writeSecrets(flags: Flags, driver: Driver): void {
+  if (flags.exportKeyingMaterial > 0) {
+    const context = latin1(flags.exportContext);
+    driver.write(driver.exporter(flags.exportLabel, context, flags.exportKeyingMaterial));
+  }
+  if (flags.exportTrafficSecrets) {
+    const { read, write } = driver.trafficSecrets(flags.server);
+    driver.write(concat([Uint8Array.of(read.length & 0xff, read.length >> 8), read, write]));
+  }
+}
+
+/** Sizes around the limits of a record. */
+function writeSizes(driver: Driver): void {
+  for (const size of [0, 1, 255, 256, 257, 16383, 16384, 16385, 32767, 32768, 32769]) {
+    driver.write(new Uint8Array(size).fill(0x42));
+  }
+}
+
+async function echo(flags: Flags, driver: Driver): Promise<void> {
+  const size = flags.readSize === 0 ? READ_SIZE : flags.readSize;
+  for (;;) {
+    if (flags.keyUpdateBeforeRead) driver.updateKeys();
+    const data = await driver.read(size);
+    if (data === undefined) return;
+    driver.finishWrite();
+    if (flags.keyUpdate) driver.updateKeys();
+    driver.write(data.map((byte) => byte ^ 0xff));
+  }
+}
+
+/** A TLS 1.3 server gives tickets after the handshake; the client must have got one, unless flags say otherwise. */
+function checkTicket(flags: Flags, driver: Driver): void {
+  if (flags.server) return;
+  const expected = !flags.expectNoSession && !flags.shimShutsDown;
+  if (driver.gotTicket !== expected) {
+    throw new Unexpected(`the server gave ${driver.gotTicket ? 'a' : 'no'} ticket`);
+  }
+}
+
+const latin1 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
+
+/** A Connection on a Wire, made to look like blocking calls. */
+class Driver {
+  gotTicket = false;
+  readonly #connection: Connection;
+  readonly #wire: Wire;
+  readonly #shared: Shared;
+  readonly #sent = new SawRetry();
+  readonly #received = new SawRetry();
+  readonly #secrets = new Map<string, Uint8Array>();
+  /** Received and not yet read. */
+  #data: Uint8Array[] = [];
+  #connected = false;
+  #closed = false;
+
+  constructor(connection: Connection, wire: Wire, shared: Shared) {
+    this.#connection = connection;
+    this.#wire = wire;
+    this.#shared = shared;
+  }
+
+  get retried(): boolean {
+    return this.#sent.seen || this.#received.seen;
+  }
+
+  async handshake(): Promise<ConnectionInfo> {
+    await this.#until(() => this.#connected);
+    return this.#connection.info as ConnectionInfo;
+  }
+
+  /** At most `size` bytes; `undefined` after close_notify, or when the runner just closes. */
+  async read(size: number): Promise<Uint8Array | undefined> {
+    await this.#until(() => this.#data.length > 0 || this.#closed);
+    const first = this.#data.shift();
+    if (first === undefined) return undefined;
+    if (first.length > size) this.#data.unshift(first.subarray(size));
+    return first.subarray(0, size);
+  }
+
+  write(data: Uint8Array): void {
+    this.#connection.send(data);
+    this.#flush();
+  }
+
+  /** Leaves all but one byte of it with us until `finishWrite`. */
+  writePartly(data: Uint8Array): void {
+    this.#wire.hold(1);
+    this.write(data);
+  }
+
+  finishWrite(): void {
+    this.#wire.release();
+  }
+
+  updateKeys(): void {
+    this.#connection.updateKeys(false);
+    this.#flush();
+  }
+
+  exporter(label: string, context: Uint8Array, length: number): Uint8Array {
+    return this.#connection.exportKeyingMaterial(label, context, length);
+  }
+
+  trafficSecrets(server: boolean): { read: Uint8Array; write: Uint8Array } {
+    const of = (side: string): Uint8Array =>
+      this.#secrets.get(`${side}_TRAFFIC_SECRET_0`) ?? new Uint8Array(0);
+    return server ? { read: of('CLIENT'), write: of('SERVER') } : { read: of('SERVER'), write: of('CLIENT') };
+  }
+
+  /** Sends close_notify and waits for the runner's. */
+  async closeFirst(): Promise<void> {
+    this.#connection.close();
+    this.#flush();
+    await this.#until(() => this.#closed);
+    this.closeSecond();
+  }
+
+  /** Answers close_notify. @throws Ended when there was none */
+  closeSecond(): void {
+    this.#connection.receiveEnd();
+    this.#takeEvents();
+    this.#connection.close();
+    this.#flush();
+  }
+
+  async #until(done: () => boolean): Promise<void> {
+    this.#takeEvents();
+    while (!done()) {
+      await this.#answerWanted();
+      this.#flush();
+      if (done()) return;
+      const piece = await this.#wire.read();
+      if (piece === undefined) {
+        if (this.#connected) this.#closed = true;
+        else this.#connection.receiveEnd();
+      } else {
+        this.#received.look(piece);
+        this.#connection.receive(piece, this.#shared.now);
+      }
+      await this.#answerWanted();
+      this.#flush();
+      this.#takeEvents();
+    }
+  }
+
+  async #answerWanted(): Promise<void> {
+    for (let { wanted } = this.#connection; wanted !== undefined; { wanted } = this.#connection) {
+      const signature = await wanted.key.sign(wanted.scheme, wanted.input);
+      this.#connection.provide(signature, this.#shared.now);
+    }
+  }
+
+  #flush(): void {
+    const out = this.#connection.transmit();
+    for (const piece of out) this.#sent.look(piece);
+    this.#wire.write(out);
+  }
+
+  #takeEvents(): void {
+    for (
+      let event = this.#connection.nextEvent();
+      event !== undefined;
+      event = this.#connection.nextEvent()
+    ) {
+      this.#take(event);
+    }
+  }
+
+  #take(event: ConnectionEvent): void {
+    switch (event.type) {
+      case 'connected':
+        this.#connected = true;
+        break;
+      case 'data':
+        this.#data.push(event.data);
+        break;
+      case 'ticket':
+        this.gotTicket = true;
+        this.#shared.session = event.session;
+        break;
+      case 'keylog': {
+        const [label, , secret] = event.line.split(' ') as [string, string, string];
+        this.#secrets.set(label, new Uint8Array(Buffer.from(secret, 'hex')));
+        break;
+      }
+      case 'end':
+        this.#closed = true;
+        break;
+      case 'error':
+        throw new Ended(event.error);
+    }
+  }
+}

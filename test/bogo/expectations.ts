@@ -1,0 +1,65 @@
+import type { ConnectionInfo } from '../../src/connection/connection.ts';
+import { schemeById } from '../../src/crypto/schemes.ts';
+import type { Flags } from './flags.ts';
+import { Unexpected } from './report.ts';
+import { type Observed, readCertificates } from './settings.ts';
+
+interface Seen extends Observed {
+  /** There was a HelloRetryRequest. */
+  readonly retried: boolean;
+  /** This connection is to resume the one before. */
+  readonly resumes: boolean;
+}
+
+/** What `CheckHandshakeProperties` of BoringSSL's shim checks, as far as the flags are ours. @throws Unexpected */
+export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): void {
+  const resumed = seen.resumes && !flags.expectSessionMiss;
+  require(info.resumed === resumed, `the session was ${info.resumed ? '' : 'not '}resumed`);
+  optional(flags.expectVersion, TLS13, 'version');
+  optional(flags.expectCipher, info.suite.id, 'cipher suite');
+  optional(flags.expectCurveId, info.group, 'group');
+  if (flags.expectHrr) require(seen.retried, 'there was no HelloRetryRequest');
+  if (flags.expectNoHrr) require(!seen.retried, 'there was a HelloRetryRequest');
+  const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
+  require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
+  if (flags.server) checkServerName(flags, info.serverName);
+  checkPeer(flags, info, seen);
+}
+
+const TLS13 = 0x0304;
+
+function checkServerName(flags: Flags, name: string | undefined): void {
+  if (flags.expectServerName !== '') require(name === flags.expectServerName, `the server name is ${name}`);
+  if (flags.expectNoServerName) require(name === undefined, `the server name is ${name}`);
+}
+
+function checkPeer(flags: Flags, { peer }: ConnectionInfo, seen: Seen): void {
+  if (flags.expectNoPeerCert) require(peer === undefined, 'the peer has a certificate');
+  else if (!flags.server || flags.requireAnyClientCertificate) {
+    require(peer !== undefined, 'the peer has no certificate');
+  }
+  if (flags.expectVerifyResult && peer !== undefined && !seen.resumes) {
+    require(seen.refused === flags.verifyFail, 'the verdict on the certificate is another');
+  }
+  if (flags.expectPeerCertFile !== '') {
+    const expected = readCertificates(flags.expectPeerCertFile);
+    const same =
+      peer?.chain.length === expected.length &&
+      expected.every((der, i) => Buffer.from(der).equals(peer.chain[i] as Uint8Array));
+    require(same, 'the peer has other certificates');
+  }
+  const scheme = flags.expectPeerSignatureAlgorithm;
+  if (scheme !== 0) {
+    const used = JSON.stringify(seen.peerSignature);
+    require(used === JSON.stringify(schemeById(scheme)?.algorithm), `the peer signed with ${used}`);
+  }
+}
+
+/** Zero means that the flag was not given. */
+function optional(expected: number, actual: number | undefined, what: string): void {
+  if (expected !== 0) require(expected === actual, `the ${what} is ${actual}, expected was ${expected}`);
+}
+
+function require(holds: boolean, otherwise: string): void {
+  if (!holds) throw new Unexpected(otherwise);
+}

@@ -1,0 +1,407 @@
+import { Unimplemented } from './report.ts';
+
+/*
+ * The command line of BoringSSL's runner: `ssl/test/test_config.cc` of its shim says what each flag means. A flag that is
+ * not in the tables below is not implemented, and the runner is told so: exit code 89.
+ */
+
+/** One set of flags. The runner may give different ones for the first connection, resumptions and 0-RTT retries. */
+export interface Flags {
+  port: number;
+  shimId: bigint;
+  ipv6: boolean;
+  server: boolean;
+  resumeCount: number;
+  isHandshakerSupported: boolean;
+
+  minVersion: number;
+  maxVersion: number;
+  noTls1: boolean;
+  noTls11: boolean;
+  noTls12: boolean;
+  noTls13: boolean;
+  curves: number[];
+  keyShares: number[] | undefined;
+  verifyPrefs: number[];
+  cipher: string;
+
+  /** The credential of the flags that precede any `-new-…-credential`. */
+  credential: CredentialFlags;
+  credentials: CredentialFlags[];
+
+  hostName: string;
+  advertiseAlpn: string;
+  selectAlpn: string;
+  declineAlpn: boolean;
+  rejectAlpn: boolean;
+  selectEmptyAlpn: boolean;
+  requireAnyClientCertificate: boolean;
+  verifyPeer: boolean;
+  verifyFail: boolean;
+  reverifyOnResume: boolean;
+  useClientCaList: string;
+  trustCert: string;
+  failEarlyCallback: boolean;
+  failDdosCallback: boolean;
+  failCertCallback: boolean;
+  noTicket: boolean;
+  maxSendFragment: number;
+  resumptionDelay: number;
+
+  async: boolean;
+  shimWritesFirst: boolean;
+  shimInitialWrite: string;
+  repeatShimInitialWrite: number;
+  readWithUnfinishedWrite: boolean;
+  shimShutsDown: boolean;
+  checkCloseNotify: boolean;
+  writeDifferentRecordSizes: boolean;
+  readSize: number;
+  keyUpdate: boolean;
+  keyUpdateBeforeRead: boolean;
+  exportKeyingMaterial: number;
+  exportLabel: string;
+  exportContext: string;
+  exportTrafficSecrets: boolean;
+  implicitHandshake: boolean;
+  handshakeNeverDone: boolean;
+
+  expectVersion: number;
+  expectCipher: number;
+  expectCurveId: number;
+  expectServerName: string;
+  expectNoServerName: boolean;
+  expectAlpn: string;
+  expectAdvertisedAlpn: string;
+  expectPeerSignatureAlgorithm: number;
+  expectPeerCertFile: string;
+  expectNoPeerCert: boolean;
+  expectVerifyResult: boolean;
+  expectSessionMiss: boolean;
+  expectNoSession: boolean;
+  expectHrr: boolean;
+  expectNoHrr: boolean;
+  expectSelectedCredential: number | undefined;
+}
+
+export interface CredentialFlags {
+  certFile: string;
+  keyFile: string;
+  signingPrefs: number[];
+}
+
+export interface FlagSets {
+  readonly initial: Flags;
+  readonly resume: Flags;
+  readonly retry: Flags;
+}
+
+const newCredential = (): CredentialFlags => ({ certFile: '', keyFile: '', signingPrefs: [] });
+
+function defaults(): Flags {
+  return {
+    port: 0,
+    shimId: 0n,
+    ipv6: false,
+    server: false,
+    resumeCount: 0,
+    isHandshakerSupported: false,
+    minVersion: 0,
+    maxVersion: 0,
+    noTls1: false,
+    noTls11: false,
+    noTls12: false,
+    noTls13: false,
+    curves: [],
+    keyShares: undefined,
+    verifyPrefs: [],
+    cipher: '',
+    credential: newCredential(),
+    credentials: [],
+    hostName: '',
+    advertiseAlpn: '',
+    selectAlpn: '',
+    declineAlpn: false,
+    rejectAlpn: false,
+    selectEmptyAlpn: false,
+    requireAnyClientCertificate: false,
+    verifyPeer: false,
+    verifyFail: false,
+    reverifyOnResume: false,
+    useClientCaList: '',
+    trustCert: '',
+    failEarlyCallback: false,
+    failDdosCallback: false,
+    failCertCallback: false,
+    noTicket: false,
+    maxSendFragment: 0,
+    resumptionDelay: 0,
+    async: false,
+    shimWritesFirst: false,
+    shimInitialWrite: 'hello',
+    repeatShimInitialWrite: 1,
+    readWithUnfinishedWrite: false,
+    shimShutsDown: false,
+    checkCloseNotify: false,
+    writeDifferentRecordSizes: false,
+    readSize: 0,
+    keyUpdate: false,
+    keyUpdateBeforeRead: false,
+    exportKeyingMaterial: 0,
+    exportLabel: '',
+    exportContext: '',
+    exportTrafficSecrets: false,
+    implicitHandshake: false,
+    handshakeNeverDone: false,
+    expectVersion: 0,
+    expectCipher: 0,
+    expectCurveId: 0,
+    expectServerName: '',
+    expectNoServerName: false,
+    expectAlpn: '',
+    expectAdvertisedAlpn: '',
+    expectPeerSignatureAlgorithm: 0,
+    expectPeerCertFile: '',
+    expectNoPeerCert: false,
+    expectVerifyResult: false,
+    expectSessionMiss: false,
+    expectNoSession: false,
+    expectHrr: false,
+    expectNoHrr: false,
+    expectSelectedCredential: undefined,
+  };
+}
+
+/** Names of the fields of `Flags` that hold a `T`. */
+type FieldOf<T> = {
+  [K in keyof Flags]: Flags[K] extends T ? (T extends Flags[K] ? K : never) : never;
+}[keyof Flags];
+
+/** Flags without a parameter. */
+const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
+  '-ipv6': 'ipv6',
+  '-server': 'server',
+  '-is-handshaker-supported': 'isHandshakerSupported',
+  '-no-tls1': 'noTls1',
+  '-no-tls11': 'noTls11',
+  '-no-tls12': 'noTls12',
+  '-no-tls13': 'noTls13',
+  '-decline-alpn': 'declineAlpn',
+  '-reject-alpn': 'rejectAlpn',
+  '-select-empty-alpn': 'selectEmptyAlpn',
+  '-require-any-client-certificate': 'requireAnyClientCertificate',
+  '-verify-peer': 'verifyPeer',
+  '-verify-fail': 'verifyFail',
+  '-reverify-on-resume': 'reverifyOnResume',
+  '-fail-early-callback': 'failEarlyCallback',
+  '-fail-ddos-callback': 'failDdosCallback',
+  '-fail-cert-callback': 'failCertCallback',
+  '-no-ticket': 'noTicket',
+  '-async': 'async',
+  '-shim-writes-first': 'shimWritesFirst',
+  '-read-with-unfinished-write': 'readWithUnfinishedWrite',
+  '-shim-shuts-down': 'shimShutsDown',
+  '-check-close-notify': 'checkCloseNotify',
+  '-write-different-record-sizes': 'writeDifferentRecordSizes',
+  '-key-update': 'keyUpdate',
+  '-key-update-before-read': 'keyUpdateBeforeRead',
+  '-export-traffic-secrets': 'exportTrafficSecrets',
+  '-implicit-handshake': 'implicitHandshake',
+  '-handshake-never-done': 'handshakeNeverDone',
+  '-expect-no-server-name': 'expectNoServerName',
+  '-expect-no-peer-cert': 'expectNoPeerCert',
+  '-expect-verify-result': 'expectVerifyResult',
+  '-expect-session-miss': 'expectSessionMiss',
+  '-expect-no-session': 'expectNoSession',
+  '-expect-hrr': 'expectHrr',
+  '-expect-no-hrr': 'expectNoHrr',
+};
+
+/** Flags whose parameter is a number. */
+const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
+  '-port': 'port',
+  '-resume-count': 'resumeCount',
+  '-min-version': 'minVersion',
+  '-max-version': 'maxVersion',
+  '-max-send-fragment': 'maxSendFragment',
+  '-resumption-delay': 'resumptionDelay',
+  '-repeat-shim-initial-write': 'repeatShimInitialWrite',
+  '-read-size': 'readSize',
+  '-export-keying-material': 'exportKeyingMaterial',
+  '-expect-version': 'expectVersion',
+  '-expect-cipher': 'expectCipher',
+  // This machine has AES instructions, as node:crypto's OpenSSL takes for granted.
+  '-expect-cipher-aes': 'expectCipher',
+  '-expect-curve-id': 'expectCurveId',
+  '-expect-peer-signature-algorithm': 'expectPeerSignatureAlgorithm',
+};
+
+/** Flags that add a number to a list. */
+const LISTS: Readonly<Record<string, FieldOf<number[]>>> = {
+  '-curves': 'curves',
+  '-verify-prefs': 'verifyPrefs',
+};
+
+const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
+  '-cipher': 'cipher',
+  '-host-name': 'hostName',
+  '-advertise-alpn': 'advertiseAlpn',
+  '-select-alpn': 'selectAlpn',
+  '-use-client-ca-list': 'useClientCaList',
+  '-trust-cert': 'trustCert',
+  '-shim-initial-write': 'shimInitialWrite',
+  '-export-label': 'exportLabel',
+  '-export-context': 'exportContext',
+  '-expect-server-name': 'expectServerName',
+  '-expect-alpn': 'expectAlpn',
+  '-expect-advertised-alpn': 'expectAdvertisedAlpn',
+  '-expect-peer-cert-file': 'expectPeerCertFile',
+};
+
+/** Flags that choose among ways of BoringSSL's interface which are one way here. */
+const ONE_WAY: ReadonlySet<string> = new Set([
+  '-use-early-callback',
+  '-use-custom-verify-callback',
+  '-use-old-client-cert-callback',
+  '-install-ddos-callback',
+  '-partial-write',
+  '-peek-then-read',
+  '-handshake-twice',
+  '-no-op-extra-handshake',
+  '-use-export-context', // TLS 1.3 knows no difference between an empty context and none (RFC 8446 §7.5)
+  '-server-preference', // always
+]);
+const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
+  '-write-settings',
+  '-handshaker-path',
+  '-expect-cipher-no-aes',
+]);
+
+type CredentialSetter = (credential: CredentialFlags, value: string) => void;
+const CREDENTIAL: Readonly<Record<string, CredentialSetter>> = {
+  '-cert-file': (credential, value) => {
+    credential.certFile = value;
+  },
+  '-key-file': (credential, value) => {
+    credential.keyFile = value;
+  },
+  '-signing-prefs': (credential, value) => {
+    credential.signingPrefs.push(integer(value));
+  },
+};
+const NEW_CREDENTIAL: ReadonlySet<string> = new Set(['-new-x509-credential']);
+
+const SETS = ['initial', 'resume', 'retry'] as const;
+
+/**
+ * @param argv arguments without program and script
+ * @throws Unimplemented for a flag that is not in the tables
+ */
+export function parseFlags(argv: readonly string[]): FlagSets {
+  const sets = { initial: defaults(), resume: defaults(), retry: defaults() };
+  for (let at = 0; at < argv.length; ) {
+    const given = argv[at++] as string;
+    const { name, targets, elsewhere } = split(given);
+    const parameter = (): string => {
+      const value = argv[at++];
+      if (value === undefined) throw new Unimplemented(`${given} without its parameter`);
+      return value;
+    };
+    const set = setterOf(name, parameter);
+    if (set === undefined) throw new Unimplemented(given);
+    if (!elsewhere) for (const target of targets) set(sets[target]);
+  }
+  return sets;
+}
+
+/** Takes off the prefixes that say for which connections, and on which side of a split handshake, a flag is meant. */
+function split(flag: string): { name: string; targets: readonly (keyof FlagSets)[]; elsewhere: boolean } {
+  let name = flag;
+  const take = (prefix: string): boolean => {
+    if (!name.startsWith(`${prefix}-`)) return false;
+    name = name.slice(prefix.length);
+    return true;
+  };
+  const elsewhere = !take('-on-shim') && take('-on-handshaker');
+  const target = SETS.find((candidate) => take(`-on-${candidate}`));
+  return { name, targets: target === undefined ? SETS : [target], elsewhere };
+}
+
+type Setter = (flags: Flags) => void;
+
+function setterOf(name: string, parameter: () => string): Setter | undefined {
+  if (ONE_WAY.has(name)) return () => {};
+  if (ONE_WAY_WITH_PARAMETER.has(name)) {
+    parameter();
+    return () => {};
+  }
+  if (NEW_CREDENTIAL.has(name)) return (flags) => flags.credentials.push(newCredential());
+  return switchSetter(name) ?? parameterSetter(name, parameter);
+}
+
+function switchSetter(name: string): Setter | undefined {
+  const field = SWITCHES[name];
+  if (field !== undefined) {
+    return (flags) => {
+      flags[field] = true;
+    };
+  }
+  if (name !== '-no-key-shares') return undefined;
+  return (flags) => {
+    flags.keyShares = [];
+  };
+}
+
+function parameterSetter(name: string, parameter: () => string): Setter | undefined {
+  if (name === '-shim-id') {
+    const id = BigInt(parameter());
+    return (flags) => {
+      flags.shimId = id;
+    };
+  }
+  if (name === '-key-shares') {
+    const group = integer(parameter());
+    return (flags) => {
+      flags.keyShares = [...(flags.keyShares ?? []), group];
+    };
+  }
+  if (name === '-expect-selected-credential') {
+    const index = integer(parameter());
+    return (flags) => {
+      flags.expectSelectedCredential = index;
+    };
+  }
+  const ofCredential = CREDENTIAL[name];
+  if (ofCredential !== undefined) {
+    const value = parameter();
+    return (flags) => ofCredential(flags.credentials.at(-1) ?? flags.credential, value);
+  }
+  return fieldSetter(name, parameter);
+}
+
+function fieldSetter(name: string, parameter: () => string): Setter | undefined {
+  const number = NUMBERS[name];
+  if (number !== undefined) {
+    const value = integer(parameter());
+    return (flags) => {
+      flags[number] = value;
+    };
+  }
+  const list = LISTS[name];
+  if (list !== undefined) {
+    const value = integer(parameter());
+    return (flags) => flags[list].push(value);
+  }
+  const text = TEXTS[name];
+  if (text === undefined) return undefined;
+  const value = parameter();
+  return (flags) => {
+    flags[text] = value;
+  };
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (text === '' || !Number.isInteger(value)) throw new Unimplemented(`'${text}' is not a number`);
+  return value;
+}

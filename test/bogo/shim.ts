@@ -1,0 +1,30 @@
+import { runConnection } from './exchange.ts';
+import { parseFlags } from './flags.ts';
+import { failed, passed, type Result, Unexpected } from './report.ts';
+import { Shared } from './settings.ts';
+
+/**
+ * One run of the shim, as the runner starts it for each test.
+ *
+ * @param argv arguments without program and script
+ * @param signal ends the run where it is
+ */
+export async function runShim(argv: readonly string[], signal?: AbortSignal): Promise<Result> {
+  try {
+    const { initial, resume } = parseFlags(argv);
+    // Splitting a handshake between processes is a feature of BoringSSL's servers.
+    if (initial.isHandshakerSupported) return passed('No\n');
+    const shared = new Shared();
+    for (let i = 0; i <= initial.resumeCount; i++) {
+      const flags = i === 0 ? initial : resume;
+      if (i > 0 && !flags.server && shared.session === undefined) {
+        throw new Unexpected('there is no session to offer');
+      }
+      await runConnection(flags, shared, i > 0, signal);
+      shared.now += flags.resumptionDelay * 1000;
+    }
+    return passed();
+  } catch (error) {
+    return failed(error);
+  }
+}
