@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutate, Random } from './mutate.ts';
-import { isVerdict, TARGETS, type Target } from './targets.ts';
+import { isVerdict, type Target } from './target.ts';
+import { TARGETS } from './targets.ts';
 
 const USAGE = 'usage: npm run fuzz -- TARGET|all [--seconds N] [--seed N]';
 const CRASHERS = join(dirname(fileURLToPath(import.meta.url)), 'crashers');

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { Connection } from '../src/connection/connection.ts';
 import { nodeCrypto } from '../src/crypto/node/provider.ts';
 import { decodePem } from '../src/der/pem.ts';
-import { TrellisError } from '../src/errors/errors.ts';
 import { parseSession, serializeSession } from '../src/handshake/session.ts';
 import { TicketKeys } from '../src/handshake/tickets.ts';
 import {
@@ -23,18 +22,8 @@ import { clientConfig, serverConfig, serverIdentity } from '../test/setup/engine
 import { CannotOpen, Pair } from '../test/setup/pair.ts';
 import { mutate, Random } from './mutate.ts';
 import { traceCertificates, traceMessages } from './seeds.ts';
-
-/** One decoder, or a whole connection. `run` may throw a TrellisError and nothing else. */
-export interface Target {
-  readonly name: string;
-  readonly seeds: () => readonly Uint8Array[];
-  readonly run: (input: Uint8Array) => void;
-}
-
-/** Whether what a target threw is a verdict on its input; anything else is a bug here. */
-export function isVerdict(error: unknown): boolean {
-  return error instanceof TrellisError && error.code !== 'ERR_TLS_INTERNAL';
-}
+import { SIGN_TARGETS } from './sign-targets.ts';
+import { isVerdict, type Target } from './target.ts';
 
 const body = (message: Uint8Array): Uint8Array => message.subarray(4);
 const bodiesOf = (type: number): Uint8Array[] => traceMessages(type).map(body);
@@ -245,4 +234,5 @@ export const TARGETS: readonly Target[] = [
   connectionTarget('client'),
   connectionTarget('server'),
   protectedTarget,
+  ...SIGN_TARGETS,
 ];

@@ -1,0 +1,13 @@
+import { TrellisError } from '../src/errors/errors.ts';
+
+/** One decoder, or a whole connection. `run` may throw a TrellisError and nothing else. */
+export interface Target {
+  readonly name: string;
+  readonly seeds: () => readonly Uint8Array[];
+  readonly run: (input: Uint8Array) => void;
+}
+
+/** Whether what a target threw is a verdict on its input; anything else is a bug here. */
+export function isVerdict(error: unknown): boolean {
+  return error instanceof TrellisError && error.code !== 'ERR_TLS_INTERNAL';
+}
