@@ -10,8 +10,8 @@ import {
 } from '../errors/errors.ts';
 import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
-import { exportKeyingMaterial } from '../handshake/key-schedule.ts';
 import type { SignatureWanted, Step } from '../handshake/step.ts';
+import type { Established12 } from '../handshake/tls12/established.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { startServer } from '../handshake/tls13/server.ts';
 import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
@@ -215,17 +215,13 @@ export class Connection {
     this.#openForWriting().updateWriteKey(this.#io, requestPeer);
   }
 
-  /** RFC 8446 §7.5. */
-  exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array {
-    const { agreement, exporterSecret } = this.#established();
-    return exportKeyingMaterial(
-      this.#config.crypto,
-      agreement.suite.hash,
-      exporterSecret,
-      label,
-      context,
-      length,
-    );
+  /**
+   * RFC 8446 §7.5, RFC 5705.
+   * @param context in TLS 1.2, none and an empty one give different results
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`
+   */
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    return this.#established().exportKeyingMaterial(this.#config.crypto, label, context, length);
   }
 
   /** `undefined` until `connected`. */
@@ -234,7 +230,7 @@ export class Connection {
     const { agreement, peer } = this.#step;
     return {
       ...agreement,
-      protocol: 'TLSv1.3',
+      protocol: PROTOCOL_NAME[agreement.version] ?? 'TLSv1.3',
       peer,
       subProtocols: this.#seats.map(({ occupant }) => occupant.name),
     };
@@ -277,6 +273,14 @@ export class Connection {
       return;
     }
     const step = this.#step;
+    if (type === ContentType.change_cipher_spec && step.kind === 'expect' && isChangeCipherSpec(content)) {
+      // Only TLS 1.2 gets here; the record layer drops those of TLS 1.3.
+      const next = step.receiveChangeCipherSpec?.(this.#io);
+      if (next !== undefined) {
+        this.#advance(next);
+        return;
+      }
+    }
     if (step.kind === 'established') {
       if (type === ContentType.application_data) {
         if (content.length > 0) {
@@ -313,7 +317,7 @@ export class Connection {
     return any;
   }
 
-  #receivePostHandshake(step: Established, message: HandshakeMessage): void {
+  #receivePostHandshake(step: Established | Established12, message: HandshakeMessage): void {
     const owner = this.#occupant((subProtocol) => subProtocol.handshakeTypes.includes(message.type));
     if (owner !== undefined) owner.receiveHandshake(message.type, message.body);
     else if (step.receive(message, this.#io)) this.#keyUpdateOwed = true;
@@ -330,8 +334,11 @@ export class Connection {
     this.updateKeys(false);
   }
 
-  /** RFC 8446 §6: in TLS 1.3 the level says nothing; every alert but two is fatal. */
-  #receiveAlert(description: number): void {
+  /**
+   * RFC 8446 §6: in TLS 1.3 the level says nothing; every alert but two is fatal. Before, and while the version is not
+   * known, a warning that is not close_notify is only a remark (RFC 5246 §7.2).
+   */
+  #receiveAlert({ level, description }: { readonly level: number; readonly description: number }): void {
     if (description === AlertDescription.close_notify) {
       if (this.#step.kind !== 'established') {
         this.#end(new AlertReceivedError(description));
@@ -343,7 +350,8 @@ export class Connection {
       if (this.#writeState === 'closed') this.#closeSubProtocols(undefined);
       return;
     }
-    if (description === AlertDescription.user_canceled) {
+    const isRemark = level === AlertLevel.warning && !this.#records.speaksTls13;
+    if (isRemark || description === AlertDescription.user_canceled) {
       if (++this.#warnings > MAX_WARNING_ALERTS) {
         throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received too many warning alerts');
       }
@@ -361,21 +369,25 @@ export class Connection {
     this.#deadline = undefined;
     this.#records.endHandshake();
     this.#emit({ type: 'connected' });
+    if ('resumable' in step && step.resumable !== undefined) this.#io.ticket(step.resumable);
     this.#seats = this.#seats.filter(({ agreed }) => agreed);
     const occupants = this.#seats.map(({ occupant }) => occupant);
     this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
     if (occupants.length === 0) return;
+    if (step.agreement.version < ProtocolVersion.tls13) {
+      this.#records.allowTypes(occupants.flatMap(({ contentTypes }) => contentTypes));
+    }
     const facts = this.#facts(step);
     for (const occupant of occupants) occupant.start(this.#link(facts));
   }
 
-  #facts({ agreement, transcriptHash, peer }: Established): SessionFacts {
-    const { resumed, suite, serverName } = agreement;
+  #facts({ agreement, transcriptHash, peer }: Established | Established12): SessionFacts {
+    const { version, resumed, suite, serverName } = agreement;
     const config = this.#config;
     const own: readonly Identity[] =
       'identities' in config ? config.identities : config.selectIdentities(serverName);
     return {
-      version: ProtocolVersion.tls13,
+      version,
       cipherSuite: suite.id,
       resumed,
       transcriptHash,
@@ -384,14 +396,14 @@ export class Connection {
     };
   }
 
-  #established(): Established {
+  #established(): Established | Established12 {
     if (this.#step.kind !== 'established') {
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
     }
     return this.#step;
   }
 
-  #openForWriting(): Established {
+  #openForWriting(): Established | Established12 {
     const established = this.#established();
     if (this.#writeState === 'closed') {
       throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
@@ -469,4 +481,15 @@ export class Connection {
       fail: (error) => this.#fail(error),
     };
   }
+}
+
+/** node:tls's names. */
+const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>> = {
+  [ProtocolVersion.tls13]: 'TLSv1.3',
+  [ProtocolVersion.tls12]: 'TLSv1.2',
+};
+
+/** `enum { change_cipher_spec(1), (255) } type;`, RFC 5246 §7.1. */
+function isChangeCipherSpec(content: Uint8Array): boolean {
+  return content.length === 1 && content[0] === 1;
 }

@@ -1,11 +1,13 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
+import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
 import { TlsError } from '../errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
 import type { HandshakeIO, KeylogLabel } from '../handshake/io.ts';
 import { trafficKeys } from '../handshake/key-schedule.ts';
-import type { ClientSession } from '../handshake/session.ts';
+import type { ResumableSession } from '../handshake/resumable-session.ts';
 import type { HandshakeJoiner } from '../messages/handshake.ts';
+import type { Keys12 } from '../record/tls/protection12.ts';
 import type { RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import type { ConnectionEvent } from './events.ts';
@@ -45,14 +47,35 @@ export class EngineIO implements HandshakeIO {
   }
 
   protectRead(suite: Suite, secret: Uint8Array): void {
-    if (!this.#joiner.empty) {
-      // RFC 8446 §5.1: messages that precede a key change MUST align with a record boundary.
-      throw new TlsError(
-        'ERR_TLS_UNEXPECTED_MESSAGE',
-        'A record goes on after a message that changes the keys',
-      );
-    }
+    this.#requireRecordEnd();
     this.#records.readKeys = trafficKeys(this.crypto, suite, secret);
+  }
+
+  protectRead12(keys: Keys12): void {
+    this.#requireRecordEnd();
+    this.#records.readKeys12 = keys;
+  }
+
+  protectWrite12(keys: Keys12): void {
+    this.#records.writeKeys12 = keys;
+  }
+
+  speakTls12(version: number): void {
+    this.#records.speakTls12(version);
+  }
+
+  refuseRenegotiation(): void {
+    const alert = Uint8Array.of(AlertLevel.warning, AlertDescription.no_renegotiation);
+    this.#records.write(ContentType.alert, alert);
+  }
+
+  /** RFC 8446 §5.1: messages that precede a key change MUST align with a record boundary. */
+  #requireRecordEnd(): void {
+    if (this.#joiner.empty) return;
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      'A record goes on after a message that changes the keys',
+    );
   }
 
   protectWrite(suite: Suite, secret: Uint8Array): void {
@@ -64,7 +87,7 @@ export class EngineIO implements HandshakeIO {
     this.#emit({ type: 'keylog', line: `${label} ${hex(clientRandom)} ${hex(secret)}` });
   }
 
-  ticket(session: ClientSession): void {
+  ticket(session: ResumableSession): void {
     this.#emit({ type: 'ticket', session });
   }
 }

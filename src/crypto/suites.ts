@@ -1,15 +1,22 @@
 import { CipherSuite } from '../wire/codepoints.ts';
 import { type AeadName, HASH_LENGTH, type HashName } from './provider.ts';
 
-/** A TLS 1.3 cipher suite: an AEAD and the hash of transcript and key schedule (RFC 8446 §B.4). */
-export interface Suite {
+/** What the suites of every version have. */
+export interface SuiteFacts {
   readonly id: number;
-  /** RFC 8446's name, which is also OpenSSL's. */
+  /** OpenSSL's name. */
   readonly name: string;
-  readonly aead: AeadName;
-  readonly keyLength: number;
+  /** IANA's name; for TLS 1.3 both are the same. */
+  readonly standardName: string;
+  /** Of transcript and key derivation. */
   readonly hash: HashName;
   readonly hashLength: number;
+}
+
+/** A TLS 1.3 cipher suite: an AEAD and the hash of transcript and key schedule (RFC 8446 §B.4). */
+export interface Suite extends SuiteFacts {
+  readonly aead: AeadName;
+  readonly keyLength: number;
   /**
    * Records after which the sender updates its key. RFC 8446 §5.5 allows 2^24.5 full-size records for AES-GCM;
    * 2^24 keeps clear of it. ChaCha20-Poly1305 would wrap its sequence number first; 2^36 is far below that.
@@ -24,7 +31,8 @@ function suite(
   hash: HashName,
   recordLimit: number,
 ): Suite {
-  return { id: CipherSuite[name], name, aead, keyLength, hash, hashLength: HASH_LENGTH[hash], recordLimit };
+  const facts = { id: CipherSuite[name], name, standardName: name, hash, hashLength: HASH_LENGTH[hash] };
+  return { ...facts, aead, keyLength, recordLimit };
 }
 
 /** RFC 9147 §4.5.3 bounds CCM by 2^23 records; TLS 1.3 over TCP has the same cipher and the same analysis. */

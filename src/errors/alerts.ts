@@ -1,4 +1,4 @@
-/** TLS alert descriptions, by name (RFC 8446 §6, RFC 7301 §3.2 and RFC 7507 §4 for the values that it lists). */
+/** TLS alert descriptions, by name (RFC 8446 §6; no_renegotiation is TLS 1.2's, RFC 5246 §7.2). */
 export const AlertDescription = {
   close_notify: 0,
   unexpected_message: 10,
@@ -20,6 +20,7 @@ export const AlertDescription = {
   internal_error: 80,
   inappropriate_fallback: 86,
   user_canceled: 90,
+  no_renegotiation: 100,
   missing_extension: 109,
   unsupported_extension: 110,
   unrecognized_name: 112,

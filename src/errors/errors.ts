@@ -35,6 +35,7 @@ export const ALERT_OF = {
   ERR_TLS_BAD_BINDER: 'decrypt_error',
   ERR_TLS_BAD_CERTIFICATE: 'bad_certificate',
   ERR_TLS_CERTIFICATE_REQUIRED: 'certificate_required',
+  ERR_TLS_NO_CLIENT_CERTIFICATE: 'handshake_failure', // TLS 1.2 has no certificate_required (RFC 5246 §7.4.6)
   ERR_TLS_BAD_CERTIFICATE_STATUS: 'bad_certificate_status_response',
   // Certificate paths (RFC 5280), names (RFC 9525)
   CERT_NOT_YET_VALID: 'bad_certificate',

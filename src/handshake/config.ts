@@ -1,8 +1,9 @@
 import type { CryptoProvider, SigningKey } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
+import type { Suite12 } from '../crypto/suites12.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 import type { HelloExtension } from './hello-extension.ts';
-import type { ClientSession } from './session.ts';
+import type { ResumableSession } from './resumable-session.ts';
 import type { TicketKeys } from './tickets.ts';
 
 /** A certificate chain, end entity first, and the key that belongs to its first certificate. */
@@ -26,13 +27,32 @@ export type PeerVerifier = (
   },
 ) => PeerIdentity;
 
+/** What there is to say about TLS 1.2. */
+export interface Tls12Config {
+  /** Best first; never empty. */
+  readonly suites: readonly Suite12[];
+  /** Refuse peers that do not bind the master secret to the handshake (RFC 7627 §5.2, §5.3). */
+  readonly requireExtendedMasterSecret: boolean;
+}
+
+/**
+ * Where a server keeps sessions of TLS 1.2 by their ids. What it is given holds secrets: store it like a key.
+ * It must bound itself; what it forgets costs a full handshake.
+ */
+export interface SessionStore {
+  get(id: Uint8Array): Uint8Array | undefined;
+  set(id: Uint8Array, session: Uint8Array): void;
+}
+
 interface CommonConfig {
   readonly crypto: CryptoProvider;
-  /** Best first. */
+  /** Suites of TLS 1.3, best first; with none, TLS 1.3 is not spoken. */
   readonly suites: readonly Suite[];
+  /** Absent: TLS 1.2 is not spoken. */
+  readonly tls12?: Tls12Config | undefined;
   /** NamedGroup values, best first. */
   readonly groups: readonly number[];
-  /** SignatureScheme values accepted in CertificateVerify, best first. */
+  /** SignatureScheme values accepted in the handshake, best first. */
   readonly schemes: readonly number[];
   /** SignatureScheme values accepted in certificates, when not the same (signature_algorithms_cert). */
   readonly certificateSchemes?: readonly number[] | undefined;
@@ -58,7 +78,7 @@ export interface ClientConfig extends CommonConfig {
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
   /** Session to resume. */
-  readonly session: ClientSession | undefined;
+  readonly session: ResumableSession | undefined;
   /** Middlebox compatibility mode, RFC 8446 §D.4. */
   readonly compatibility: boolean;
 }
@@ -80,6 +100,8 @@ export interface ServerConfig extends CommonConfig {
   readonly tickets?:
     | { readonly keys: TicketKeys; readonly lifetime: number; readonly count: number }
     | undefined;
+  /** TLS 1.2, for clients that take no tickets. `lifetime` in seconds. Absent: they are not resumed. */
+  readonly sessions?: { readonly store: SessionStore; readonly lifetime: number } | undefined;
 }
 
 /** A connection's view of its extensions outside the engine. */

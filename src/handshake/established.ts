@@ -1,4 +1,5 @@
-import type { Suite } from '../crypto/suites.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { Suite, SuiteFacts } from '../crypto/suites.ts';
 import { TlsError } from '../errors/errors.ts';
 import { findExtension } from '../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../messages/handshake.ts';
@@ -12,7 +13,7 @@ import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 import type { Role } from './hello-extension.ts';
 import type { HandshakeIO } from './io.ts';
-import { nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
+import { exportKeyingMaterial, nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
 import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
 import { MAX_TICKET_LIFETIME } from './session.ts';
 
@@ -21,11 +22,20 @@ export const MAX_KEY_UPDATES = 32;
 
 /** What the handshake settled. */
 export interface Agreement {
-  readonly suite: Suite;
-  readonly group: number;
+  /** As on the wire: 0x0304 for TLS 1.3. */
+  readonly version: number;
+  readonly suite: SuiteFacts;
+  /** `undefined` where no group took part: resumption and plain PSK in TLS 1.2. */
+  readonly group: number | undefined;
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
   readonly resumed: boolean;
+}
+
+/** What a TLS 1.3 handshake settled. */
+export interface Agreement13 extends Agreement {
+  readonly suite: Suite;
+  readonly group: number;
 }
 
 /** Secrets that outlive the handshake. */
@@ -37,11 +47,11 @@ export interface SessionSecrets {
   readonly resumption: () => Uint8Array;
 }
 
-/** An established session: what only post-handshake messages still change (RFC 8446 §4.6). */
+/** An established TLS 1.3 session: what only post-handshake messages still change (RFC 8446 §4.6). */
 export class Established {
   readonly kind = 'established';
   readonly role: Role;
-  readonly agreement: Agreement;
+  readonly agreement: Agreement13;
   readonly peer: PeerIdentity | undefined;
   /** Transcript-Hash(ClientHello…client Finished), which sub-protocols may bind to. */
   readonly transcriptHash: Uint8Array;
@@ -52,7 +62,7 @@ export class Established {
 
   constructor(
     role: Role,
-    agreement: Agreement,
+    agreement: Agreement13,
     secrets: SessionSecrets,
     transcriptHash: Uint8Array,
     _finished: FinishedVerified,
@@ -65,8 +75,15 @@ export class Established {
     this.peer = authenticated.peer;
   }
 
-  get exporterSecret(): Uint8Array {
-    return this.#secrets.exporter;
+  /** RFC 8446 §7.5: no context is an empty one. */
+  exportKeyingMaterial(
+    crypto: CryptoProvider,
+    label: string,
+    context: Uint8Array | undefined,
+    length: number,
+  ): Uint8Array {
+    const { hash } = this.agreement.suite;
+    return exportKeyingMaterial(crypto, hash, this.#secrets.exporter, label, context ?? NO_CONTEXT, length);
   }
 
   /** @returns true when the peer asks us to update our key too */
@@ -129,3 +146,5 @@ export class Established {
     });
   }
 }
+
+const NO_CONTEXT = new Uint8Array(0);

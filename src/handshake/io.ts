@@ -1,6 +1,7 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
-import type { ClientSession } from './session.ts';
+import type { Keys12 } from '../record/tls/protection12.ts';
+import type { ResumableSession } from './resumable-session.ts';
 
 /**
  * What a handshake state may do to the connection around it. TLS implements it on records as they come;
@@ -16,10 +17,17 @@ export interface HandshakeIO {
   /** Everything received from here on is protected by `secret`. The message being handled must end its record. */
   protectRead(suite: Suite, secret: Uint8Array): void;
   protectWrite(suite: Suite, secret: Uint8Array): void;
+  /** The hellos agreed on TLS 1.2 or older: records follow RFC 5246 §6 from here on. */
+  speakTls12(version: number): void;
+  /** As `protectRead`, with the keys of TLS 1.2. */
+  protectRead12(keys: Keys12): void;
+  protectWrite12(keys: Keys12): void;
+  /** TLS 1.2: a warning alert that refuses to renegotiate (RFC 5246 §7.2.2). */
+  refuseRenegotiation(): void;
   /** NSS key log label and secret. */
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void;
   /** Client: a session that can be resumed. */
-  ticket(session: ClientSession): void;
+  ticket(session: ResumableSession): void;
 }
 
 export type KeylogLabel =
@@ -27,4 +35,6 @@ export type KeylogLabel =
   | 'SERVER_HANDSHAKE_TRAFFIC_SECRET'
   | 'CLIENT_TRAFFIC_SECRET_0'
   | 'SERVER_TRAFFIC_SECRET_0'
-  | 'EXPORTER_SECRET';
+  | 'EXPORTER_SECRET'
+  /** TLS 1.2: the master secret. */
+  | 'CLIENT_RANDOM';

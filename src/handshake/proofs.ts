@@ -1,5 +1,5 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
-import { schemeById, schemeFitsKey } from '../crypto/schemes.ts';
+import { type Scheme, schemeById, schemeFitsKey } from '../crypto/schemes.ts';
 import { TlsError } from '../errors/errors.ts';
 import type { CertificateVerify } from '../messages/authentication.ts';
 import { concat } from '../wire/writer.ts';
@@ -48,22 +48,31 @@ export class PeerAuthenticated {
     accepted: readonly number[],
   ): PeerAuthenticated {
     const scheme = schemeById(id);
-    if (scheme === undefined || !scheme.handshake || !accepted.includes(id)) {
-      throw new TlsError(
-        'ERR_TLS_ILLEGAL_PARAMETER',
-        `CertificateVerify uses scheme 0x${id.toString(16)}, not offered`,
-      );
-    }
-    if (!schemeFitsKey(scheme, peer.publicKey)) {
-      throw new TlsError(
-        'ERR_TLS_ILLEGAL_PARAMETER',
-        `CertificateVerify uses ${scheme.name}, which is not for this key`,
-      );
-    }
+    if (scheme === undefined || !scheme.handshake || !accepted.includes(id)) throw notOffered(id);
+    if (!schemeFitsKey(scheme, peer.publicKey)) throw notForThisKey(scheme);
     const input = signatureInput(signer, signed);
-    if (!crypto.verify(scheme.algorithm, peer.publicKey, input, signature)) {
-      throw new TlsError('ERR_TLS_BAD_SIGNATURE', "The signature in the peer's CertificateVerify is wrong");
-    }
+    if (!crypto.verify(scheme.algorithm, peer.publicKey, input, signature)) throw badSignature();
+    return new PeerAuthenticated(peer);
+  }
+
+  /**
+   * Checks a signature of a TLS 1.2 handshake: of ServerKeyExchange (RFC 8422 §5.4) or CertificateVerify (RFC 5246
+   * §7.4.8). Here RSASSA-PKCS1-v1_5 is allowed, and the scheme says nothing of the curve (RFC 8446 §4.2.3).
+   * @param input what is signed
+   * @param accepted the schemes that we offered
+   * @throws TlsError ERR_TLS_ILLEGAL_PARAMETER, ERR_TLS_BAD_SIGNATURE
+   */
+  static bySignature12(
+    crypto: CryptoProvider,
+    peer: PeerIdentity,
+    input: Uint8Array,
+    { scheme: id, signature }: CertificateVerify,
+    accepted: readonly number[],
+  ): PeerAuthenticated {
+    const scheme = schemeById(id);
+    if (scheme === undefined || !accepted.includes(id)) throw notOffered(id);
+    if (scheme.keyKind !== peer.publicKey.kind) throw notForThisKey(scheme);
+    if (!crypto.verify(scheme.algorithm, peer.publicKey, input, signature)) throw badSignature();
     return new PeerAuthenticated(peer);
   }
 
@@ -93,10 +102,33 @@ export class PeerAuthenticated {
     return new PeerAuthenticated(peer);
   }
 
+  /**
+   * TLS 1.2: the session that is resumed was with this peer. That it has the master secret is proven by its Finished.
+   * @param peer who the peer was in the first handshake, judged again; `undefined` for an anonymous client
+   */
+  static bySession12(peer: PeerIdentity | undefined): PeerAuthenticated {
+    return new PeerAuthenticated(peer);
+  }
+
   /** A client that was not asked for a certificate, or was free not to show one. */
   static anonymousClient(): PeerAuthenticated {
     return new PeerAuthenticated(undefined);
   }
+}
+
+function notOffered(id: number): TlsError {
+  return new TlsError(
+    'ERR_TLS_ILLEGAL_PARAMETER',
+    `The peer signed with scheme 0x${id.toString(16).padStart(4, '0')}, which was not offered`,
+  );
+}
+
+function notForThisKey({ name }: Scheme): TlsError {
+  return new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `The peer signed with ${name}, which is not for its key`);
+}
+
+function badSignature(): TlsError {
+  return new TlsError('ERR_TLS_BAD_SIGNATURE', "The peer's signature of the handshake is wrong");
 }
 
 /** What a CertificateVerify signs: 64 spaces, a context string, a zero byte, the transcript hash (§4.4.3). */

@@ -2,14 +2,17 @@ import type { SigningKey } from '../crypto/provider.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
 import type { Established } from './established.ts';
 import type { HandshakeIO } from './io.ts';
+import type { Established12 } from './tls12/established.ts';
 
 /** The handshake's next move: await a message, await an answer from outside, or done. */
-export type Step = Expect | Waiting | Established;
+export type Step = Expect | Waiting | Established | Established12;
 
 /** A state that awaits one message; handling it consumes the state and returns the next. */
 export interface Expect {
   readonly kind: 'expect';
   receive(message: HandshakeMessage, io: HandshakeIO): Step;
+  /** TLS 1.2, and only in the state that awaits it: the peer's ChangeCipherSpec (RFC 5246 §7.1). */
+  receiveChangeCipherSpec?(io: HandshakeIO): Step;
 }
 
 /** Work that only the outside can do: sign with a key that the engine never sees. */

@@ -53,22 +53,32 @@ export class TicketKeys {
 
   /** `undefined` when the ticket would be longer than MAX_TICKET. */
   seal(crypto: CryptoProvider, state: TicketState): Uint8Array | undefined {
+    return this.sealBytes(crypto, buildState(state));
+  }
+
+  /** As `seal`, of a state in its own encoding. */
+  sealBytes(crypto: CryptoProvider, state: Uint8Array): Uint8Array | undefined {
     const nonce = crypto.randomBytes(NONCE_LENGTH);
-    const sealed = crypto.aead('aes-256-gcm', this.#key).seal(nonce, NO_AAD, buildState(state));
+    const sealed = crypto.aead('aes-256-gcm', this.#key).seal(nonce, NO_AAD, state);
     const ticket = concat([this.#name, nonce, ...sealed]);
     return ticket.length <= MAX_TICKET ? ticket : undefined;
   }
 
   /** `undefined` for every ticket that is not ours: then the full handshake takes place (RFC 8446 §4.2.11). */
   open(crypto: CryptoProvider, ticket: Uint8Array): TicketState | undefined {
+    const state = this.openBytes(crypto, ticket);
+    return state === undefined ? undefined : parseState(state);
+  }
+
+  /** What `sealBytes` was given; `undefined` for every ticket that is not ours. */
+  openBytes(crypto: CryptoProvider, ticket: Uint8Array): Uint8Array | undefined {
     const body = NAME_LENGTH + NONCE_LENGTH;
     if (ticket.length < body + TAG_LENGTH || ticket.length > MAX_TICKET) return undefined;
     if (!crypto.equal(ticket.subarray(0, NAME_LENGTH), this.#name)) return undefined;
     const tagAt = ticket.length - TAG_LENGTH;
-    const state = crypto
+    return crypto
       .aead('aes-256-gcm', this.#key)
       .open(ticket.subarray(NAME_LENGTH, body), NO_AAD, ticket.subarray(body, tagAt), ticket.subarray(tagAt));
-    return state === undefined ? undefined : parseState(state);
   }
 }
 

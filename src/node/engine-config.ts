@@ -2,7 +2,7 @@ import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
-import { type ClientSession, parseSession } from '../handshake/session.ts';
+import { parseResumable, type ResumableSession } from '../handshake/resumable-session.ts';
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
@@ -97,7 +97,7 @@ function requireInteger(option: string, value: number | undefined, min: number, 
 export function clientConfig(
   context: SecureContext,
   settings: ClientSettings,
-  session: ClientSession | undefined,
+  session: ResumableSession | undefined,
   wantsKeyLog: () => boolean,
 ): ClientConfig {
   // The order in which node:tls looks for the name to check; servername '' only switches SNI off.
@@ -285,9 +285,9 @@ export function configureServer(
 }
 
 /** A session to resume; nothing for bytes of node:tls or of another version of this library: a full handshake then. */
-export function readSession(bytes: Uint8Array): ClientSession | undefined {
+export function readSession(bytes: Uint8Array): ResumableSession | undefined {
   try {
-    return parseSession(bytes);
+    return parseResumable(bytes);
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 import { Duplex, type DuplexOptions } from 'node:stream';
 import type { Connection, ConnectionEvent } from '../connection/connection.ts';
 import { asTrellisError, ConnectionError } from '../errors/errors.ts';
-import type { ClientSession } from '../handshake/session.ts';
+import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { lingerAndClose, writePieces } from './transport.ts';
 
 /** Plaintext sealed and handed to the transport at once, before looking whether it still takes more. */
@@ -135,7 +135,7 @@ export abstract class SessionStream extends Duplex {
 
   /** The handshake is complete. */
   protected abstract onHandshakeDone(): void;
-  protected abstract onTicket(session: ClientSession): void;
+  protected abstract onTicket(session: ResumableSession): void;
   protected abstract onKeyLog(line: string): void;
   /** The session failed before its handshake was complete; returns what 'error' reports, or nothing to report there. */
   protected abstract onHandshakeFailed(error: Error): Error | undefined;

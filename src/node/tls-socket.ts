@@ -12,7 +12,7 @@ import type { SubProtocol, SubProtocolFactory } from '../connection/sub-protocol
 import { type X509Certificate, x509Certificate } from '../crypto/node/certificate-object.ts';
 import { ConnectionError, TrellisError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
-import { type ClientSession, serializeSession } from '../handshake/session.ts';
+import { type ResumableSession, serializeResumable } from '../handshake/resumable-session.ts';
 import type { ReceivedReceipt } from '../sign/index.ts';
 import {
   type ClientSettings,
@@ -87,7 +87,7 @@ export class TLSSocket extends SessionStream {
   readonly #requestsCertificate: boolean;
   /** Until the handshake begins. */
   #options: TLSSocketOptions | undefined;
-  #session: ClientSession | undefined;
+  #session: ResumableSession | undefined;
   #ownCertificate: Uint8Array | undefined;
   #subProtocols: readonly SubProtocol[] | undefined;
   #signing: SocketSigning | undefined;
@@ -246,9 +246,9 @@ export class TLSSocket extends SessionStream {
     return undefined;
   }
 
-  protected override onTicket(session: ClientSession): void {
+  protected override onTicket(session: ResumableSession): void {
     this.#session = session;
-    if (this.listenerCount('session') > 0) this.emit('session', Buffer.from(serializeSession(session)));
+    if (this.listenerCount('session') > 0) this.emit('session', Buffer.from(serializeResumable(session)));
   }
 
   protected override onKeyLog(line: string): void {
@@ -259,21 +259,21 @@ export class TLSSocket extends SessionStream {
 
   // ── what the handshake settled ─────────────────────────────────────────────────────────────────
 
-  /** 'TLSv1.3' once the handshake is complete. */
-  getProtocol(): 'TLSv1.3' | null {
+  /** The version agreed on, as node:tls writes it; null until the handshake is complete. */
+  getProtocol(): ConnectionInfo['protocol'] | null {
     return this.handshakeDone ? this.#info().protocol : null;
   }
 
   getCipher(): { name: string; standardName: string; version: string } | undefined {
     if (!this.handshakeDone) return undefined;
-    const { suite } = this.#info();
-    return { name: suite.name, standardName: suite.name, version: 'TLSv1.3' };
+    const { suite, protocol } = this.#info();
+    return { name: suite.name, standardName: suite.standardName, version: protocol };
   }
 
   /** The group of the key exchange; null on a server, as with node:tls. */
   getEphemeralKeyInfo(): EphemeralKeyInfo | Record<string, never> | null {
     if (this.#isServer) return null;
-    const info = this.handshakeDone ? GROUP_INFO[this.#info().group] : undefined;
+    const info = this.handshakeDone ? GROUP_INFO[this.#info().group ?? 0] : undefined;
     return info === undefined ? {} : { ...info };
   }
 
@@ -283,7 +283,7 @@ export class TLSSocket extends SessionStream {
 
   /** Client: what a later connection needs to resume this session. `undefined` before the first 'session' event. */
   getSession(): Buffer | undefined {
-    return this.#session === undefined ? undefined : Buffer.from(serializeSession(this.#session));
+    return this.#session === undefined ? undefined : Buffer.from(serializeResumable(this.#session));
   }
 
   /** The peer's certificate, `{}` when it showed none. With `detailed`, issuers are linked by `issuerCertificate`. */
@@ -311,7 +311,7 @@ export class TLSSocket extends SessionStream {
    * RFC 8446 §7.5, RFC 5705.
    * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete
    */
-  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
     return Buffer.from(this.connection.exportKeyingMaterial(label, context, length));
   }
 

@@ -7,7 +7,7 @@ import { type Suite, TLS13_SUITES } from '../../src/crypto/suites.ts';
 import { decodePemBlocks } from '../../src/der/pem.ts';
 import { CertificateError, TlsError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
-import type { ClientSession } from '../../src/handshake/session.ts';
+import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
 import { ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
@@ -23,7 +23,7 @@ export class Shared {
   now = Date.UTC(2026, 0, 2, 3, 4, 5);
   readonly ticketKeys = TicketKeys.random(nodeCrypto);
   /** Client: the newest session, to be resumed by the next connection. */
-  session: ClientSession | undefined;
+  session: ResumableSession | undefined;
   /** Chains that were accepted; without `-reverify-on-resume` they are not judged again. */
   readonly accepted = new Set<string>();
 }

@@ -3,6 +3,7 @@ import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../src/crypto/node/signing-key.ts';
 import { SCHEMES } from '../../src/crypto/schemes.ts';
 import { TLS13_SUITES } from '../../src/crypto/suites.ts';
+import { TLS12_SUITES } from '../../src/crypto/suites12.ts';
 import { CertificateError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
@@ -82,3 +83,10 @@ export function serverConfig(overrides: Partial<ServerConfig> = {}): ServerConfi
 
 /** Ticket issuing as a server would have it: one ticket a session, for a day. */
 export const testTickets = { keys: new TicketKeys(new Uint8Array(48).fill(7)), lifetime: 86_400, count: 1 };
+
+/** What is different in a configuration for TLS 1.2 alone. */
+export const ONLY_TLS12 = {
+  suites: [],
+  schemes: SCHEMES.map(({ id }) => id),
+  tls12: { suites: TLS12_SUITES, requireExtendedMasterSecret: true },
+} as const;

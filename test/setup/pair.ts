@@ -2,15 +2,18 @@ import { Connection, type ConnectionEvent } from '../../src/connection/connectio
 import type { Role, SubProtocolFactory } from '../../src/connection/sub-protocol.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { type Suite, suiteById } from '../../src/crypto/suites.ts';
+import { type Suite12, suite12ById } from '../../src/crypto/suites12.ts';
 import type { TrellisError } from '../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import { nextTrafficSecret, trafficKeys } from '../../src/handshake/key-schedule.ts';
+import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import type { ClientSession } from '../../src/handshake/session.ts';
 import type { SignatureWanted } from '../../src/handshake/step.ts';
 import { asHandshakeMessage, HandshakeJoiner, type HandshakeMessage } from '../../src/messages/handshake.ts';
-import { parseServerHello } from '../../src/messages/hello.ts';
+import { parseClientHello, parseServerHello } from '../../src/messages/hello.ts';
 import { ContentType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
+import { NetworkKeys12 } from './keys12.ts';
 
 /*
  * Two Connections joined under a virtual clock. Bytes travel whole, one by one or in random pieces. In between may sit
@@ -91,6 +94,11 @@ export class Endpoint {
   }
 
   get tickets(): ClientSession[] {
+    return this.sessions.filter((session) => 'psk' in session);
+  }
+
+  /** Of TLS 1.3 and 1.2. */
+  get sessions(): ResumableSession[] {
     return this.events.flatMap((event) => (event.type === 'ticket' ? [event.session] : []));
   }
 
@@ -136,7 +144,7 @@ export class Pair {
       'server',
       Connection.server(setup.server, this.now, setup.serverProtocols ?? []),
     );
-    const network: Network = { suite: undefined };
+    const network: Network = { suite: undefined, tls12: undefined, clientRandom: undefined };
     this.#routes = {
       client: new Route(this.client, this.server, network),
       server: new Route(this.server, this.client, network),
@@ -222,6 +230,9 @@ export class Pair {
 /** What both directions have to know. */
 interface Network {
   suite: Suite | undefined;
+  /** TLS 1.2 was agreed on. */
+  tls12: { readonly suite: Suite12; readonly serverRandom: Uint8Array } | undefined;
+  clientRandom: Uint8Array | undefined;
 }
 
 /** One direction of the network between: follows the epochs of the sender, knows the keys of both sides. */
@@ -231,8 +242,8 @@ class Route {
   readonly #network: Network;
   #epoch: Epoch = 'clear';
   #nth = 0;
-  #open: Keys | undefined;
-  #seal: Keys | undefined;
+  #open: Keys | NetworkKeys12 | undefined;
+  #seal: Keys | NetworkKeys12 | undefined;
   readonly #joiner = new HandshakeJoiner();
 
   constructor(from: Endpoint, to: Endpoint, network: Network) {
@@ -244,6 +255,7 @@ class Route {
   /** @returns the bytes to deliver in place of `record` */
   pass(record: Uint8Array, tamper: Tamper | undefined): Uint8Array[] {
     const outer = record[0] as number;
+    if (this.#network.tls12 !== undefined) return this.#pass12(record, tamper);
     if (this.#epoch === 'clear' && outer === ContentType.application_data) this.#enter('handshake');
     const nth = this.#nth++;
     // Both sides agree on what comes next, as long as nothing was injected or taken out.
@@ -264,6 +276,35 @@ class Route {
     return out;
   }
 
+  /** TLS 1.2: keys change after ChangeCipherSpec, and the type outside is the one inside. */
+  #pass12(record: Uint8Array, tamper: Tamper | undefined): Uint8Array[] {
+    const type = record[0] as number;
+    const nth = this.#nth++;
+    const inStep = this.#open?.sequence === this.#seal?.sequence;
+    const opened = this.#open === undefined ? { type, content: record.subarray(5) } : this.#open.open(record);
+    if (opened === undefined) throw new CannotOpen();
+    const epoch = this.#open === undefined ? 'clear' : 'application';
+    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened });
+    let out = [record];
+    if (cargo !== undefined || !inStep) out = (cargo ?? [opened]).map((item) => this.seal(item));
+    else this.#seal?.skip();
+    if (type === ContentType.change_cipher_spec && this.#open === undefined) {
+      // With CCS taken out, nothing sealed would be understood on the other side.
+      this.#open = this.#keys12(this.#from);
+      this.#seal = cargo?.length === 0 ? undefined : this.#keys12(this.#to);
+    } else this.#follow(opened);
+    return out;
+  }
+
+  #keys12(endpoint: Endpoint): NetworkKeys12 {
+    const { tls12, clientRandom: client } = this.#network;
+    const label = 'CLIENT_RANDOM';
+    const master =
+      endpoint.secrets.get(label) ?? this.#from.secrets.get(label) ?? this.#to.secrets.get(label);
+    if (tls12 === undefined || client === undefined || master === undefined) throw new CannotOpen();
+    return new NetworkKeys12(tls12.suite, master, { client, server: tls12.serverRandom }, this.#from.role);
+  }
+
   seal(cargo: Cargo): Uint8Array {
     if ('raw' in cargo) return cargo.raw;
     return this.#seal === undefined ? clearRecord(cargo.type, cargo.content) : this.#seal.seal(cargo);
@@ -274,7 +315,9 @@ class Route {
     if (outer !== ContentType.application_data || this.#open === undefined) {
       return { type: outer, content: record.subarray(5) };
     }
-    return this.#open.open(record);
+    const opened = this.#open.open(record);
+    if (opened === undefined) throw new CannotOpen();
+    return opened;
   }
 
   /** Changes keys after the messages that change the sender's. */
@@ -282,13 +325,19 @@ class Route {
     if (type !== ContentType.handshake) return;
     this.#joiner.push(content);
     for (let message = this.#joiner.next(); message !== undefined; message = this.#joiner.next()) {
+      if (message.type === HandshakeType.client_hello && this.#epoch === 'clear') {
+        this.#network.clientRandom ??= parseClientHello(message.body).random;
+      }
       if (message.type === HandshakeType.server_hello) {
-        this.#network.suite = suiteById(parseServerHello(message.body).cipherSuite);
+        const { cipherSuite, random } = parseServerHello(message.body);
+        this.#network.suite = suiteById(cipherSuite);
+        const suite12 = suite12ById(cipherSuite);
+        if (suite12 !== undefined) this.#network.tls12 = { suite: suite12, serverRandom: random };
       }
       if (this.#epoch === 'handshake' && message.type === HandshakeType.finished) this.#enter('application');
       else if (this.#epoch === 'application' && message.type === HandshakeType.key_update) {
-        this.#open?.update();
-        this.#seal?.update();
+        if (this.#open instanceof Keys) this.#open.update();
+        if (this.#seal instanceof Keys) this.#seal.update();
       }
     }
   }

@@ -15,7 +15,7 @@ export class KeyObjectSigningKey implements SigningKey {
   constructor(privateKey: KeyObject) {
     this.#key = privateKey;
     this.publicKey = importSpki(crypto.createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
-    this.schemes = SCHEMES.filter((s) => s.handshake && this.#canSign(s)).map((s) => s.id);
+    this.schemes = SCHEMES.filter((s) => this.#canSign(s)).map((s) => s.id);
     if (this.schemes.length === 0) {
       throw new TrellisError(
         'ERR_TLS_OPTION',

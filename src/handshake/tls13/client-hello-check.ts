@@ -39,7 +39,7 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
 
   const versions = read(ExtensionType.supported_versions, supportedVersions.parse);
   if (versions === undefined || !versions.includes(ProtocolVersion.tls13)) {
-    // Place for TLS 1.2.
+    // After a HelloRetryRequest there is no way back.
     throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The client does not offer TLS 1.3');
   }
   if (hello.legacyCompressionMethods.length !== 1 || hello.legacyCompressionMethods[0] !== 0) {
@@ -120,7 +120,7 @@ export function chooseGroup(
 /** RFC 7301 §3.2. */
 export function chooseProtocol(
   config: ServerConfig,
-  { protocols }: CheckedClientHello,
+  { protocols }: Pick<CheckedClientHello, 'protocols'>,
   serverName: string | undefined,
 ): string | undefined {
   if (protocols === undefined || config.selectProtocol === undefined) return undefined;

@@ -20,7 +20,9 @@ import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac } from '../key-schedule.ts';
 import { type ClientSession, sessionIsFresh } from '../session.ts';
+import { extensions12, type OfferedSession12, offerableSession12 } from '../tls12/client-hello.ts';
 import { Transcript } from '../transcript.ts';
+import { speaksTls13, spokenVersions } from '../versions.ts';
 
 /** A ticket that we offer, its key schedule begun, and who the server was when it gave it. */
 export interface OfferedTicket {
@@ -35,6 +37,8 @@ export interface ClientOffer {
   readonly raw: Uint8Array;
   readonly keyExchanges: ReadonlyMap<number, KeyExchange>;
   readonly ticket: OfferedTicket | undefined;
+  /** For a server that goes no further than TLS 1.2. */
+  readonly session12: OfferedSession12 | undefined;
 }
 
 export function makeFirstOffer(
@@ -42,17 +46,29 @@ export function makeFirstOffer(
   extensions: HelloExtensions,
   io: HandshakeIO,
 ): ClientOffer {
-  const keyExchanges = new Map(config.keyShares.map((group) => [group, beginKeyExchange(io, group)]));
+  const shares = speaksTls13(config) ? config.keyShares : [];
+  const keyExchanges = new Map(shares.map((group) => [group, beginKeyExchange(io, group)]));
   const ticket = offerableTicket(config, io);
+  const session12 = offerableSession12(config, io);
   const hello: ClientHello = {
     legacyVersion: ProtocolVersion.tls12,
     random: io.crypto.randomBytes(32),
-    legacySessionId: config.compatibility ? io.crypto.randomBytes(32) : NOTHING,
-    cipherSuites: config.suites.map((suite) => suite.id),
+    legacySessionId: sessionId(config, session12, io),
+    cipherSuites: [...config.suites, ...(config.tls12?.suites ?? [])].map((suite) => suite.id),
     legacyCompressionMethods: NO_COMPRESSION,
-    extensions: helloExtensions(config, extensions, keyExchanges),
+    extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
-  return finishOffer(hello, keyExchanges, ticket, undefined, io);
+  return finishOffer(hello, { keyExchanges, ticket, session12 }, undefined, io);
+}
+
+/**
+ * A session of TLS 1.2 that has an id; for one that has a ticket, an id by whose echo the server tells that it took the
+ * ticket (RFC 5077 §3.4). Else what compatibility mode demands (RFC 8446 §D.4).
+ */
+function sessionId(config: ClientConfig, offered: OfferedSession12 | undefined, io: HandshakeIO): Uint8Array {
+  if (offered !== undefined && offered.session.sessionId.length > 0) return offered.session.sessionId;
+  const needed = offered !== undefined || (config.compatibility && speaksTls13(config));
+  return needed ? io.crypto.randomBytes(32) : NOTHING;
 }
 
 /** What a HelloRetryRequest changes (RFC 8446 §4.1.2). */
@@ -79,18 +95,20 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
     extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
   }
   const ticket = retry.keepTicket ? first.ticket : undefined;
-  return finishOffer({ ...first.hello, extensions }, keyExchanges, ticket, retry.transcript, io);
+  // Who asks for a retry speaks TLS 1.3.
+  const offer = { keyExchanges, ticket, session12: undefined };
+  return finishOffer({ ...first.hello, extensions }, offer, retry.transcript, io);
 }
 
 /** Adds pre_shared_key with its binder, which covers everything before the binders (§4.2.11.2). */
 function finishOffer(
   hello: ClientHello,
-  keyExchanges: ReadonlyMap<number, KeyExchange>,
-  ticket: OfferedTicket | undefined,
+  offer: Pick<ClientOffer, 'keyExchanges' | 'ticket' | 'session12'>,
   before: Transcript | undefined,
   io: HandshakeIO,
 ): ClientOffer {
-  if (ticket === undefined) return { hello, raw: buildClientHello(hello), keyExchanges, ticket };
+  const { ticket } = offer;
+  if (ticket === undefined) return { ...offer, hello, raw: buildClientHello(hello) };
   const { session, earlySecret } = ticket;
   const { hash, hashLength } = session.suite;
   const identity = {
@@ -112,14 +130,14 @@ function finishOffer(
   const covered = unbound.subarray(0, unbound.length - bindersLength([placeholder]));
   const transcript = (before ?? new Transcript(io.crypto, hash)).snapshotWith(covered);
   const bound = withBinder(finishedMac(io.crypto, hash, earlySecret.resumptionBinderKey(), transcript));
-  return { hello: bound, raw: buildClientHello(bound), keyExchanges, ticket };
+  return { ...offer, hello: bound, raw: buildClientHello(bound) };
 }
 
 /** The configured session, if it can still be offered: fresh, for this name, its server still to be trusted. */
 function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedTicket | undefined {
   const { session, serverName, crypto } = config;
-  if (session === undefined || !sessionIsFresh(session, io.now) || session.serverName !== serverName)
-    return undefined;
+  if (session === undefined || !('psk' in session)) return undefined;
+  if (!sessionIsFresh(session, io.now) || session.serverName !== serverName) return undefined;
   if (!config.suites.some(({ hash }) => hash === session.suite.hash)) return undefined;
   let peer: PeerIdentity;
   try {
@@ -139,6 +157,7 @@ function helloExtensions(
   config: ClientConfig,
   extensions: HelloExtensions,
   keyExchanges: ReadonlyMap<number, KeyExchange>,
+  session12: OfferedSession12 | undefined,
 ): Extension[] {
   const list: Extension[] = [];
   const add = (type: number, body: Uint8Array): void => {
@@ -147,7 +166,8 @@ function helloExtensions(
   if (config.serverName !== undefined && config.sendServerName) {
     add(ExtensionType.server_name, serverNameList.build(config.serverName));
   }
-  add(ExtensionType.supported_versions, supportedVersions.build([ProtocolVersion.tls13]));
+  const tls13 = speaksTls13(config);
+  if (tls13) add(ExtensionType.supported_versions, supportedVersions.build(spokenVersions(config)));
   add(ExtensionType.supported_groups, supportedGroups.build(config.groups));
   add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
   if (config.certificateSchemes !== undefined) {
@@ -156,9 +176,12 @@ function helloExtensions(
   if (config.alpnProtocols.length > 0) {
     add(ExtensionType.application_layer_protocol_negotiation, protocolNameList.build(config.alpnProtocols));
   }
-  // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
-  add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
-  list.push(keyShareExtension(keyExchanges));
+  if (config.tls12 !== undefined) list.push(...extensions12(session12?.session));
+  if (tls13) {
+    // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
+    add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
+    list.push(keyShareExtension(keyExchanges));
+  }
   for (const extension of extensions) {
     const body = extension.offer();
     if (body !== undefined) add(extension.extensionType, body);

@@ -34,11 +34,12 @@ import {
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
-import { type Agreement, Established } from '../established.ts';
+import { type Agreement13, Established } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type HandshakeSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import { acceptServerHello12 } from '../tls12/client.ts';
 import { Transcript } from '../transcript.ts';
 import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
 import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.ts';
@@ -99,16 +100,28 @@ class ExpectServerHello implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.server_hello) throw unexpected(message, 'ServerHello');
     const hello = parseServerHello(message.body);
+    const { tls12 } = this.#setup.config;
+    if (tls12 !== undefined && this.#selectsTls12(hello)) {
+      return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw, io);
+    }
     const suite = this.#checkHello(hello);
     return isHelloRetryRequest(hello)
       ? this.#retry(hello, suite, message.raw, io)
       : this.#accept(hello, suite, message.raw, io);
   }
 
+  /** §4.1.3: without supported_versions the old field counts. After a HelloRetryRequest it is TLS 1.3 already. */
+  #selectsTls12(hello: ServerHello): boolean {
+    return (
+      this.#retried === undefined &&
+      !isHelloRetryRequest(hello) &&
+      findExtension(hello.extensions, ExtensionType.supported_versions) === undefined
+    );
+  }
+
   /** What ServerHello and HelloRetryRequest have in common (§4.1.3). */
   #checkHello(hello: ServerHello): Suite {
     const version = findExtension(hello.extensions, ExtensionType.supported_versions);
-    // Place for TLS 1.2, its downgrade sentinels included.
     if (version === undefined) {
       throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server does not speak TLS 1.3');
     }
@@ -287,7 +300,14 @@ class ExpectEncryptedExtensions implements Expect {
       handler.confirm(findExtension(extensions, handler.extensionType), { serverName, alpnProtocol });
     }
     transcript.add(message.raw);
-    const agreement = { suite, group, serverName, alpnProtocol, resumed: resumes !== undefined };
+    const agreement = {
+      version: ProtocolVersion.tls13,
+      suite,
+      group,
+      serverName,
+      alpnProtocol,
+      resumed: resumes !== undefined,
+    };
     const next: Agreed = { ...this.#state, agreement };
     // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
     return resumes === undefined
@@ -297,7 +317,7 @@ class ExpectEncryptedExtensions implements Expect {
 }
 
 interface Agreed extends Encrypted {
-  readonly agreement: Agreement;
+  readonly agreement: Agreement13;
 }
 
 class ExpectCertificateRequestOrCertificate implements Expect {

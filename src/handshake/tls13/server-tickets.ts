@@ -2,7 +2,7 @@ import { CertificateError } from '../../errors/errors.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
-import type { Agreement } from '../established.ts';
+import type { Agreement13 } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
@@ -80,7 +80,7 @@ function judgeAgain(
 /** Sends `tickets.count` NewSessionTicket messages (RFC 8446 §4.6.1), each with a PSK of its own. */
 export function issueTickets(
   config: ServerConfig,
-  { suite, serverName }: Agreement,
+  { suite, serverName }: Agreement13,
   resumptionSecret: Uint8Array,
   peer: PeerIdentity | undefined,
   io: HandshakeIO,

@@ -31,12 +31,14 @@ import {
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, ServerConfig } from '../config.ts';
-import { type Agreement, Established, type SessionSecrets } from '../established.ts';
+import { type Agreement13, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type MasterSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
+import { chooseVersion } from '../versions.ts';
 import {
   type CheckedClientHello,
   checkClientHello,
@@ -76,7 +78,11 @@ class ExpectClientHello implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'ClientHello');
     const { config } = this.#setup;
-    const checked = checkClientHello(parseClientHello(message.body));
+    const hello = parseClientHello(message.body);
+    if (chooseVersion(config, hello) !== ProtocolVersion.tls13) {
+      return answerClientHello12(this.#setup, hello, message.raw, io);
+    }
+    const checked = checkClientHello(hello);
     const ticket = findTicket(config, checked, io);
     const suite = ticket?.state.suite ?? chooseSuite(config, checked);
     const { group, share } = chooseGroup(config, checked);
@@ -227,7 +233,14 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     transcript.add(message);
   };
   say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol)));
-  const agreement = { suite, group, serverName, alpnProtocol, resumed: resumes !== undefined };
+  const agreement = {
+    version: ProtocolVersion.tls13,
+    suite,
+    group,
+    serverName,
+    alpnProtocol,
+    resumed: resumes !== undefined,
+  };
   const state: Answered = {
     ...setup,
     suite,
@@ -256,7 +269,7 @@ interface Answered extends Setup {
   readonly transcript: Transcript;
   readonly clientRandom: Uint8Array;
   readonly traffic: { readonly client: Uint8Array; readonly server: Uint8Array };
-  readonly agreement: Agreement;
+  readonly agreement: Agreement13;
   readonly master: MasterSecret;
   readonly wantsTickets: boolean;
 }

@@ -1,3 +1,4 @@
+import { schemeById } from '../../crypto/schemes.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { type Extension, extensionName, findExtension } from '../../messages/extensions.ts';
 import type { Identity } from '../config.ts';
@@ -43,7 +44,10 @@ export function chooseIdentity(
   accepted: readonly number[],
 ): { readonly identity: Identity; readonly scheme: number } | undefined {
   for (const identity of identities) {
-    const scheme = identity.key.schemes.find((candidate) => accepted.includes(candidate));
+    const scheme = identity.key.schemes.find(
+      // RSASSA-PKCS1-v1_5 is among those that a key has for TLS 1.2.
+      (candidate) => accepted.includes(candidate) && schemeById(candidate)?.handshake !== false,
+    );
     if (scheme !== undefined) return { identity, scheme };
   }
   return undefined;

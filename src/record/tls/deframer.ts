@@ -7,6 +7,8 @@ export const RECORD_HEADER_LENGTH = 5;
 export const MAX_PLAINTEXT = 2 ** 14;
 /** TLSCiphertext.length MUST NOT exceed 2^14 + 256 (RFC 8446 §5.2). */
 export const MAX_CIPHERTEXT = MAX_PLAINTEXT + 256;
+/** In TLS 1.2 it MUST NOT exceed 2^14 + 2048 (RFC 5246 §6.2.3). */
+export const MAX_CIPHERTEXT_12 = MAX_PLAINTEXT + 2048;
 
 export interface Frame {
   readonly type: number;
@@ -26,6 +28,13 @@ export class Deframer {
   /** A record under way that began in an earlier feed. */
   #partial: Uint8Array = NOTHING;
   #partialLength = 0;
+  /** Beyond those of TLS. */
+  #types: readonly number[] = NO_TYPES;
+
+  /** Content types of sub-protocols, when they are seen on the wire. */
+  allowTypes(types: readonly number[]): void {
+    this.#types = types;
+  }
 
   feed(bytes: Uint8Array): void {
     if (this.#at === this.#chunk.length) {
@@ -61,7 +70,7 @@ export class Deframer {
     if (this.#partialLength > 0) return this.#nextStraddling(maxFragment);
     const available = this.#chunk.length - this.#at;
     if (available < RECORD_HEADER_LENGTH) return this.#keep();
-    const total = recordLength(this.#chunk, this.#at, maxFragment);
+    const total = this.#recordLength(this.#chunk, this.#at, maxFragment);
     if (available < total) return this.#keep(total);
     const start = this.#at;
     this.#at += total;
@@ -83,7 +92,7 @@ export class Deframer {
 
   #nextStraddling(maxFragment: number): Frame | undefined {
     if (!this.#fillTo(RECORD_HEADER_LENGTH)) return undefined;
-    const total = recordLength(this.#partial, 0, maxFragment);
+    const total = this.#recordLength(this.#partial, 0, maxFragment);
     if (!this.#fillTo(total)) return undefined;
     this.#partialLength = 0;
     return frameAt(this.#partial, 0, total);
@@ -97,6 +106,29 @@ export class Deframer {
     this.#take(available);
     if (this.#at === this.#chunk.length) this.#forget();
     return available === missing;
+  }
+
+  /** Refuses what cannot be a record as soon as its header is there: a peer that speaks another protocol sends no more. */
+  #recordLength(bytes: Uint8Array, at: number, maxFragment: number): number {
+    const type = bytes[at] as number;
+    if (
+      (type < ContentType.change_cipher_spec || type > ContentType.application_data) &&
+      !this.#types.includes(type)
+    ) {
+      // RFC 8446 §5: an unexpected record type is unexpected_message.
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        `A record has type ${type}; is the peer speaking TLS?`,
+      );
+    }
+    const length = ((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number);
+    if (length > maxFragment) {
+      throw new TlsError(
+        'ERR_TLS_RECORD_OVERFLOW',
+        `A record announces ${length} bytes; at most ${maxFragment} are allowed`,
+      );
+    }
+    return RECORD_HEADER_LENGTH + length;
   }
 
   #grow(capacity: number): void {
@@ -119,25 +151,9 @@ export class Deframer {
 }
 
 const NOTHING = new Uint8Array(0);
+const NO_TYPES: readonly number[] = [];
 /** Room for a header that came in two parts, and for an alert or a short message behind it. */
 const SMALL_RECORD = 64;
-
-/** Refuses what cannot be a record as soon as its header is there: a peer that speaks another protocol sends no more. */
-function recordLength(bytes: Uint8Array, at: number, maxFragment: number): number {
-  const type = bytes[at] as number;
-  if (type < ContentType.change_cipher_spec || type > ContentType.application_data) {
-    // RFC 8446 §5: an unexpected record type is unexpected_message.
-    throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', `A record has type ${type}; is the peer speaking TLS?`);
-  }
-  const length = ((bytes[at + 3] as number) << 8) | (bytes[at + 4] as number);
-  if (length > maxFragment) {
-    throw new TlsError(
-      'ERR_TLS_RECORD_OVERFLOW',
-      `A record announces ${length} bytes; at most ${maxFragment} are allowed`,
-    );
-  }
-  return RECORD_HEADER_LENGTH + length;
-}
 
 function frameAt(bytes: Uint8Array, start: number, total: number): Frame {
   return {

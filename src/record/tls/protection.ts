@@ -17,8 +17,23 @@ export interface Content {
   readonly content: Uint8Array;
 }
 
-/** Seals records of one epoch. */
-export class Sealer {
+/** Seals records of one direction under one key. */
+export interface RecordSealer {
+  /** True when the key must not seal more. */
+  readonly exhausted: boolean;
+  /** One record, pushed on `out` in pieces. @returns its length */
+  seal(type: number, content: Uint8Array, paddedLength: number, out: Uint8Array[]): number;
+}
+
+/** Opens records of one direction under one key. */
+export interface RecordOpener {
+  /** True until the first record under this key has been opened. */
+  readonly unused: boolean;
+  open(header: Uint8Array, fragment: Uint8Array): Content;
+}
+
+/** Seals TLS 1.3 records of one epoch. */
+export class Sealer implements RecordSealer {
   readonly #aead: Aead;
   readonly #nonce: Nonce;
   readonly #limit: number;
@@ -51,8 +66,8 @@ export class Sealer {
   }
 }
 
-/** Opens records of one epoch. */
-export class Opener {
+/** Opens TLS 1.3 records of one epoch. */
+export class Opener implements RecordOpener {
   readonly #aead: Aead;
   readonly #nonce: Nonce;
 

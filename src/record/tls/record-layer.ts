@@ -1,9 +1,23 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
-import { ContentType } from '../../wire/codepoints.ts';
+import { ContentType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
-import { Deframer, MAX_CIPHERTEXT, MAX_PLAINTEXT, RECORD_HEADER_LENGTH } from './deframer.ts';
-import { type Content, Opener, Sealer, type TrafficKeys } from './protection.ts';
+import {
+  Deframer,
+  MAX_CIPHERTEXT,
+  MAX_CIPHERTEXT_12,
+  MAX_PLAINTEXT,
+  RECORD_HEADER_LENGTH,
+} from './deframer.ts';
+import {
+  type Content,
+  Opener,
+  type RecordOpener,
+  type RecordSealer,
+  Sealer,
+  type TrafficKeys,
+} from './protection.ts';
+import { type Keys12, Opener12, Sealer12 } from './protection12.ts';
 
 /** Records without content in a row that are tolerated; they cost the receiver work and carry nothing. */
 export const MAX_EMPTY_RECORDS = 32;
@@ -17,13 +31,18 @@ export interface RecordOptions {
   readonly padTo: number;
 }
 
-/** The TLS 1.3 record layer of one connection (RFC 8446 §5): bytes in, contents out, and back. */
+/**
+ * The record layer of one connection: bytes in, contents out, and back. It follows RFC 8446 §5 until `speakTls12` says
+ * that an older version was agreed on; from then on RFC 5246 §6, where change_cipher_spec is content like any other.
+ */
 export class RecordLayer {
   readonly #crypto: CryptoProvider;
   readonly #options: RecordOptions;
   readonly #deframer = new Deframer();
-  #opener: Opener | undefined;
-  #sealer: Sealer | undefined;
+  #opener: RecordOpener | undefined;
+  #sealer: RecordSealer | undefined;
+  /** The version on the wire once it is TLS 1.2 or older; `undefined` means TLS 1.3, or not known yet. */
+  #version12: number | undefined;
   #out: Uint8Array[] = [];
   #outBytes = 0;
   /** Handshake messages that wait to share records (RFC 8446 §5.1): a flight is one record, not one a message. */
@@ -57,6 +76,7 @@ export class RecordLayer {
 
   /** The next record's content, or `undefined` while bytes are missing. */
   next(): Content | undefined {
+    if (this.#version12 !== undefined) return this.#next12(this.#version12);
     for (;;) {
       const frame = this.#deframer.next(this.#opener === undefined ? MAX_PLAINTEXT : MAX_CIPHERTEXT);
       if (frame === undefined) return undefined;
@@ -74,6 +94,39 @@ export class RecordLayer {
 
   set readKeys(keys: TrafficKeys) {
     this.#opener = new Opener(this.#crypto, keys);
+  }
+
+  /**
+   * The hellos agreed on TLS 1.2 or older.
+   * @throws TlsError ERR_TLS_UNEXPECTED_MESSAGE if a change_cipher_spec came before: there it is no dummy
+   */
+  speakTls12(version: number): void {
+    if (this.#changeCipherSpecs > 0) {
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        'Received a change_cipher_spec before the hellos were over',
+      );
+    }
+    this.#version12 = version;
+  }
+
+  /** TLS 1.3 was agreed on: there are keys, and not those of an older version. */
+  get speaksTls13(): boolean {
+    return this.#version12 === undefined && (this.#opener ?? this.#sealer) !== undefined;
+  }
+
+  set readKeys12(keys: Keys12) {
+    this.#opener = new Opener12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
+  }
+
+  set writeKeys12(keys: Keys12) {
+    this.#writeFlight();
+    this.#sealer = new Sealer12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
+  }
+
+  /** TLS 1.2: content types of sub-protocols, which are the records' own there. */
+  allowTypes(types: readonly number[]): void {
+    this.#deframer.allowTypes(types);
   }
 
   /** The peer's Finished has been verified; from here on nothing in clear is accepted, change_cipher_spec included (§5). */
@@ -113,10 +166,11 @@ export class RecordLayer {
     this.#writeRecords(type, content);
   }
 
-  /** The dummy record of middlebox compatibility mode, always in clear (RFC 8446 §D.4). */
+  /** In TLS 1.3 the dummy record of middlebox compatibility mode, in clear (RFC 8446 §D.4); before it, RFC 5246 §7.1. */
   writeChangeCipherSpec(): void {
     this.#writeFlight();
-    this.#push(Uint8Array.of(ContentType.change_cipher_spec, 3, 3, 0, 1, 1));
+    const low = (this.#version12 ?? ProtocolVersion.tls12) & 0xff;
+    this.#push(Uint8Array.of(ContentType.change_cipher_spec, 3, low, 0, 1, 1));
   }
 
   /** Everything written since the last call, in order. */
@@ -155,7 +209,10 @@ export class RecordLayer {
     const record = new Uint8Array(RECORD_HEADER_LENGTH + content.length);
     record[0] = type;
     record[1] = 3;
-    record[2] = !this.#firstRecordSent && content[0] === CLIENT_HELLO ? 1 : 3;
+    record[2] =
+      !this.#firstRecordSent && content[0] === CLIENT_HELLO
+        ? ProtocolVersion.tls10 & 0xff
+        : (this.#version12 ?? ProtocolVersion.tls12) & 0xff;
     record[3] = content.length >> 8;
     record[4] = content.length;
     record.set(content, RECORD_HEADER_LENGTH);
@@ -175,7 +232,7 @@ export class RecordLayer {
   }
 
   #open(type: number, header: Uint8Array, fragment: Uint8Array): Content {
-    const opener = this.#opener as Opener;
+    const opener = this.#opener as RecordOpener;
     if (type === ContentType.application_data) return opener.open(header, fragment);
     // During the handshake this helps an attacker no more than cutting the transport would. Later it would: a forged
     // close_notify is a clean end (§6.1).
@@ -186,6 +243,24 @@ export class RecordLayer {
       'ERR_TLS_UNEXPECTED_MESSAGE',
       `Received a record of type ${type} in clear after encryption began`,
     );
+  }
+
+  #next12(version: number): Content | undefined {
+    const opener = this.#opener;
+    const frame = this.#deframer.next(opener === undefined ? MAX_PLAINTEXT : MAX_CIPHERTEXT_12);
+    if (frame === undefined) return undefined;
+    const { type, header, fragment } = frame;
+    if (((header[1] as number) << 8) + (header[2] as number) !== version) {
+      // RFC 5246 §6.2.1: the version being employed.
+      throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'A record has another version than was agreed on');
+    }
+    if (opener === undefined && type === ContentType.application_data) {
+      throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received application data in clear');
+    }
+    // A copy of what is in clear: see #plaintext.
+    const content = opener?.open(header, fragment) ?? { type, content: new Uint8Array(fragment) };
+    this.#checkEmpty(content);
+    return content;
   }
 
   #plaintext(type: number, content: Uint8Array): Content {
@@ -233,7 +308,10 @@ export class RecordLayer {
 const CLIENT_HELLO = 1;
 
 /** `AlertLevel level; AlertDescription description;`, RFC 8446 §6. Never fragmented (§5.1). */
-export function parseAlert(content: Uint8Array): number {
-  if (content.length !== 2) throw new DecodeError(`Alert: ${content.length} bytes instead of 2`);
-  return content[1] as number;
+export function parseAlert(content: Uint8Array): { readonly level: number; readonly description: number } {
+  const [level, description] = content;
+  if (content.length !== 2 || level === undefined || description === undefined) {
+    throw new DecodeError(`Alert: ${content.length} bytes instead of 2`);
+  }
+  return { level, description };
 }

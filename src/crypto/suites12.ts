@@ -1,0 +1,77 @@
+import { CipherSuite } from '../wire/codepoints.ts';
+import { type AeadName, HASH_LENGTH, type HashName } from './provider.ts';
+import type { SuiteFacts } from './suites.ts';
+
+/** How a suite of TLS 1.2 protects records. */
+export interface AeadProtection {
+  readonly aead: AeadName;
+  readonly keyLength: number;
+  /** Bytes of the nonce that come from the key block. */
+  readonly fixedIvLength: 4 | 12;
+  /** Bytes of the nonce in each record (RFC 5288 §3); with none, the sequence number is mixed in (RFC 7905 §2). */
+  readonly explicitNonceLength: 8 | 0;
+}
+
+/** A cipher suite of TLS 1.2: here it also says how keys are exchanged and the server proves who it is. */
+export interface Suite12 extends SuiteFacts {
+  /** IANA's name; `name` is OpenSSL's. */
+  readonly standardName: keyof typeof CipherSuite;
+  /** What kind of certificate the server shows; Ed25519 counts as ECDSA (RFC 8422 §5.10). */
+  readonly authentication: 'ecdsa' | 'rsa';
+  readonly protection: AeadProtection;
+}
+
+/** GCM and CCM alike: RFC 5288 §3, RFC 6655 §3. */
+const COUNTER = { fixedIvLength: 4, explicitNonceLength: 8 } as const;
+const PROTECTION = {
+  AES128_GCM: { ...COUNTER, aead: 'aes-128-gcm', keyLength: 16 },
+  AES256_GCM: { ...COUNTER, aead: 'aes-256-gcm', keyLength: 32 },
+  AES128_CCM: { ...COUNTER, aead: 'aes-128-ccm', keyLength: 16 },
+  AES256_CCM: { ...COUNTER, aead: 'aes-256-ccm', keyLength: 32 },
+  AES128_CCM8: { ...COUNTER, aead: 'aes-128-ccm-8', keyLength: 16 },
+  AES256_CCM8: { ...COUNTER, aead: 'aes-256-ccm-8', keyLength: 32 },
+  CHACHA20: { aead: 'chacha20-poly1305', keyLength: 32, fixedIvLength: 12, explicitNonceLength: 0 },
+} as const satisfies Record<string, AeadProtection>;
+
+function suite(
+  standardName: keyof typeof CipherSuite,
+  name: string,
+  authentication: Suite12['authentication'],
+  protection: AeadProtection,
+  hash: HashName,
+): Suite12 {
+  return {
+    id: CipherSuite[standardName],
+    name,
+    standardName,
+    authentication,
+    protection,
+    hash,
+    hashLength: HASH_LENGTH[hash],
+  };
+}
+
+/** Used without being asked for, best first, as in TLS 1.3; every one of them has forward secrecy and an AEAD. */
+// biome-ignore format: one suite a line
+export const DEFAULT_TLS12_SUITES: readonly Suite12[] = [
+  suite('TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'ECDHE-ECDSA-AES128-GCM-SHA256', 'ecdsa', PROTECTION.AES128_GCM, 'sha256'),
+  suite('TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256', 'ECDHE-RSA-AES128-GCM-SHA256', 'rsa', PROTECTION.AES128_GCM, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'ecdsa', PROTECTION.AES256_GCM, 'sha384'),
+  suite('TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384', 'ECDHE-RSA-AES256-GCM-SHA384', 'rsa', PROTECTION.AES256_GCM, 'sha384'),
+  suite('TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-ECDSA-CHACHA20-POLY1305', 'ecdsa', PROTECTION.CHACHA20, 'sha256'),
+  suite('TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-RSA-CHACHA20-POLY1305', 'rsa', PROTECTION.CHACHA20, 'sha256'),
+];
+
+/** All that can be named. CCM (RFC 7251) is for small devices, as in TLS 1.3. */
+// biome-ignore format: one suite a line
+export const TLS12_SUITES: readonly Suite12[] = [
+  ...DEFAULT_TLS12_SUITES,
+  suite('TLS_ECDHE_ECDSA_WITH_AES_128_CCM', 'ECDHE-ECDSA-AES128-CCM', 'ecdsa', PROTECTION.AES128_CCM, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_256_CCM', 'ECDHE-ECDSA-AES256-CCM', 'ecdsa', PROTECTION.AES256_CCM, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8', 'ECDHE-ECDSA-AES128-CCM8', 'ecdsa', PROTECTION.AES128_CCM8, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8', 'ECDHE-ECDSA-AES256-CCM8', 'ecdsa', PROTECTION.AES256_CCM8, 'sha256'),
+];
+
+export function suite12ById(id: number): Suite12 | undefined {
+  return TLS12_SUITES.find((candidate) => candidate.id === id);
+}

@@ -1,0 +1,50 @@
+import type { Extension } from '../../messages/extensions.ts';
+import { ExtensionType } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import type { ClientConfig } from '../config.ts';
+import type { HandshakeIO } from '../io.ts';
+import type { ClientSession12 } from './session.ts';
+import { UNCOMPRESSED_POINTS } from './shared.ts';
+
+/** A TLS 1.2 session that we offer, and who the server of it was. */
+export interface OfferedSession12 {
+  readonly session: ClientSession12;
+  readonly peer: PeerIdentity;
+}
+
+/** What ClientHello says for TLS 1.2 alone. */
+export function extensions12(session: ClientSession12 | undefined): Extension[] {
+  return [
+    { type: ExtensionType.ec_point_formats, body: UNCOMPRESSED_POINTS },
+    { type: ExtensionType.extended_master_secret, body: NOTHING },
+    // An empty renegotiated_connection: this is the first handshake (RFC 5746 §3.4).
+    { type: ExtensionType.renegotiation_info, body: Uint8Array.of(0) },
+    // Empty: we take tickets (RFC 5077 §3.2).
+    { type: ExtensionType.session_ticket, body: session?.ticket ?? NOTHING },
+  ];
+}
+
+/** The configured session, if it can still be offered: fresh, for this name, its server still to be trusted. */
+export function offerableSession12(config: ClientConfig, io: HandshakeIO): OfferedSession12 | undefined {
+  const { session, serverName, tls12 } = config;
+  if (session === undefined || !('masterSecret' in session) || tls12 === undefined) return undefined;
+  const age = io.now - session.createdAt;
+  if (
+    session.serverName !== serverName ||
+    age < 0 ||
+    age >= session.lifetime * 1000 ||
+    !tls12.suites.includes(session.suite) ||
+    (tls12.requireExtendedMasterSecret && !session.extendedMasterSecret)
+  ) {
+    return undefined;
+  }
+  try {
+    const schemes = config.certificateSchemes ?? config.schemes;
+    return { session, peer: config.verifyPeer(session.peerChain, { now: io.now, serverName, schemes }) };
+  } catch {
+    // The certificate of then is not good enough now; a full handshake shows the server's present one.
+    return undefined;
+  }
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,402 @@
+import type { Suite12 } from '../../crypto/suites12.ts';
+import { suite12ById } from '../../crypto/suites12.ts';
+import { DecodeError, TlsError } from '../../errors/errors.ts';
+import { buildCertificateVerify, buildFinished, parseFinished } from '../../messages/authentication.ts';
+import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
+import type { ServerHello } from '../../messages/hello.ts';
+import {
+  buildCertificateChain,
+  buildEcdheClientKeyExchange,
+  type CertificateRequest12,
+  ClientCertificateType,
+  parseCertificateChain,
+  parseCertificateRequest12,
+  parseEcdheKeyExchange,
+  parseEmpty,
+  parseNewSessionTicket12,
+} from '../../messages/tls12.ts';
+import { HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
+import type { HandshakeIO } from '../io.ts';
+import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
+import { MAX_TICKET_LIFETIME } from '../session.ts';
+import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import type { ClientOffer } from '../tls13/client-hello.ts';
+import { checkDowngrade } from '../versions.ts';
+import { type Agreement12, Established12 } from './established.ts';
+import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
+import type { ClientSession12 } from './session.ts';
+import { chooseIdentity12, keyExchangeInput, pointGroups, requireKindOf } from './shared.ts';
+import { Transcript12 } from './transcript.ts';
+
+/*
+ * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message:
+ *
+ *   ServerHello ┬ (full)    ExpectCertificate → ExpectServerKeyExchange → ExpectCertificateRequestOrDone
+ *               │             → ExpectServerHelloDone → [SigningAsClient] → our flight → ┐
+ *               └ (resumed) ─────────────────────────────────────────────────────────────┤
+ *                            [ExpectNewSessionTicket] → ExpectChangeCipherSpec ←─────────┘
+ *                               → ExpectFinished → (resumed: our ChangeCipherSpec, Finished) → Established12
+ */
+
+/** Goes on after a ServerHello that selects TLS 1.2. */
+export function acceptServerHello12(
+  setup: { readonly config: ClientConfig; readonly extensions: HelloExtensions; readonly tls12: Tls12Config },
+  offer: ClientOffer,
+  hello: ServerHello,
+  raw: Uint8Array,
+  io: HandshakeIO,
+): Step {
+  const { config, tls12 } = setup;
+  if (hello.legacyVersion !== ProtocolVersion.tls12) {
+    throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server selects a version that was not offered');
+  }
+  checkDowngrade(hello.random, config);
+  const suite = suite12ById(hello.cipherSuite);
+  if (suite === undefined || !tls12.suites.includes(suite)) {
+    throw new TlsError(
+      'ERR_TLS_ILLEGAL_PARAMETER',
+      'ServerHello selects a cipher suite that was not offered for TLS 1.2',
+    );
+  }
+  if (hello.legacyCompressionMethod !== 0) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a compression method');
+  }
+  const resumed = resumedSession(offer, hello, suite);
+  const answer = readServerHelloExtensions(setup, offer, hello, resumed?.session);
+  io.speakTls12(ProtocolVersion.tls12);
+  const transcript = new Transcript12(io.crypto, suite.hash);
+  transcript.add(offer.raw);
+  transcript.add(raw);
+  const randoms = { client: offer.hello.random, server: hello.random };
+  const state: Greeted = { config, suite, randoms, transcript, answer, sessionId: hello.legacySessionIdEcho };
+  if (resumed === undefined) return new ExpectCertificate(state);
+  transcript.forgetMessages();
+  const master = new MasterSecret12(io.crypto, suite, resumed.session.masterSecret);
+  return expectServerFlight(
+    {
+      ...state,
+      master,
+      group: undefined,
+      peer: PeerAuthenticated.bySession12(resumed.peer),
+      resumed: resumed.session,
+    },
+    io,
+  );
+}
+
+/** Our session, when the server echoes its id (RFC 5246 §7.4.1.3, RFC 5077 §3.4). */
+function resumedSession(offer: ClientOffer, hello: ServerHello, suite: Suite12): ClientOffer['session12'] {
+  const echo = hello.legacySessionIdEcho;
+  const sent = offer.hello.legacySessionId;
+  if (echo.length === 0 || echo.length !== sent.length || echo.some((byte, i) => byte !== sent[i])) {
+    return undefined;
+  }
+  const { session12 } = offer;
+  if (session12 === undefined) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello resumes a session that does not exist');
+  }
+  if (session12.session.suite !== suite) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello resumes a session with another suite');
+  }
+  return session12;
+}
+
+/** Common to all states after ServerHello. */
+interface Greeted {
+  readonly config: ClientConfig;
+  readonly suite: Suite12;
+  readonly randoms: Randoms;
+  readonly transcript: Transcript12;
+  readonly answer: ServerAnswer;
+  /** Of the server; empty when it keeps none. */
+  readonly sessionId: Uint8Array;
+}
+
+class ExpectCertificate implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Greeted;
+
+  constructor(state: Greeted) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate) throw unexpected(message, 'Certificate');
+    const { config, transcript, suite } = this.#state;
+    const chain = parseCertificateChain(message.body);
+    // RFC 5246 §7.4.2: the server's own certificate comes first, so there is one.
+    if (chain.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
+    const schemes = config.certificateSchemes ?? config.schemes;
+    const peer = config.verifyPeer(chain, { now: io.now, serverName: config.serverName, schemes });
+    requireKindOf(suite, peer);
+    transcript.add(message.raw);
+    return new ExpectServerKeyExchange(this.#state, peer);
+  }
+}
+
+class ExpectServerKeyExchange implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Greeted;
+  readonly #peer: PeerIdentity;
+
+  constructor(state: Greeted, peer: PeerIdentity) {
+    this.#state = state;
+    this.#peer = peer;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.server_key_exchange) throw unexpected(message, 'ServerKeyExchange');
+    const { config, transcript, randoms } = this.#state;
+    const exchange = parseEcdheKeyExchange(message.body);
+    if (!pointGroups(config.groups).includes(exchange.group)) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerKeyExchange uses a group that was not offered');
+    }
+    const input = keyExchangeInput(randoms, exchange.encoded);
+    const peer = PeerAuthenticated.bySignature12(io.crypto, this.#peer, input, exchange, config.schemes);
+    transcript.add(message.raw);
+    return new ExpectCertificateRequestOrDone({
+      ...this.#state,
+      peer,
+      group: exchange.group,
+      serverPoint: exchange.point,
+    });
+  }
+}
+
+/** After ServerKeyExchange. */
+interface KeysOffered extends Greeted {
+  readonly peer: PeerAuthenticated;
+  readonly group: number;
+  readonly serverPoint: Uint8Array;
+}
+
+class ExpectCertificateRequestOrDone implements Expect {
+  readonly kind = 'expect';
+  readonly #state: KeysOffered;
+
+  constructor(state: KeysOffered) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_request) {
+      return new ExpectServerHelloDone(this.#state, undefined).receive(message, io);
+    }
+    const request = parseCertificateRequest12(message.body);
+    this.#state.transcript.add(message.raw);
+    return new ExpectServerHelloDone(this.#state, request);
+  }
+}
+
+class ExpectServerHelloDone implements Expect {
+  readonly kind = 'expect';
+  readonly #state: KeysOffered;
+  readonly #request: CertificateRequest12 | undefined;
+
+  constructor(state: KeysOffered, request: CertificateRequest12 | undefined) {
+    this.#state = state;
+    this.#request = request;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.server_hello_done) throw unexpected(message, 'ServerHelloDone');
+    parseEmpty('ServerHelloDone', message.body);
+    const { config, transcript, group, serverPoint, suite, randoms, answer } = this.#state;
+    transcript.add(message.raw);
+    const say = (ours: Uint8Array): void => {
+      io.send(ours);
+      transcript.add(ours);
+    };
+    const choice = this.#request === undefined ? undefined : chooseForRequest(config, this.#request);
+    if (this.#request !== undefined) say(buildCertificateChain(choice?.identity.chain ?? []));
+
+    const keyExchange = io.crypto.group(group);
+    if (keyExchange === undefined) {
+      throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
+    }
+    const { share, secret } = keyExchange.respond(serverPoint);
+    say(buildEcdheClientKeyExchange(share));
+    const master = answer.extendedMasterSecret
+      ? MasterSecret12.extended(io.crypto, suite, secret, transcript.snapshot())
+      : MasterSecret12.ofRandoms(io.crypto, suite, secret, randoms);
+    const next: Keyed = { ...this.#state, master, resumed: undefined };
+    if (choice === undefined) return finishFlight(next, io);
+    const wanted = {
+      kind: 'signature',
+      key: choice.identity.key,
+      scheme: choice.scheme,
+      input: transcript.messages(),
+    } as const;
+    return new SigningAsClient(wanted, next);
+  }
+}
+
+/** RFC 5246 §7.4.4: both lists bind us. */
+function chooseForRequest(config: ClientConfig, { types, schemes }: CertificateRequest12) {
+  const kinds = (['ecdsa', 'rsa'] as const).filter((kind) =>
+    types.includes(ClientCertificateType[`${kind}_sign`]),
+  );
+  return chooseIdentity12(config.identities, schemes, kinds);
+}
+
+/** Common to all states that have the master secret. */
+interface Keyed extends Greeted {
+  readonly peer: PeerAuthenticated;
+  readonly group: number | undefined;
+  readonly master: MasterSecret12;
+  /** The session that is resumed. */
+  readonly resumed: ClientSession12 | undefined;
+}
+
+/** Our CertificateVerify waits for whoever holds the key. */
+class SigningAsClient implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: SignatureWanted;
+  readonly #state: Keyed;
+
+  constructor(wanted: SignatureWanted, state: Keyed) {
+    this.wanted = wanted;
+    this.#state = state;
+  }
+
+  provide(signature: Uint8Array, io: HandshakeIO): Step {
+    const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
+    io.send(verify);
+    this.#state.transcript.add(verify);
+    return finishFlight(this.#state, io);
+  }
+}
+
+function finishFlight(state: Keyed, io: HandshakeIO): Step {
+  state.transcript.forgetMessages();
+  sendFinished(state, io);
+  return expectServerFlight(state, io);
+}
+
+/** ChangeCipherSpec, and Finished as the first message under the new keys (RFC 5246 §7.1, §7.4.9). */
+function sendFinished({ transcript, master, randoms }: Keyed, io: HandshakeIO): void {
+  io.sendChangeCipherSpec();
+  io.protectWrite12(master.keys(randoms).client);
+  const finished = buildFinished(master.verifyData('client', transcript.snapshot()));
+  io.send(finished);
+  transcript.add(finished);
+}
+
+function expectServerFlight(state: Keyed, io: HandshakeIO): Step {
+  io.keylog('CLIENT_RANDOM', state.randoms.client, state.master.bytes);
+  // RFC 5077 §3.3: a server that has said so MUST send the message, if need be with no ticket in it.
+  return state.answer.sendsTicket
+    ? new ExpectNewSessionTicket(state)
+    : new ExpectChangeCipherSpec(state, undefined);
+}
+
+class ExpectNewSessionTicket implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Keyed;
+
+  constructor(state: Keyed) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, _io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.new_session_ticket) throw unexpected(message, 'NewSessionTicket');
+    const { ticket, lifetimeHint } = parseNewSessionTicket12(message.body);
+    this.#state.transcript.add(message.raw);
+    const lifetime = lifetimeHint === 0 ? DEFAULT_LIFETIME : Math.min(lifetimeHint, MAX_TICKET_LIFETIME);
+    return new ExpectChangeCipherSpec(this.#state, ticket.length === 0 ? undefined : { ticket, lifetime });
+  }
+}
+
+/** Seconds for which a session is offered when the server does not say: RFC 5246 §F.1.4 suggests at most a day. */
+export const DEFAULT_LIFETIME = 86_400;
+
+type NewTicket = { readonly ticket: Uint8Array; readonly lifetime: number } | undefined;
+
+class ExpectChangeCipherSpec implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Keyed;
+  readonly #ticket: NewTicket;
+
+  constructor(state: Keyed, ticket: NewTicket) {
+    this.#state = state;
+    this.#ticket = ticket;
+  }
+
+  receive(message: HandshakeMessage, _io: HandshakeIO): never {
+    throw unexpected(message, 'ChangeCipherSpec');
+  }
+
+  receiveChangeCipherSpec(io: HandshakeIO): Step {
+    const { master, randoms } = this.#state;
+    io.protectRead12(master.keys(randoms).server);
+    return new ExpectFinished(this.#state, this.#ticket);
+  }
+}
+
+class ExpectFinished implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Keyed;
+  readonly #ticket: NewTicket;
+
+  constructor(state: Keyed, ticket: NewTicket) {
+    this.#state = state;
+    this.#ticket = ticket;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.finished) throw unexpected(message, 'Finished');
+    const state = this.#state;
+    const { transcript, master, randoms, suite, config, group, answer, resumed } = state;
+    const finished = FinishedVerified.check(
+      io.crypto,
+      master.verifyData('server', transcript.snapshot()),
+      parseFinished(message.body, VERIFY_DATA_LENGTH),
+    );
+    transcript.add(message.raw);
+    if (resumed !== undefined) sendFinished(state, io);
+    const agreement: Agreement12 = {
+      version: ProtocolVersion.tls12,
+      suite,
+      group,
+      serverName: config.serverName,
+      alpnProtocol: answer.alpnProtocol,
+      resumed: resumed !== undefined,
+      extendedMasterSecret: answer.extendedMasterSecret,
+    };
+    return new Established12(
+      'client',
+      agreement,
+      { master, randoms },
+      transcript.snapshot(),
+      this.#resumable(io.now),
+      finished,
+      state.peer,
+    );
+  }
+
+  #resumable(now: number): ClientSession12 | undefined {
+    const { suite, config, master, answer, sessionId, resumed, peer } = this.#state;
+    const chain = peer.peer?.chain;
+    const ticket = this.#ticket;
+    if (chain === undefined) return undefined;
+    const common = {
+      version: ProtocolVersion.tls12,
+      suite,
+      masterSecret: master.bytes,
+      extendedMasterSecret: answer.extendedMasterSecret,
+      // A session that goes on under a new ticket is as old as its first handshake.
+      createdAt: resumed?.createdAt ?? now,
+      serverName: config.serverName,
+      peerChain: chain,
+    };
+    if (ticket !== undefined) return { ...common, ...ticket, sessionId: NOTHING };
+    // A session id that we have used already is still ours; there is nothing new to report.
+    if (resumed !== undefined || sessionId.length === 0) return undefined;
+    return { ...common, ticket: NOTHING, sessionId, lifetime: DEFAULT_LIFETIME };
+  }
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,91 @@
+import { prf } from '../../crypto/prf.ts';
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import type { Suite12 } from '../../crypto/suites12.ts';
+import type { Keys12 } from '../../record/tls/protection12.ts';
+import type { Role } from '../hello-extension.ts';
+
+/** RFC 5246 §8.1. */
+export const MASTER_SECRET_LENGTH = 48;
+/** `verify_data_length`, RFC 5246 §7.4.9: all suites have the default. */
+export const VERIFY_DATA_LENGTH = 12;
+
+/** ClientHello.random and ServerHello.random. */
+export interface Randoms {
+  readonly client: Uint8Array;
+  readonly server: Uint8Array;
+}
+
+/** The master secret of a session and what is derived from it (RFC 5246 §6.3, §7.4.9, §8.1). */
+export class MasterSecret12 {
+  readonly bytes: Uint8Array;
+  readonly #crypto: CryptoProvider;
+  readonly #suite: Suite12;
+
+  /** Of a session that is resumed. */
+  constructor(crypto: CryptoProvider, suite: Suite12, bytes: Uint8Array) {
+    this.#crypto = crypto;
+    this.#suite = suite;
+    this.bytes = bytes;
+  }
+
+  /** @param sessionHash of the messages up to and including ClientKeyExchange (RFC 7627 §3, §4) */
+  static extended(
+    crypto: CryptoProvider,
+    suite: Suite12,
+    premaster: Uint8Array,
+    sessionHash: Uint8Array,
+  ): MasterSecret12 {
+    const label = 'extended master secret';
+    const bytes = prf(crypto, suite.hash, premaster, label, [sessionHash], MASTER_SECRET_LENGTH);
+    return new MasterSecret12(crypto, suite, bytes);
+  }
+
+  /** Without extended_master_secret; RFC 7627 §1 says what is wrong with it. */
+  static ofRandoms(
+    crypto: CryptoProvider,
+    suite: Suite12,
+    premaster: Uint8Array,
+    { client, server }: Randoms,
+  ): MasterSecret12 {
+    const seed = [client, server];
+    const bytes = prf(crypto, suite.hash, premaster, 'master secret', seed, MASTER_SECRET_LENGTH);
+    return new MasterSecret12(crypto, suite, bytes);
+  }
+
+  /** Keys of both directions, cut from the key block in the order of RFC 5246 §6.3. */
+  keys({ client, server }: Randoms): Readonly<Record<Role, Keys12>> {
+    const suite = this.#suite;
+    const { keyLength, fixedIvLength } = suite.protection;
+    const length = 2 * (keyLength + fixedIvLength);
+    const block = prf(this.#crypto, suite.hash, this.bytes, 'key expansion', [server, client], length);
+    let at = 0;
+    const cut = (size: number): Uint8Array => {
+      at += size;
+      return block.subarray(at - size, at);
+    };
+    const keys = [cut(keyLength), cut(keyLength)] as const;
+    const ivs = [cut(fixedIvLength), cut(fixedIvLength)] as const;
+    return {
+      client: { suite, key: keys[0], iv: ivs[0] },
+      server: { suite, key: keys[1], iv: ivs[1] },
+    };
+  }
+
+  /** `verify_data` of a Finished. @param transcript of the messages before it */
+  verifyData(sender: Role, transcript: Uint8Array): Uint8Array {
+    const label = `${sender} finished`;
+    return prf(this.#crypto, this.#suite.hash, this.bytes, label, [transcript], VERIFY_DATA_LENGTH);
+  }
+
+  /** RFC 5705 §4. No context is not the same as an empty one. */
+  exportKeyingMaterial(
+    { client, server }: Randoms,
+    label: string,
+    context: Uint8Array | undefined,
+    length: number,
+  ): Uint8Array {
+    const seed = [client, server];
+    if (context !== undefined) seed.push(Uint8Array.of(context.length >> 8, context.length), context);
+    return prf(this.#crypto, this.#suite.hash, this.bytes, label, seed, length);
+  }
+}

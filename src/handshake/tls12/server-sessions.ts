@@ -1,0 +1,98 @@
+import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import type { ServerConfig, Tls12Config } from '../config.ts';
+import type { HandshakeIO } from '../io.ts';
+import type { CheckedClientHello12 } from './client-hello-check.ts';
+import { parseState12, type SessionState12 } from './session.ts';
+
+/** Bytes of a session id that we make: as many as there may be, so that none can be guessed (RFC 5246 §7.4.1.3). */
+export const SESSION_ID_LENGTH = 32;
+
+/** A session of ours that is good for this ClientHello. */
+export interface UsableSession {
+  readonly state: SessionState12;
+  /** The client of it, judged again; `undefined` for a client without certificate. */
+  readonly peer: PeerIdentity | undefined;
+}
+
+/**
+ * The session that the client asks to resume, by ticket or by id, if we can and may; anything wrong means a full
+ * handshake (RFC 5246 §7.4.1.2, RFC 5077 §3.4).
+ * @throws TlsError ERR_TLS_HANDSHAKE_FAILURE for the one thing that must not be passed over (RFC 7627 §5.3)
+ */
+export function findSession(
+  config: ServerConfig & { readonly tls12: Tls12Config },
+  checked: CheckedClientHello12,
+  io: HandshakeIO,
+): UsableSession | undefined {
+  const state = storedState(config, checked, io);
+  if (state === undefined || !mayResume(config, state, checked, io)) return undefined;
+  if (state.extendedMasterSecret !== checked.extendedMasterSecret) {
+    if (!state.extendedMasterSecret) return undefined;
+    // RFC 7627 §5.3: the client had it then and does not offer it now: MUST abort.
+    throw new TlsError(
+      'ERR_TLS_HANDSHAKE_FAILURE',
+      'The client resumes a session with extended_master_secret, and does not offer it now',
+    );
+  }
+  const judged = judgeAgain(config, state, io);
+  return judged === undefined ? undefined : { state, peer: judged.peer };
+}
+
+function storedState(
+  config: ServerConfig,
+  { hello, ticket }: CheckedClientHello12,
+  io: HandshakeIO,
+): SessionState12 | undefined {
+  const { tickets, sessions } = config;
+  // RFC 5077 §3.4: the ticket is what counts when there is one.
+  const bytes =
+    ticket !== undefined && ticket.length > 0
+      ? tickets?.keys.openBytes(io.crypto, ticket)
+      : hello.legacySessionId.length === SESSION_ID_LENGTH
+        ? sessions?.store.get(hello.legacySessionId)
+        : undefined;
+  if (bytes === undefined) return undefined;
+  try {
+    return parseState12(bytes);
+  } catch (error) {
+    // Of TLS 1.3, or of another version of this program under the same keys.
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+function mayResume(
+  config: ServerConfig & { readonly tls12: Tls12Config },
+  state: SessionState12,
+  { hello, serverName }: CheckedClientHello12,
+  io: HandshakeIO,
+): boolean {
+  const age = io.now - state.createdAt;
+  const lifetime = config.tickets?.lifetime ?? config.sessions?.lifetime ?? 0;
+  return (
+    age >= 0 &&
+    age <= lifetime * 1000 &&
+    // RFC 6066 §3: a session is resumed under its own name only.
+    state.serverName === serverName &&
+    config.tls12.suites.includes(state.suite) &&
+    hello.cipherSuites.includes(state.suite.id)
+  );
+}
+
+/** The client's certificates may have expired, or this server may ask for more than it did then. */
+function judgeAgain(
+  config: ServerConfig,
+  state: SessionState12,
+  io: HandshakeIO,
+): { peer: PeerIdentity | undefined } | undefined {
+  if (config.clientCertificate === 'none') return { peer: undefined };
+  if (state.peerChain.length === 0) return undefined;
+  try {
+    const schemes = config.certificateSchemes ?? config.schemes;
+    return { peer: config.verifyPeer(state.peerChain, { now: io.now, serverName: undefined, schemes }) };
+  } catch (error) {
+    if (error instanceof CertificateError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,432 @@
+import type { KeyExchange } from '../../crypto/provider.ts';
+import type { Suite12 } from '../../crypto/suites12.ts';
+import { TlsError } from '../../errors/errors.ts';
+import { buildFinished, parseCertificateVerify, parseFinished } from '../../messages/authentication.ts';
+import { type Extension, findExtension, protocolNameList } from '../../messages/extensions.ts';
+import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
+import { buildServerHello, type ClientHello } from '../../messages/hello.ts';
+import {
+  buildCertificateChain,
+  buildCertificateRequest12,
+  buildEcdheKeyExchange,
+  buildNewSessionTicket12,
+  buildServerHelloDone,
+  ClientCertificateType,
+  encodeEcdhParameters,
+  parseCertificateChain,
+  parseEcdheClientKeyExchange,
+} from '../../messages/tls12.ts';
+import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import type { HelloExtensions, Identity, ServerConfig, Tls12Config } from '../config.ts';
+import type { HandshakeIO } from '../io.ts';
+import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
+import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import { chooseProtocol } from '../tls13/client-hello-check.ts';
+import { markDowngrade } from '../versions.ts';
+import { type CheckedClientHello12, checkClientHello12 } from './client-hello-check.ts';
+import { type Agreement12, Established12 } from './established.ts';
+import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
+import { buildState12 } from './session.ts';
+import { chooseIdentity12, keyExchangeInput, pointGroups, UNCOMPRESSED_POINTS } from './shared.ts';
+import { Transcript12 } from './transcript.ts';
+
+/*
+ * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message, or an answer from outside:
+ *
+ *   ClientHello ┬ (full) ServerHello, Certificate → [SigningAsServer] → ServerKeyExchange…ServerHelloDone
+ *               │          → [ExpectClientCertificate] → ExpectClientKeyExchange → [ExpectCertificateVerify] ┐
+ *               └ (resumed) ServerHello, [NewSessionTicket], ChangeCipherSpec, Finished ─────────────────────┤
+ *                           ExpectChangeCipherSpec → ExpectClientFinished ←──────────────────────────────────┘
+ *                             → (full: [NewSessionTicket], ChangeCipherSpec, Finished) → Established12
+ */
+
+interface Setup {
+  readonly config: ServerConfig;
+  readonly extensions: HelloExtensions;
+}
+
+/** Answers a ClientHello with which TLS 1.2 was chosen. */
+export function answerClientHello12(
+  { config, extensions }: Setup,
+  hello: ClientHello,
+  raw: Uint8Array,
+  io: HandshakeIO,
+): Step {
+  const { tls12 } = config;
+  if (tls12 === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'TLS 1.2 is not configured');
+  const checked = checkClientHello12(hello, tls12);
+  io.speakTls12(ProtocolVersion.tls12);
+  const session = findSession({ ...config, tls12 }, checked, io);
+  const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
+  const suite = session?.state.suite ?? (choice as Choice).suite;
+  const alpnProtocol = chooseProtocol(config, checked, checked.serverName);
+  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined;
+  const random = markDowngrade(io.crypto.randomBytes(32), config, ProtocolVersion.tls12);
+  const sessionId =
+    session !== undefined
+      ? hello.legacySessionId
+      : givesTicket || config.sessions === undefined
+        ? NOTHING
+        : io.crypto.randomBytes(SESSION_ID_LENGTH);
+  const transcript = new Transcript12(io.crypto, suite.hash);
+  transcript.add(raw);
+  const state: Greeted = {
+    config,
+    suite,
+    randoms: { client: hello.random, server: random },
+    transcript,
+    checked,
+    alpnProtocol,
+    givesTicket,
+    sessionId,
+  };
+  const answer = buildServerHello({
+    legacyVersion: ProtocolVersion.tls12,
+    random,
+    legacySessionIdEcho: sessionId,
+    cipherSuite: suite.id,
+    legacyCompressionMethod: 0,
+    extensions: serverHelloExtensions(extensions, state, session !== undefined),
+  });
+  say(state, answer, io);
+  return session === undefined ? offerKeys(state, choice as Choice, io) : resume(state, session, io);
+}
+
+interface Choice {
+  readonly suite: Suite12;
+  readonly group: number;
+  readonly identity: Identity;
+  readonly scheme: number;
+}
+
+/** Our first suite that the client offers and for which we have a certificate and a group that it accepts. */
+function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedClientHello12): Choice {
+  const offered = new Set(checked.hello.cipherSuites);
+  const suites = tls12.suites.filter(({ id }) => offered.has(id));
+  if (suites.length === 0) {
+    throw new TlsError(
+      'ERR_TLS_NO_SHARED_CIPHER',
+      'The client offers no cipher suite that we use for TLS 1.2',
+    );
+  }
+  const { groups } = checked;
+  const group = pointGroups(config.groups).find((candidate) => groups?.includes(candidate) ?? true);
+  if (group === undefined) {
+    throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
+  }
+  const identities = config.selectIdentities(checked.serverName);
+  for (const suite of suites) {
+    const chosen = chooseIdentity12(identities, checked.schemes, [suite.authentication]);
+    if (chosen !== undefined) return { suite, group, ...chosen };
+  }
+  throw new TlsError(
+    'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
+    'No certificate here suits the cipher suites and signature schemes of the client',
+  );
+}
+
+/** Common to all states after ServerHello. */
+interface Greeted {
+  readonly config: ServerConfig;
+  readonly suite: Suite12;
+  readonly randoms: Randoms;
+  readonly transcript: Transcript12;
+  readonly checked: CheckedClientHello12;
+  readonly alpnProtocol: string | undefined;
+  /** ServerHello announces a NewSessionTicket. */
+  readonly givesTicket: boolean;
+  /** As in ServerHello. */
+  readonly sessionId: Uint8Array;
+}
+
+function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): void {
+  io.send(message);
+  transcript.add(message);
+}
+
+function serverHelloExtensions(
+  handlers: HelloExtensions,
+  { checked, alpnProtocol, givesTicket }: Greeted,
+  resumes: boolean,
+): Extension[] {
+  const { hello, serverName, extendedMasterSecret, secureRenegotiation, sendsPointFormats } = checked;
+  const list: Extension[] = [];
+  const add = (type: number, body: Uint8Array): void => {
+    list.push({ type, body });
+  };
+  // RFC 6066 §3: not when a session is resumed.
+  if (serverName !== undefined && !resumes) add(ExtensionType.server_name, NOTHING);
+  if (secureRenegotiation) add(ExtensionType.renegotiation_info, Uint8Array.of(0));
+  if (extendedMasterSecret) add(ExtensionType.extended_master_secret, NOTHING);
+  if (sendsPointFormats) add(ExtensionType.ec_point_formats, UNCOMPRESSED_POINTS);
+  if (givesTicket) add(ExtensionType.session_ticket, NOTHING);
+  if (alpnProtocol !== undefined) {
+    const body = protocolNameList.build([alpnProtocol]);
+    add(ExtensionType.application_layer_protocol_negotiation, body);
+  }
+  for (const handler of handlers) {
+    // Without extended_master_secret, what they bind to this session may hold for another as well (RFC 7627 §1).
+    const offered = extendedMasterSecret ? findExtension(hello.extensions, handler.extensionType) : undefined;
+    const body = handler.answer(offered, { serverName, alpnProtocol });
+    if (body === undefined) continue;
+    if (offered === undefined) {
+      throw new TlsError('ERR_TLS_INTERNAL', 'A sub-protocol answered an extension that was not offered');
+    }
+    add(handler.extensionType, body);
+  }
+  return list;
+}
+
+// ── resumption ───────────────────────────────────────────────────────────────────────────────────
+
+function resume(state: Greeted, { state: session, peer }: UsableSession, io: HandshakeIO): Step {
+  state.transcript.forgetMessages();
+  const master = new MasterSecret12(io.crypto, state.suite, session.masterSecret);
+  io.keylog('CLIENT_RANDOM', state.randoms.client, master.bytes);
+  const next: Keyed = {
+    ...state,
+    master,
+    group: undefined,
+    resumedSince: session.createdAt,
+    peer: PeerAuthenticated.bySession12(peer),
+  };
+  sendFinished(next, io);
+  return new ExpectChangeCipherSpec(next);
+}
+
+// ── full handshake ───────────────────────────────────────────────────────────────────────────────
+
+function offerKeys(state: Greeted, { group, identity, scheme }: Choice, io: HandshakeIO): Step {
+  say(state, buildCertificateChain(identity.chain), io);
+  const keyExchange = io.crypto.group(group)?.begin();
+  if (keyExchange === undefined) {
+    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
+  }
+  const parameters = encodeEcdhParameters({ group, point: keyExchange.share });
+  const input = keyExchangeInput(state.randoms, parameters);
+  const wanted = { kind: 'signature', key: identity.key, scheme, input } as const;
+  return new SigningAsServer(wanted, parameters, { ...state, group, keyExchange });
+}
+
+interface KeysOffered extends Greeted {
+  readonly group: number;
+  readonly keyExchange: KeyExchange;
+}
+
+/** Our ServerKeyExchange waits for whoever holds the key. */
+class SigningAsServer implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: SignatureWanted;
+  readonly #parameters: Uint8Array;
+  readonly #state: KeysOffered;
+
+  constructor(wanted: SignatureWanted, parameters: Uint8Array, state: KeysOffered) {
+    this.wanted = wanted;
+    this.#parameters = parameters;
+    this.#state = state;
+  }
+
+  provide(signature: Uint8Array, io: HandshakeIO): Step {
+    const state = this.#state;
+    const { config, transcript } = state;
+    say(state, buildEcdheKeyExchange(this.#parameters, this.wanted.scheme, signature), io);
+    const asks = config.clientCertificate !== 'none';
+    if (asks) say(state, buildCertificateRequest12(certificateRequest(config)), io);
+    else transcript.forgetMessages();
+    say(state, buildServerHelloDone(), io);
+    return asks ? new ExpectClientCertificate(state) : new ExpectClientKeyExchange(state, undefined);
+  }
+}
+
+function certificateRequest({ schemes, certificateAuthorities }: ServerConfig) {
+  const { ecdsa_sign, rsa_sign } = ClientCertificateType;
+  return { types: [ecdsa_sign, rsa_sign], schemes, authorities: certificateAuthorities };
+}
+
+class ExpectClientCertificate implements Expect {
+  readonly kind = 'expect';
+  readonly #state: KeysOffered;
+
+  constructor(state: KeysOffered) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
+    const { config, transcript } = this.#state;
+    const chain = parseCertificateChain(message.body);
+    transcript.add(message.raw);
+    if (chain.length === 0) {
+      if (config.clientCertificate === 'require') {
+        // RFC 5246 §7.4.6: a fatal handshake_failure.
+        throw new TlsError(
+          'ERR_TLS_NO_CLIENT_CERTIFICATE',
+          'The client showed no certificate, which is required here',
+        );
+      }
+      transcript.forgetMessages();
+      return new ExpectClientKeyExchange(this.#state, undefined);
+    }
+    const schemes = config.certificateSchemes ?? config.schemes;
+    const peer = config.verifyPeer(chain, { now: io.now, serverName: undefined, schemes });
+    return new ExpectClientKeyExchange(this.#state, peer);
+  }
+}
+
+class ExpectClientKeyExchange implements Expect {
+  readonly kind = 'expect';
+  readonly #state: KeysOffered;
+  readonly #peer: PeerIdentity | undefined;
+
+  constructor(state: KeysOffered, peer: PeerIdentity | undefined) {
+    this.#state = state;
+    this.#peer = peer;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.client_key_exchange) throw unexpected(message, 'ClientKeyExchange');
+    const { keyExchange, suite, transcript, checked, randoms } = this.#state;
+    const premaster = keyExchange.complete(parseEcdheClientKeyExchange(message.body));
+    transcript.add(message.raw);
+    const master = checked.extendedMasterSecret
+      ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
+      : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
+    io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
+    const next = { ...this.#state, master, resumedSince: undefined };
+    return this.#peer === undefined
+      ? new ExpectChangeCipherSpec({ ...next, peer: PeerAuthenticated.anonymousClient() })
+      : new ExpectCertificateVerify(next, this.#peer);
+  }
+}
+
+class ExpectCertificateVerify implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Omit<Keyed, 'peer'>;
+  readonly #peer: PeerIdentity;
+
+  constructor(state: Omit<Keyed, 'peer'>, peer: PeerIdentity) {
+    this.#state = state;
+    this.#peer = peer;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_verify) {
+      throw unexpected(message, "the client's CertificateVerify");
+    }
+    const { transcript, config } = this.#state;
+    const peer = PeerAuthenticated.bySignature12(
+      io.crypto,
+      this.#peer,
+      transcript.messages(),
+      parseCertificateVerify(message.body),
+      config.schemes,
+    );
+    transcript.forgetMessages();
+    transcript.add(message.raw);
+    return new ExpectChangeCipherSpec({ ...this.#state, peer });
+  }
+}
+
+// ── both ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Common to all states that have the master secret. */
+interface Keyed extends Greeted {
+  readonly master: MasterSecret12;
+  readonly group: number | undefined;
+  /** When the session that is resumed began, Unix milliseconds. */
+  readonly resumedSince: number | undefined;
+  readonly peer: PeerAuthenticated;
+}
+
+class ExpectChangeCipherSpec implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Keyed;
+
+  constructor(state: Keyed) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, _io: HandshakeIO): never {
+    throw unexpected(message, 'ChangeCipherSpec');
+  }
+
+  receiveChangeCipherSpec(io: HandshakeIO): Step {
+    const { master, randoms } = this.#state;
+    io.protectRead12(master.keys(randoms).client);
+    return new ExpectClientFinished(this.#state);
+  }
+}
+
+class ExpectClientFinished implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Keyed;
+
+  constructor(state: Keyed) {
+    this.#state = state;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.finished) throw unexpected(message, "the client's Finished");
+    const state = this.#state;
+    const { transcript, master, randoms, suite, group, checked, alpnProtocol, peer } = state;
+    const finished = FinishedVerified.check(
+      io.crypto,
+      master.verifyData('client', transcript.snapshot()),
+      parseFinished(message.body, VERIFY_DATA_LENGTH),
+    );
+    transcript.add(message.raw);
+    const resumed = state.resumedSince !== undefined;
+    if (!resumed) {
+      sendFinished(state, io);
+      rememberSession(state, io);
+    }
+    const agreement: Agreement12 = {
+      version: ProtocolVersion.tls12,
+      suite,
+      group,
+      serverName: checked.serverName,
+      alpnProtocol,
+      resumed,
+      extendedMasterSecret: checked.extendedMasterSecret,
+    };
+    const secrets = { master, randoms };
+    return new Established12('server', agreement, secrets, transcript.snapshot(), undefined, finished, peer);
+  }
+}
+
+/** NewSessionTicket if announced, ChangeCipherSpec, and Finished under the new keys (RFC 5077 §3.3, RFC 5246 §7.4.9). */
+function sendFinished(state: Keyed, io: HandshakeIO): void {
+  const { transcript, master, randoms, givesTicket } = state;
+  if (givesTicket) say(state, newTicket(state, io), io);
+  io.sendChangeCipherSpec();
+  io.protectWrite12(master.keys(randoms).server);
+  say(state, buildFinished(master.verifyData('server', transcript.snapshot())), io);
+}
+
+function newTicket(state: Keyed, io: HandshakeIO): Uint8Array {
+  const { tickets } = state.config;
+  const ticket = tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
+  // One that would be too long is left out; the message itself was announced (RFC 5077 §3.3).
+  return buildNewSessionTicket12({ lifetimeHint: tickets?.lifetime ?? 0, ticket: ticket ?? NOTHING });
+}
+
+function rememberSession(state: Keyed, io: HandshakeIO): void {
+  const { sessionId, config } = state;
+  if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
+}
+
+function sessionState({ suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
+  return {
+    version: ProtocolVersion.tls12,
+    suite,
+    masterSecret: master.bytes,
+    extendedMasterSecret: checked.extendedMasterSecret,
+    createdAt: resumedSince ?? io.now,
+    serverName: checked.serverName,
+    peerChain: peer.peer?.chain ?? [],
+  };
+}
+
+const NOTHING = new Uint8Array(0);

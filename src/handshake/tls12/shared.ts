@@ -1,0 +1,59 @@
+import { schemeById } from '../../crypto/schemes.ts';
+import type { Suite12 } from '../../crypto/suites12.ts';
+import { TlsError } from '../../errors/errors.ts';
+import { NamedGroup } from '../../wire/codepoints.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import type { Identity } from '../config.ts';
+import type { Randoms } from './key-schedule.ts';
+
+type Authentication = Suite12['authentication'];
+
+/** The kind of certificate that a key of this kind is in; Ed25519 goes with the ECDSA suites (RFC 8422 §5.10). */
+function authenticationOf(kind: PeerIdentity['publicKey']['kind']): Authentication {
+  return kind === 'rsa' || kind === 'rsa-pss' ? 'rsa' : 'ecdsa';
+}
+
+/** The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme. */
+export function chooseIdentity12(
+  identities: readonly Identity[],
+  accepted: readonly number[],
+  kinds: readonly Authentication[],
+): { readonly identity: Identity; readonly scheme: number } | undefined {
+  for (const identity of identities) {
+    const scheme = identity.key.schemes.find((id) => {
+      const known = schemeById(id);
+      return known !== undefined && kinds.includes(authenticationOf(known.keyKind)) && accepted.includes(id);
+    });
+    if (scheme !== undefined) return { identity, scheme };
+  }
+  return undefined;
+}
+
+/** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the certificate is not of the suite's kind (RFC 8422 §5.3) */
+export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void {
+  if (authenticationOf(publicKey.kind) === suite.authentication) return;
+  throw new TlsError(
+    'ERR_TLS_ILLEGAL_PARAMETER',
+    `The server's certificate has a key of kind ${publicKey.kind}, which does not fit ${suite.name}`,
+  );
+}
+
+/** Groups whose shares are points, which is all that ServerKeyExchange can carry (RFC 8422 §5.1.1). */
+const POINT_GROUPS: readonly number[] = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+
+/** Those of `groups` that can be used before TLS 1.3. */
+export function pointGroups(groups: readonly number[]): readonly number[] {
+  return groups.filter((group) => POINT_GROUPS.includes(group));
+}
+
+/** What the signature in ServerKeyExchange covers (RFC 8422 §5.4). */
+export function keyExchangeInput({ client, server }: Randoms, parameters: Uint8Array): Uint8Array {
+  const input = new Uint8Array(client.length + server.length + parameters.length);
+  input.set(client);
+  input.set(server, client.length);
+  input.set(parameters, client.length + server.length);
+  return input;
+}
+
+/** ec_point_formats: a list of `uncompressed` alone (RFC 8422 §5.1.2). */
+export const UNCOMPRESSED_POINTS = Uint8Array.of(1, 0);
