@@ -1,10 +1,13 @@
-// npm run demo [-- --json]
+// npm run demo [-- --json]          many applications in one session
+// npm run demo -- --sign [--json]   a signed order, and the dispute about it
 import { parseArgs } from 'node:util';
 import { type Cost, type DemoResult, mebibytes, runDemo } from './demo.ts';
+import { runSignDemo, type SignDemoResult } from './sign/sign-demo.ts';
 
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
+    sign: { type: 'boolean', default: false },
     // For tests: less work, or more sessions than the demo claims.
     sessions: { type: 'string' },
     requests: { type: 'string' },
@@ -15,20 +18,28 @@ const live = process.stdout.isTTY && !values.json;
 const started = performance.now();
 
 try {
-  const result = await runDemo({
-    ...numbers(values),
-    onProgress: (line) => {
-      const at = ((performance.now() - started) / 1000).toFixed(1);
-      if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
-    },
-  });
+  const onProgress = (line: string): void => {
+    const at = ((performance.now() - started) / 1000).toFixed(1);
+    if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
+  };
+  const [result, text] = values.sign ? await signed(onProgress) : await plain(onProgress);
   if (live) process.stdout.write('\r\u001b[K');
-  console.log(values.json ? JSON.stringify(result) : render(result));
+  console.log(values.json ? JSON.stringify(result) : text);
   process.exit(result.ok ? 0 : 1);
 } catch (error) {
   if (live) process.stdout.write('\n');
   console.error(`The demo did not finish: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
+}
+
+async function plain(onProgress: (line: string) => void): Promise<[DemoResult, string]> {
+  const result = await runDemo({ ...numbers(values), onProgress });
+  return [result, render(result)];
+}
+
+async function signed(onProgress: (line: string) => void): Promise<[SignDemoResult, string]> {
+  const result = await runSignDemo({ onProgress });
+  return [result, renderSigned(result)];
 }
 
 function numbers(given: typeof values): Partial<Record<'sessions' | 'requests' | 'bytes', number>> {
@@ -65,6 +76,21 @@ function render({ claims, trellis, separate, ok }: DemoResult): string {
     ...table.map(([name = '', ours = '', theirs = '']) =>
       `  ${name.padEnd(width(0))}   ${ours.padStart(width(1))}   ${theirs.padStart(width(2))}`.trimEnd(),
     ),
+    '',
+    ok ? '  Every claim held.' : '  Not every claim held.',
+  ].join('\n');
+}
+
+function renderSigned({ claims, records, outsider, ok }: SignDemoResult): string {
+  return [
+    ...claims.flatMap(({ claim, held, detail }) => [
+      `${held ? '  yes ' : '  NO  '} ${claim}`,
+      ...(detail === undefined ? [] : [`         ${detail}`]),
+    ]),
+    '',
+    `  ${records.buyer} records in the buyer's archive, ${records.supplier} in the supplier's. What the outsider ran:`,
+    '',
+    ...outsider.commands.map((command) => `    $ ${command}`),
     '',
     ok ? '  Every claim held.' : '  Not every claim held.',
   ].join('\n');

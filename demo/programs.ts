@@ -7,6 +7,8 @@ const RUN_TS = fileURLToPath(new URL('../scripts/run-ts.mjs', import.meta.url));
 /** For compiling a program of this repository and for its start. */
 const START_LIMIT = 15_000;
 const STOP_LIMIT = 5_000;
+/** None of them has more to do than some seconds of work. */
+const RUN_LIMIT = 60_000;
 
 /** A program of this repository in a process of its own. */
 export interface Program<Ready> {
@@ -42,6 +44,27 @@ export async function startProgram<Ready>(file: string, words: readonly string[]
     await stop(child, exited);
     throw error;
   }
+}
+
+/** Runs a TypeScript program to its end. */
+export async function runProgram(
+  file: string,
+  words: readonly string[],
+): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const child = spawn(process.execPath, [RUN_TS, file, ...words], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: RUN_LIMIT,
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk;
+  });
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code: code ?? -1, stdout, stderr };
 }
 
 function firstLine<Ready>(
