@@ -24,7 +24,7 @@ function carry(from: Connection, to: Connection): boolean {
   }
   // Work that only the outside can do. Here the key is in this process; in a card the answer may come later.
   const { wanted } = to;
-  if (wanted !== undefined) {
+  if (wanted?.kind === 'signature') {
     const signature = wanted.key.sign(wanted.scheme, wanted.input);
     if (signature instanceof Uint8Array) to.provide(signature, now);
   }

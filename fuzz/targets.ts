@@ -80,7 +80,7 @@ function connectionTarget(role: 'client' | 'server'): Target {
         role === 'client' ? Connection.client(clientConfig(), NOW) : Connection.server(serverConfig(), NOW);
       connection.receive(input, NOW);
       const { wanted } = connection;
-      if (wanted !== undefined)
+      if (wanted?.kind === 'signature')
         connection.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, NOW);
       connection.transmit();
       connection.receiveEnd();

@@ -10,6 +10,7 @@ import sign from './sign.ts';
 import signArchive from './sign-archive.ts';
 import signReceipts from './sign-receipts.ts';
 import signVerify from './sign-verify.ts';
+import sni from './sni.ts';
 import tunnel from './tunnel.ts';
 
 /** Every bench, in the order of `npm run bench`. Named one by one, since the benches run as one bundle. */
@@ -17,6 +18,7 @@ export const benches: readonly Bench[] = [
   bulk,
   handshake,
   mlkem,
+  sni,
   open,
   idle,
   tunnel,

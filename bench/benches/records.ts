@@ -48,7 +48,8 @@ function carry(from: Connection, to: Connection, now: number): boolean {
   const records = from.transmit();
   for (const bytes of records) to.receive(bytes, now);
   const { wanted } = to;
-  if (wanted !== undefined) to.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, now);
+  if (wanted?.kind === 'signature')
+    to.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, now);
   while (to.nextEvent() !== undefined);
   return records.length > 0;
 }

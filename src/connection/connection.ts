@@ -10,7 +10,7 @@ import {
 } from '../errors/errors.ts';
 import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
-import type { SignatureWanted, Step } from '../handshake/step.ts';
+import type { Step, Wanted } from '../handshake/step.ts';
 import type { Established12 } from '../handshake/tls12/established.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { startServer } from '../handshake/tls13/server.ts';
@@ -47,6 +47,8 @@ export class Connection {
   #watchers: readonly SubProtocol[] = [];
   /** With which this side has signed its handshake. */
   #ownKey: SigningKey | undefined;
+  /** As they were provided. */
+  #identities: readonly Identity[] | undefined;
   #step: Step;
   #events: ConnectionEvent[] = [];
   #nextEvent = 0;
@@ -153,16 +155,28 @@ export class Connection {
   }
 
   /** Work that the caller must do before the handshake goes on. */
-  get wanted(): SignatureWanted | undefined {
-    return this.#step.kind === 'waiting' ? this.#step.wanted : undefined;
+  get wanted(): Wanted | undefined {
+    const step = this.#step;
+    if (this.#readState === 'failed') return undefined;
+    return step.kind === 'waiting' || step.kind === 'choosing' ? step.wanted : undefined;
   }
 
-  /** Answers `wanted`. */
+  /** Answers `wanted` where it is a signature. */
   provide(signature: Uint8Array, now: number): void {
     const step = this.#step;
     if (this.#readState === 'failed' || step.kind !== 'waiting') return;
     this.#io.now = now;
     this.#guard(() => this.#advance(step.provide(signature, this.#io)));
+    this.#process();
+  }
+
+  /** Answers `wanted` where it is the identities for a name. */
+  provideIdentities(identities: readonly Identity[], now: number): void {
+    const step = this.#step;
+    if (this.#readState === 'failed' || step.kind !== 'choosing') return;
+    this.#identities = identities;
+    this.#io.now = now;
+    this.#guard(() => this.#advance(step.choose(identities, this.#io)));
     this.#process();
   }
 
@@ -236,6 +250,19 @@ export class Connection {
     };
   }
 
+  /**
+   * By which the peer may know this side: the identity that was shown, or none. After a resumption nothing was shown, and
+   * these are all that may have been shown in the first handshake. Empty until `connected`.
+   */
+  get identities(): readonly Identity[] {
+    if (this.#step.kind !== 'established') return [];
+    const { resumed, serverName } = this.#step.agreement;
+    const config = this.#config;
+    const own =
+      this.#identities ?? ('identities' in config ? config.identities : config.selectIdentities(serverName));
+    return resumed ? own : own.filter(({ key }) => key === this.#ownKey).slice(0, 1);
+  }
+
   /** False once `close()` was called or the session failed. */
   get writable(): boolean {
     return this.#writeState === 'open' && this.#step.kind === 'established';
@@ -245,7 +272,7 @@ export class Connection {
 
   #process(): void {
     this.#guard(() => {
-      while (this.#readState === 'open' && this.#step.kind !== 'waiting') {
+      while (this.#readState === 'open' && this.wanted === undefined) {
         if (!this.#joiner.empty && this.#dispatchMessages()) continue;
         const record = this.#records.next();
         if (record === undefined) return;
@@ -306,7 +333,7 @@ export class Connection {
   /** Hands whole handshake messages to the state that awaits them. @returns whether there was one */
   #dispatchMessages(): boolean {
     let any = false;
-    while (this.#readState === 'open' && this.#step.kind !== 'waiting') {
+    while (this.#readState === 'open' && this.wanted === undefined) {
       const message = this.#joiner.next();
       if (message === undefined) return any;
       any = true;
@@ -382,17 +409,14 @@ export class Connection {
   }
 
   #facts({ agreement, transcriptHash, peer }: Established | Established12): SessionFacts {
-    const { version, resumed, suite, serverName } = agreement;
-    const config = this.#config;
-    const own: readonly Identity[] =
-      'identities' in config ? config.identities : config.selectIdentities(serverName);
+    const { version, resumed, suite } = agreement;
     return {
       version,
       cipherSuite: suite.id,
       resumed,
       transcriptHash,
       peer,
-      identities: resumed ? own : own.filter(({ key }) => key === this.#ownKey).slice(0, 1),
+      identities: this.identities,
     };
   }
 

@@ -12,6 +12,12 @@ export interface Identity {
   readonly key: SigningKey;
 }
 
+/** Where certificates are looked up by whoever drives the connection; the engine itself never asks. */
+export interface IdentitySource {
+  /** @returns as `ServerConfig.selectIdentities`, at once or later; what it throws or rejects with refuses the client */
+  select(serverName: string | undefined): readonly Identity[] | Promise<readonly Identity[]>;
+}
+
 /**
  * Judges the peer's certificates. Its result is the proof that the handshake goes on with.
  * @param chain DER certificates, end entity first; never empty
@@ -89,6 +95,8 @@ export interface ServerConfig extends CommonConfig {
    * @throws TlsError ERR_TLS_UNRECOGNIZED_NAME to refuse the name
    */
   readonly selectIdentities: (serverName: string | undefined) => readonly Identity[];
+  /** Asked in place of `selectIdentities`, through a wanted state, because the answer may take time. */
+  readonly identitySource?: IdentitySource | undefined;
   /** The protocol to answer. `undefined`: none shared, which is fatal (RFC 7301 §3.2). Absent: ALPN is ignored. */
   readonly selectProtocol?:
     | ((offered: readonly string[], serverName: string | undefined) => string | undefined)

@@ -1,11 +1,12 @@
 import type { SigningKey } from '../crypto/provider.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
+import type { Identity, IdentitySource } from './config.ts';
 import type { Established } from './established.ts';
 import type { HandshakeIO } from './io.ts';
 import type { Established12 } from './tls12/established.ts';
 
 /** The handshake's next move: await a message, await an answer from outside, or done. */
-export type Step = Expect | Waiting | Established | Established12;
+export type Step = Expect | Waiting | Choosing | Established | Established12;
 
 /** A state that awaits one message; handling it consumes the state and returns the next. */
 export interface Expect {
@@ -30,3 +31,19 @@ export interface Waiting {
   readonly wanted: SignatureWanted;
   provide(signature: Uint8Array, io: HandshakeIO): Step;
 }
+
+/** Work that only the outside can do: find the certificates for the name that a client asks for. */
+export interface IdentitiesWanted {
+  readonly kind: 'identities';
+  readonly serverName: string | undefined;
+  readonly source: IdentitySource;
+}
+
+/** A state that awaits an answer to `IdentitiesWanted`. */
+export interface Choosing {
+  readonly kind: 'choosing';
+  readonly wanted: IdentitiesWanted;
+  choose(identities: readonly Identity[], io: HandshakeIO): Step;
+}
+
+export type Wanted = SignatureWanted | IdentitiesWanted;

@@ -1,7 +1,7 @@
 import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
-import type { ClientConfig, PeerVerifier, ServerConfig } from '../handshake/config.ts';
+import type { ClientConfig, IdentitySource, PeerVerifier, ServerConfig } from '../handshake/config.ts';
 import { parseResumable, type ResumableSession } from '../handshake/resumable-session.ts';
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
@@ -14,7 +14,7 @@ import { type ContextOptions, contextOf, SecureContext } from './secure-context.
 /** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
 export type CheckServerIdentity = (hostname: string, certificate: PeerCertificate) => Error | undefined;
 
-/** node:tls's callback; here it must call back before it returns. */
+/** node:tls's callback; it may call back at once or later, within the time for the handshake. */
 export type SNICallback = (
   servername: string,
   callback: (error: Error | null, context?: SecureContext) => void,
@@ -180,10 +180,13 @@ export function serverConfig(
   wantsKeyLog: () => boolean,
 ): ServerConfig {
   const requestsCertificate = settings.requestCert === true;
+  const { SNICallback: callback } = settings;
   const { ticketKeys: keys, sessionTimeout: lifetime } = context;
   return {
     ...common(context, settings),
-    selectIdentities: (name) => ((name === undefined ? undefined : contextFor(name)) ?? context).identities,
+    selectIdentities: (name) =>
+      name === undefined ? context.identities : (contextFor(name) ?? context).identitiesFor(name),
+    identitySource: callback === undefined ? undefined : sniSource(callback, context),
     selectProtocol: protocolSelector(settings),
     clientCertificate: !requestsCertificate
       ? 'none'
@@ -210,22 +213,33 @@ export function serverConfig(
 }
 
 /**
- * Calls node:tls's callback.
- * @throws ConnectionError ERR_TLS_OPTION when it does not answer at once; TlsError ERR_TLS_UNRECOGNIZED_NAME with its error
+ * Calls node:tls's callback, which may call back at once or later.
+ * @returns a context, or `undefined` for the server's own
  */
-export function askSni(callback: SNICallback, serverName: string): SecureContext | undefined {
+function askSni(
+  callback: SNICallback,
+  serverName: string,
+): SecureContext | undefined | Promise<SecureContext | undefined> {
+  let settle: ((error: Error | null, context?: SecureContext) => void) | undefined;
   let answer: { error: Error | null; context: SecureContext | undefined } | undefined;
   callback(serverName, (error, context) => {
-    answer ??= { error, context };
+    if (settle !== undefined) settle(error, context);
+    else answer ??= { error, context };
   });
-  if (answer === undefined) {
-    throw new ConnectionError(
-      'ERR_TLS_OPTION',
-      'SNICallback must call back before it returns; answers that come later are not supported yet. ' +
-        'Load the contexts beforehand, or use addContext',
-    );
-  }
-  const { error, context } = answer;
+  if (answer !== undefined) return readSniAnswer(answer.error, answer.context);
+  return new Promise((resolve, reject) => {
+    settle = (error, context) => {
+      try {
+        resolve(readSniAnswer(error, context));
+      } catch (refusal) {
+        reject(refusal);
+      }
+    };
+  });
+}
+
+/** @throws TlsError ERR_TLS_UNRECOGNIZED_NAME with the callback's error; ConnectionError ERR_TLS_OPTION */
+function readSniAnswer(error: Error | null, context: SecureContext | undefined): SecureContext | undefined {
   if (error) {
     throw new TlsError('ERR_TLS_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error });
   }
@@ -237,6 +251,19 @@ export function askSni(callback: SNICallback, serverName: string): SecureContext
     );
   }
   return context ?? undefined;
+}
+
+/** Certificates by the user's `SNICallback`; a client that names no server gets those of the server's own context. */
+function sniSource(callback: SNICallback, context: SecureContext): IdentitySource {
+  return {
+    select(serverName) {
+      if (serverName === undefined) return context.identities;
+      const answer = askSni(callback, serverName);
+      return answer instanceof Promise
+        ? answer.then((found) => (found ?? context).identitiesFor(serverName))
+        : (answer ?? context).identitiesFor(serverName);
+    },
+  };
 }
 
 function protocolSelector({ ALPNProtocols, ALPNCallback }: ServerSettings): ServerConfig['selectProtocol'] {
@@ -279,9 +306,7 @@ export function configureServer(
   options: ContextOptions & ServerSettings,
   wantsKeyLog = () => false,
 ): ServerConfig {
-  const { SNICallback } = options;
-  const contextFor = (name: string) => (SNICallback === undefined ? undefined : askSni(SNICallback, name));
-  return serverConfig(contextOf(options), options, contextFor, wantsKeyLog);
+  return serverConfig(contextOf(options), options, () => undefined, wantsKeyLog);
 }
 
 /** A session to resume; nothing for bytes of node:tls or of another version of this library: a full handshake then. */

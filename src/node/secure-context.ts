@@ -16,6 +16,7 @@ import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { TrustStore } from '../x509/trust-store.ts';
+import { NameMap } from './name-map.ts';
 import {
   checkVersions,
   optionError,
@@ -73,6 +74,7 @@ const DEFAULT_SESSION_TIMEOUT = 300;
  */
 export class SecureContext {
   readonly identities: readonly Identity[];
+  #byName: NameMap<readonly Identity[]> | undefined;
   readonly suites: readonly Suite[];
   /** NamedGroup values. */
   readonly groups: readonly number[];
@@ -98,6 +100,13 @@ export class SecureContext {
     this.hasOwnTrust = ca.length > 0;
     if (this.hasOwnTrust) this.#trust = readTrust(ca);
     if (options.ticketKeys !== undefined) this.#ticketKeys = new TicketKeys(options.ticketKeys);
+  }
+
+  /** Those whose certificate is for this name, or all of them when none is. */
+  identitiesFor(serverName: string): readonly Identity[] {
+    if (this.identities.length < 2) return this.identities;
+    this.#byName ??= indexByName(this.identities);
+    return this.#byName.find(serverName) ?? this.identities;
   }
 
   /** Trust anchors; Node's own are read when a handshake first needs them. */
@@ -213,7 +222,36 @@ function readIdentities({ cert, key, passphrase }: SecureContextOptions): Identi
       'the option key is given without it; give the certificate of the private key too',
     );
   }
-  return chains.map((chain, index) => ({ chain, key: keyFor(chain[0] as Uint8Array, index, keys) }));
+  const bySpki = new Map(keys.flatMap((k) => ('belongsTo' in k ? [[latin1(k.publicKey.spki), k]] : [])));
+  return chains.map((chain, index) => {
+    const certificate = chain[0] as Uint8Array;
+    const { spki } = Certificate.parse(certificate);
+    return { chain, key: bySpki.get(latin1(spki)) ?? keyFor(certificate, index, keys) };
+  });
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
+/** Every DNS name of every end entity; of several certificates with one name, all, in the order given. */
+function indexByName(identities: readonly Identity[]): NameMap<readonly Identity[]> {
+  const byName = new Map<string, Identity[]>();
+  for (const identity of identities) {
+    const names = Certificate.parse(identity.chain[0] as Uint8Array).subjectAltNames ?? [];
+    for (const name of names) {
+      if (name.kind !== 'dns') continue;
+      const key = name.name.toLowerCase();
+      const others = byName.get(key);
+      if (others === undefined) byName.set(key, [identity]);
+      else if (!others.includes(identity)) others.push(identity);
+    }
+  }
+  const index = new NameMap<readonly Identity[]>();
+  // The most exact name counts, so exact ones come last.
+  const entries = [...byName].sort(([a], [b]) => Number(b.includes('*')) - Number(a.includes('*')));
+  for (const [name, list] of entries) index.add(name, list);
+  return index;
 }
 
 function keyFor(

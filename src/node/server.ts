@@ -1,7 +1,8 @@
 import { Server as NetServer, type ServerOpts, type Socket } from 'node:net';
 import type { ServerConfig } from '../handshake/config.ts';
 import { TicketKeys } from '../handshake/tickets.ts';
-import { askSni, type ServerSettings, serverConfig } from './engine-config.ts';
+import { type ServerSettings, serverConfig } from './engine-config.ts';
+import { NameMap } from './name-map.ts';
 import { optionError } from './options.ts';
 import {
   type ContextOptions,
@@ -41,7 +42,7 @@ export function createServer(
 export class Server extends NetServer {
   #context: SecureContext;
   readonly #settings: ServerOptions;
-  readonly #contexts: { readonly matches: (name: string) => boolean; readonly context: SecureContext }[] = [];
+  readonly #contexts = new NameMap<SecureContext>();
   readonly #owner: Owner;
   #socketOptions: TLSSocketOptions;
 
@@ -62,10 +63,7 @@ export class Server extends NetServer {
    */
   addContext(hostname: string, context: SecureContext | SecureContextOptions): void {
     if (!hostname) throw optionError('hostname', 'addContext needs the name that clients ask for');
-    this.#contexts.push({
-      matches: matcher(hostname),
-      context: context instanceof SecureContext ? context : createSecureContext(context),
-    });
+    this.#contexts.add(hostname, context instanceof SecureContext ? context : createSecureContext(context));
   }
 
   /** Replaces certificate, key and trust for connections to come. Ticket keys stay unless given. */
@@ -91,15 +89,9 @@ export class Server extends NetServer {
     return serverConfig(
       this.#context,
       this.#settings,
-      (name) => this.#contextFor(name),
+      (name) => this.#contexts.find(name),
       () => this.listenerCount('keylog') > 0,
     );
-  }
-
-  #contextFor(name: string): SecureContext | undefined {
-    const { SNICallback } = this.#settings;
-    if (SNICallback !== undefined) return askSni(SNICallback, name);
-    return this.#contexts.findLast(({ matches }) => matches(name))?.context;
   }
 
   #accept(transport: Socket): void {
@@ -136,14 +128,4 @@ class Owner implements ServerOwner {
 function socketOptions(options: ServerOptions): TLSSocketOptions {
   const { requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols } = options;
   return { isServer: true, requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols };
-}
-
-/** node:tls's patterns: '*' matches any number of characters other than the dot. Names compare without case. */
-function matcher(pattern: string): (name: string) => boolean {
-  const escaped = pattern
-    .toLowerCase()
-    .replace(/[.^$+?\-\\[\]{}()|]/g, '\\$&')
-    .replaceAll('*', '[^.]*');
-  const expression = new RegExp(`^${escaped}$`);
-  return (name) => expression.test(name.toLowerCase());
 }

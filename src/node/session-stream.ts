@@ -17,7 +17,7 @@ const RECORD_LENGTH = 16 * 1024;
 const MAX_OUTPUT_PENDING = 4 * 1024 * 1024;
 
 /** Why the transport is not being read; it is read when no reason is left. */
-const Pause = { reader: 1, mux: 2, signature: 4, output: 8, signing: 16 } as const;
+const Pause = { reader: 1, mux: 2, wanted: 4, output: 8, signing: 16 } as const;
 
 const kStream = Symbol('session stream');
 type Attached = Duplex & { [kStream]?: SessionStream | undefined };
@@ -350,36 +350,50 @@ export abstract class SessionStream extends Duplex {
     if (this.#pauses === 0) this.#transport?.resume();
   }
 
-  // Signatures that the connection waits for
+  // Work that the connection waits for
 
   /** True when it was answered at once and the connection may have gone on. */
   #answerWanted(connection: Connection): boolean {
-    const wanted = connection.wanted;
-    if (wanted === undefined || (this.#pauses & Pause.signature) !== 0) return false;
-    let signature: Uint8Array | Promise<Uint8Array>;
+    const { wanted } = connection;
+    if (wanted === undefined || (this.#pauses & Pause.wanted) !== 0) return false;
+    if (wanted.kind === 'signature') {
+      return this.#answer(
+        () => wanted.key.sign(wanted.scheme, wanted.input),
+        (signature) => connection.provide(signature, Date.now()),
+      );
+    }
+    return this.#answer(
+      () => wanted.source.select(wanted.serverName),
+      (identities) => connection.provideIdentities(identities, Date.now()),
+    );
+  }
+
+  #answer<T extends object>(ask: () => T | Promise<T>, give: (answer: T) => void): boolean {
+    const { connection } = this;
+    let answer: T | Promise<T>;
     try {
-      signature = wanted.key.sign(wanted.scheme, wanted.input);
+      answer = ask();
     } catch (error) {
       connection.abandon(asTrellisError(error));
       return true;
     }
-    if (signature instanceof Uint8Array) {
-      connection.provide(signature, Date.now());
+    if (!('then' in answer)) {
+      give(answer);
       return true;
     }
-    // The peer has nothing to say that could be used before our signature: its bytes wait in the kernel.
-    this.#pause(Pause.signature);
-    signature.then(
-      (bytes) => this.#signed(() => connection.provide(bytes, Date.now())),
-      (error: unknown) => this.#signed(() => connection.abandon(asTrellisError(error))),
+    // The peer has nothing to say that could be used before our answer: its bytes wait in the kernel.
+    this.#pause(Pause.wanted);
+    answer.then(
+      (later) => this.#answered(() => give(later)),
+      (error: unknown) => this.#answered(() => connection.abandon(asTrellisError(error))),
     );
     return false;
   }
 
-  #signed(answer: () => void): void {
+  #answered(act: () => void): void {
     if (this.destroyed) return;
-    answer();
-    this.#resume(Pause.signature);
+    act();
+    this.#resume(Pause.wanted);
     this.#pump();
   }
 

@@ -365,9 +365,8 @@ export class TLSSocket extends SessionStream {
   }
 
   #own(): Uint8Array | undefined {
-    const config = this.#owner?.config;
-    if (config === undefined) return this.#ownCertificate;
-    return config.selectIdentities(this.servername || undefined)[0]?.chain[0];
+    if (!this.handshakeDone) return this.#ownCertificate;
+    return this.connection.identities[0]?.chain[0] ?? this.#ownCertificate;
   }
 
   // ── keys ───────────────────────────────────────────────────────────────────────────────────────

@@ -210,8 +210,13 @@ class Driver {
 
   async #answerWanted(): Promise<void> {
     for (let { wanted } = this.#connection; wanted !== undefined; { wanted } = this.#connection) {
-      const signature = await wanted.key.sign(wanted.scheme, wanted.input);
-      this.#connection.provide(signature, this.#shared.now);
+      if (wanted.kind === 'signature') {
+        const signature = await wanted.key.sign(wanted.scheme, wanted.input);
+        this.#connection.provide(signature, this.#shared.now);
+      } else {
+        const identities = await wanted.source.select(wanted.serverName);
+        this.#connection.provideIdentities(identities, this.#shared.now);
+      }
     }
   }
 

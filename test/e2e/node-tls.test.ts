@@ -228,11 +228,12 @@ describe.each(PAIRINGS)('server names, $name', (pairing) => {
     expect(seen).toEqual(['b.test', 'x.c.test', 'localhost']);
   });
 
-  it('asks SNICallback', async () => {
+  it.each(['at once', 'later'])('asks SNICallback, which answers %s', async (when) => {
+    const defer = when === 'later' ? setImmediate : (act: () => void) => act();
     const context =
       pairing.server === trellis ? createSecureContext(SERVER_B) : nodeTls.createSecureContext(SERVER_B);
     const SNICallback = (name: string, done: (error: Error | null, context?: never) => void) =>
-      done(null, (name === 'b.test' ? context : undefined) as never);
+      defer(() => done(null, (name === 'b.test' ? context : undefined) as never));
     const { port } = await serve(pairing.server, { SNICallback }, () => {});
     const [a, b] = [dial(pairing.client, port), dial(pairing.client, port, { servername: 'b.test' })];
     await Promise.all([once(a, 'secureConnect'), once(b, 'secureConnect')]);
@@ -259,9 +260,25 @@ describe('SNICallback of ours', () => {
     expect(codes).toEqual({ client: 'ERR_TLS_ALERT_UNRECOGNIZED_NAME', server: 'ERR_TLS_UNRECOGNIZED_NAME' });
   });
 
-  it('says so when it does not answer at once', async () => {
-    const codes = await failure(OURS, { SNICallback: () => {} }, {});
-    expect(codes).toEqual({ client: 'ERR_TLS_ALERT_INTERNAL_ERROR', server: 'ERR_TLS_OPTION' });
+  it('fails the handshake with an error that comes later', async () => {
+    const SNICallback = (_name: string, done: (error: Error | null) => void) =>
+      setImmediate(() => done(new Error('no such host')));
+    const codes = await failure(OURS, { SNICallback }, {});
+    expect(codes).toEqual({ client: 'ERR_TLS_ALERT_UNRECOGNIZED_NAME', server: 'ERR_TLS_UNRECOGNIZED_NAME' });
+  });
+
+  it('ends with the time for the handshake when it never answers', async () => {
+    const codes = await failure(OURS, { SNICallback: () => {}, handshakeTimeout: 50 }, {});
+    expect(codes).toMatchObject({ server: 'ERR_TLS_HANDSHAKE_TIMEOUT' });
+  });
+
+  it('refuses a context that is not ours, at once or later', async () => {
+    for (const defer of [(act: () => void) => act(), setImmediate]) {
+      const SNICallback = (_name: string, done: (error: Error | null, context?: never) => void) =>
+        defer(() => done(null, {} as never));
+      const codes = await failure(OURS, { SNICallback }, {});
+      expect(codes).toEqual({ client: 'ERR_TLS_ALERT_INTERNAL_ERROR', server: 'ERR_TLS_OPTION' });
+    }
   });
 });
 

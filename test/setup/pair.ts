@@ -218,6 +218,13 @@ export class Pair {
     endpoint.collect();
     const { wanted } = endpoint.connection;
     if (wanted === undefined) return;
+    if (wanted.kind === 'identities') {
+      const identities = wanted.source.select(wanted.serverName);
+      if (identities instanceof Promise) return;
+      endpoint.connection.provideIdentities(identities, this.now);
+      this.#attend(endpoint);
+      return;
+    }
     const sign = this.#setup.sign ?? ((w: SignatureWanted) => w.key.sign(w.scheme, w.input));
     const signature = sign(wanted, endpoint.role);
     if (signature instanceof Promise) throw new Error('the pair needs keys that sign at once');

@@ -19,23 +19,25 @@ import {
   selectedGroup,
   selectedIdentity,
   selectedVersion,
+  serverNameList,
   signatureAlgorithms,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import {
   buildEncryptedExtensions,
   buildServerHello,
+  type ClientHello,
   HELLO_RETRY_RANDOM,
   parseClientHello,
 } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import type { HelloExtensions, ServerConfig } from '../config.ts';
+import type { HelloExtensions, Identity, IdentitySource, ServerConfig } from '../config.ts';
 import { type Agreement13, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type MasterSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
-import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import type { Choosing, Expect, IdentitiesWanted, SignatureWanted, Step, Waiting } from '../step.ts';
 import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
 import { chooseVersion } from '../versions.ts';
@@ -47,7 +49,7 @@ import {
   chooseSuite,
 } from './client-hello-check.ts';
 import { findTicket, issueTickets, type UsableTicket } from './server-tickets.ts';
-import { chooseIdentity } from './shared.ts';
+import { chooseIdentity, optionalExtension } from './shared.ts';
 
 /*
  * RFC 8446 §A.2. Each class awaits one message, or an answer from outside:
@@ -79,7 +81,11 @@ class ExpectClientHello implements Expect {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'ClientHello');
     const { config } = this.#setup;
     const hello = parseClientHello(message.body);
-    if (chooseVersion(config, hello) !== ProtocolVersion.tls13) {
+    const version = chooseVersion(config, hello);
+    if (config.identitySource !== undefined) {
+      return new ChoosingIdentities(this.#setup, config.identitySource, serverNameOf(hello), message);
+    }
+    if (version !== ProtocolVersion.tls13) {
       return answerClientHello12(this.#setup, hello, message.raw, io);
     }
     const checked = checkClientHello(hello);
@@ -103,6 +109,30 @@ class ExpectClientHello implements Expect {
     if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
     return new ExpectSecondClientHello(this.#setup, checked, suite, group, transcript);
   }
+}
+
+/** Before anything else is looked at: whoever is not served here learns no more than that. */
+class ChoosingIdentities implements Choosing {
+  readonly kind = 'choosing';
+  readonly wanted: IdentitiesWanted;
+  readonly #setup: Setup;
+  readonly #hello: HandshakeMessage;
+
+  constructor(setup: Setup, source: IdentitySource, serverName: string | undefined, hello: HandshakeMessage) {
+    this.#setup = setup;
+    this.#hello = hello;
+    this.wanted = { kind: 'identities', serverName, source };
+  }
+
+  choose(identities: readonly Identity[], io: HandshakeIO): Step {
+    const { config, extensions } = this.#setup;
+    const chosen = { ...config, selectIdentities: () => identities, identitySource: undefined };
+    return new ExpectClientHello({ config: chosen, extensions }).receive(this.#hello, io);
+  }
+}
+
+function serverNameOf({ extensions }: ClientHello): string | undefined {
+  return optionalExtension(extensions, ExtensionType.server_name, serverNameList.parse);
 }
 
 class ExpectSecondClientHello implements Expect {

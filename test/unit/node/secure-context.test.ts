@@ -140,3 +140,31 @@ describe('ticket keys', () => {
     expect(createSecureContext().ticketKeys.bytes).not.toEqual(createSecureContext().ticketKeys.bytes);
   });
 });
+
+describe('several certificates', () => {
+  const many = (...identities: Identity[]) =>
+    createSecureContext({ cert: identities.map((i) => cert(i)), key: identities.map((i) => key(i)) });
+  const [a, b] = [server('a.test', { issuer: root }), server('b.test', { issuer: root })];
+  const wild = server('w.test', { issuer: root, hosts: ['*.a.test', 'b.test'], kind: 'rsa2048' });
+  const namesFor = (context: ReturnType<typeof many>, name: string) =>
+    context.identitiesFor(name).map(({ chain }) => context.identities.findIndex((i) => i.chain === chain));
+
+  it('are chosen by the name that they are for', () => {
+    const context = many(a, b, wild);
+    expect(namesFor(context, 'a.test')).toEqual([0]);
+    expect(namesFor(context, 'B.test')).toEqual([1, 2]);
+    expect(namesFor(context, 'x.a.test')).toEqual([2]);
+    expect(namesFor(context, 'y.x.a.test')).toEqual([0, 1, 2]);
+  });
+
+  it('are all candidates where none is for the name', () => {
+    expect(namesFor(many(a, b), 'c.test')).toEqual([0, 1]);
+    expect(namesFor(many(a), 'c.test')).toEqual([0]);
+  });
+
+  it('an exact name comes before a wildcard, in whatever order they are given', () => {
+    const exact = server('x.a.test', { issuer: root });
+    expect(namesFor(many(exact, wild), 'x.a.test')).toEqual([0]);
+    expect(namesFor(many(wild, exact), 'x.a.test')).toEqual([1]);
+  });
+});
