@@ -4,12 +4,12 @@
 // Needs dist/ (npm run build). The archive is the same throughout: each process opens what the one before has left.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ROOT } from './root.mjs';
+import { distUrl, randomNumbers } from './crash-support.mjs';
 
 const SELF = fileURLToPath(import.meta.url);
 const APPENDERS = 64;
@@ -191,28 +191,6 @@ async function archiveForever(path, run) {
     }
   };
   await Promise.all(Array.from({ length: APPENDERS }, append));
-}
-
-/** @param {string} file */
-function distUrl(file) {
-  const path = join(ROOT, 'dist', file);
-  if (!existsSync(path)) throw new Error('dist/ is not there: run npm run build first');
-  return pathToFileURL(path).href;
-}
-
-/**
- * The same numbers for the same seed (mulberry32).
- *
- * @param {number} seed
- */
-function randomNumbers(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 async function main() {

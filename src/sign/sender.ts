@@ -136,7 +136,6 @@ export class Sender {
     const message = new SentObject(place, this.#sequence, false, false);
     this.#admit(message, Flag.acknowledgement);
     this.#sign(prepared, (object, then) => {
-      message.bytes = object;
       context.persist(
         () => ({
           ...this.#entry(message, binding, then),
@@ -147,9 +146,8 @@ export class Sender {
           flags: 0,
         }),
         then,
-        () => {},
+        () => this.#release(message, object),
       );
-      context.wake?.();
     });
   }
 
@@ -216,7 +214,7 @@ export class Sender {
     });
   }
 
-  /** It has its signature, or needs none: it may leave, and is kept meanwhile. */
+  /** It has its signature, or needs none. */
   #complete(
     message: SentObject,
     object: Uint8Array,
@@ -227,7 +225,6 @@ export class Sender {
     const context = this.#context;
     const { crypto } = context.link;
     if (message.isLost) return;
-    message.bytes = object;
     let objectDigest: Uint8Array | undefined;
     if (message.receiptRequested) {
       const reference = message.unsigned
@@ -252,10 +249,19 @@ export class Sender {
       now,
       (record) => {
         message.recorded(record);
+        this.#release(message, object);
         this.#progress(message, 'kept');
       },
     );
-    context.wake?.();
+  }
+
+  /**
+   * It may leave. Nothing does before it is in the archive: a crash between the two would leave the peer with an object
+   * that its signer's archive knows nothing of, and make an honest archive look like one that hides it.
+   */
+  #release(message: SentObject, object: Uint8Array): void {
+    message.bytes = object;
+    this.#context.wake?.();
   }
 
   #progress(message: SentObject, what: 'left' | 'kept'): void {
