@@ -72,6 +72,7 @@ function common(context: SecureContext, settings: PeerSettings) {
   return {
     crypto: nodeCrypto,
     suites: context.suites,
+    tls12: context.tls12,
     groups: context.groups,
     schemes: context.schemes,
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
@@ -198,6 +199,7 @@ export function serverConfig(
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
     tickets: { keys, lifetime, count: TICKETS },
+    ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),
     get keylog() {
       return wantsKeyLog();
     },

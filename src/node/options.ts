@@ -1,8 +1,7 @@
 import { isIP } from 'node:net';
 import { SCHEMES } from '../crypto/schemes.ts';
-import { TLS13_SUITES } from '../crypto/suites.ts';
 import { ConnectionError } from '../errors/errors.ts';
-import { NamedGroup } from '../wire/codepoints.ts';
+import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 
 /** An option that cannot work; the message names it and says what would. */
 export function optionError(option: string, problem: string, cause?: unknown): ConnectionError {
@@ -31,47 +30,42 @@ export function requireSupported(options: object): void {
   }
 }
 
-/** node:tls's names of versions. This engine speaks TLS 1.3. */
-export type SecureVersion = 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1';
+/** node:tls's names of versions, oldest first. */
+const VERSIONS = {
+  TLSv1: ProtocolVersion.tls10,
+  'TLSv1.1': ProtocolVersion.tls11,
+  'TLSv1.2': ProtocolVersion.tls12,
+  'TLSv1.3': ProtocolVersion.tls13,
+} as const;
 
-const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
-
-/** @throws ConnectionError ERR_TLS_OPTION when the range leaves TLS 1.3 out, or names no version */
-export function checkVersions(minVersion: string | undefined, maxVersion: string | undefined): void {
-  for (const [option, version] of [
-    ['minVersion', minVersion],
-    ['maxVersion', maxVersion],
-  ] as const) {
-    if (version !== undefined && !(VERSIONS as readonly string[]).includes(version)) {
-      throw optionError(option, `'${version}' is no version; use one of ${VERSIONS.join(', ')}`);
-    }
-  }
-  if (maxVersion !== undefined && maxVersion !== 'TLSv1.3') {
-    throw optionError('maxVersion', `only TLSv1.3 is implemented so far; remove it or set 'TLSv1.3'`);
-  }
-  if (minVersion !== undefined && minVersion !== 'TLSv1.3') {
-    throw optionError('minVersion', `only TLSv1.3 is implemented so far; remove it or set 'TLSv1.3'`);
-  }
+/** As on the wire. */
+export interface VersionRange {
+  readonly min: number;
+  readonly max: number;
 }
 
-/**
- * Cipher suites from an OpenSSL cipher list. Names of suites before TLS 1.3 are passed over, as OpenSSL does when
- * only TLS 1.3 is negotiated, so that a list made for node:tls works here.
- */
-export function parseCiphers(ciphers: string | undefined): readonly number[] | undefined {
-  if (ciphers === undefined) return undefined;
-  const ids: number[] = [];
-  for (const name of ciphers.split(/[:, ]/)) {
-    const suite = TLS13_SUITES.find((candidate) => candidate.name === name.toUpperCase());
-    if (suite !== undefined && !ids.includes(suite.id)) ids.push(suite.id);
+/** @throws ConnectionError ERR_TLS_OPTION for what is no version or not spoken here, and for a range that is empty */
+export function parseVersions(minVersion: string | undefined, maxVersion: string | undefined): VersionRange {
+  const range = {
+    min: parseVersion('minVersion', minVersion) ?? ProtocolVersion.tls12,
+    max: parseVersion('maxVersion', maxVersion) ?? ProtocolVersion.tls13,
+  };
+  if (range.min > range.max) {
+    throw optionError('minVersion', `it is above maxVersion; no version is left between them`);
   }
-  if (ids.length === 0) {
-    throw optionError(
-      'ciphers',
-      `'${ciphers}' has no TLS 1.3 suite; known are ${TLS13_SUITES.map((s) => s.name).join(':')}`,
-    );
+  return range;
+}
+
+function parseVersion(option: string, name: string | undefined): number | undefined {
+  if (name === undefined) return undefined;
+  const version = Object.entries(VERSIONS).find(([known]) => known === name)?.[1];
+  if (version === undefined) {
+    throw optionError(option, `'${name}' is no version; use one of ${Object.keys(VERSIONS).join(', ')}`);
   }
-  return ids;
+  if (version < ProtocolVersion.tls12) {
+    throw optionError(option, `'${name}' is not spoken here (RFC 8996); use 'TLSv1.2' or 'TLSv1.3'`);
+  }
+  return version;
 }
 
 /** Names that OpenSSL and RFC 8446 use for the groups of this engine. */

@@ -8,23 +8,24 @@ import { hasNativeMlKem } from '../crypto/node/ml-kem.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import type { SigningKey } from '../crypto/provider.ts';
 import { SCHEMES } from '../crypto/schemes.ts';
-import { DEFAULT_TLS13_SUITES, type Suite, suiteById } from '../crypto/suites.ts';
+import type { Suite } from '../crypto/suites.ts';
 import { decodePemBlocks } from '../der/pem.ts';
 import { TrellisError } from '../errors/errors.ts';
-import type { Identity } from '../handshake/config.ts';
+import type { Identity, SessionStore, Tls12Config } from '../handshake/config.ts';
 import { TicketKeys } from '../handshake/tickets.ts';
-import { NamedGroup } from '../wire/codepoints.ts';
+import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { TrustStore } from '../x509/trust-store.ts';
+import { parseCiphers } from './cipher-list.ts';
 import { NameMap } from './name-map.ts';
 import {
-  checkVersions,
   optionError,
-  parseCiphers,
   parseGroups,
   parseSignatureSchemes,
+  parseVersions,
   requireSupported,
 } from './options.ts';
+import { MemorySessionStore } from './session-store.ts';
 
 /** PEM text with one or more certificates, or bytes of PEM or of one DER certificate. */
 export type CertificateInput = string | Uint8Array;
@@ -45,17 +46,26 @@ export interface SecureContextOptions {
   /** One private key for each chain, in any order; `SigningKey` objects in the order of the chains. */
   key?: KeyInput | readonly KeyInput[] | undefined;
   passphrase?: string | undefined;
-  /** TLS 1.3 suites, best first, separated by colons. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
+  /**
+   * An OpenSSL cipher list, best first, for both versions. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305, in
+   * TLS 1.2 with ECDHE and either ECDSA or RSA certificates.
+   */
   ciphers?: string | undefined;
   /** Key exchange groups, best first, separated by colons. Default: X25519:P-256:P-384, X25519MLKEM768 before them where Node has it. */
   ecdhCurve?: string | undefined;
   /** Signature schemes, best first, separated by colons, in RFC 8446's or OpenSSL's spelling. */
   sigalgs?: string | undefined;
+  /** 'TLSv1.2' (the default) or 'TLSv1.3'. */
   minVersion?: string | undefined;
+  /** 'TLSv1.2' or 'TLSv1.3' (the default). */
   maxVersion?: string | undefined;
+  /** TLS 1.2: refuse peers without extended_master_secret (RFC 7627). Default true. */
+  requireExtendedMasterSecret?: boolean | undefined;
   /** Server: 48 bytes that seal tickets; give them to every process that shall resume each other's sessions. */
   ticketKeys?: Uint8Array | undefined;
-  /** Server: seconds for which a ticket can be used. Default 300, at most 604800 (RFC 8446 §4.6.1). */
+  /** Server: where sessions of TLS 1.2 without tickets are kept. Default: in memory, the 1,024 used last. */
+  sessionStore?: SessionStore | undefined;
+  /** Server: seconds for which a session can be resumed. Default 300, at most 604800 (RFC 8446 §4.6.1). */
   sessionTimeout?: number | undefined;
 }
 
@@ -75,7 +85,10 @@ const DEFAULT_SESSION_TIMEOUT = 300;
 export class SecureContext {
   readonly identities: readonly Identity[];
   #byName: NameMap<readonly Identity[]> | undefined;
+  /** Of TLS 1.3; none when it is off. */
   readonly suites: readonly Suite[];
+  /** `undefined` when TLS 1.2 is off. */
+  readonly tls12: Tls12Config | undefined;
   /** NamedGroup values. */
   readonly groups: readonly number[];
   /** SignatureScheme values. */
@@ -86,12 +99,14 @@ export class SecureContext {
   readonly hasOwnTrust: boolean;
   #trust: TrustStore | undefined;
   #ticketKeys: TicketKeys | undefined;
+  #sessions: SessionStore | undefined;
 
   /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
   constructor(options: SecureContextOptions = {}) {
     requireSupported(options);
-    checkVersions(options.minVersion, options.maxVersion);
-    this.suites = parseCiphers(options.ciphers)?.map((id) => suiteById(id) as Suite) ?? DEFAULT_TLS13_SUITES;
+    const { suites, tls12 } = chooseVersions(options);
+    this.suites = suites;
+    this.tls12 = tls12;
     this.groups = parseGroups(options.ecdhCurve) ?? defaultGroups();
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
     this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;
@@ -99,6 +114,7 @@ export class SecureContext {
     const ca = listOf(options.ca);
     this.hasOwnTrust = ca.length > 0;
     if (this.hasOwnTrust) this.#trust = readTrust(ca);
+    this.#sessions = options.sessionStore;
     if (options.ticketKeys !== undefined) this.#ticketKeys = new TicketKeys(options.ticketKeys);
   }
 
@@ -121,9 +137,34 @@ export class SecureContext {
     return this.#ticketKeys;
   }
 
+  /** Sessions of TLS 1.2 without tickets; in this process unless given. */
+  get sessions(): SessionStore {
+    this.#sessions ??= new MemorySessionStore();
+    return this.#sessions;
+  }
+
   set ticketKeys(keys: TicketKeys) {
     this.#ticketKeys = keys;
   }
+}
+
+/** What is spoken within the range of versions and the list of ciphers. */
+function chooseVersions(options: SecureContextOptions): {
+  readonly suites: readonly Suite[];
+  readonly tls12: Tls12Config | undefined;
+} {
+  const { min, max } = parseVersions(options.minVersion, options.maxVersion);
+  const chosen = parseCiphers(options.ciphers);
+  const suites = max >= ProtocolVersion.tls13 ? chosen.suites : [];
+  const suites12 = min <= ProtocolVersion.tls12 ? chosen.suites12 : [];
+  if (suites.length + suites12.length === 0) {
+    throw optionError('ciphers', `'${options.ciphers}' names no suite for the versions that are allowed`);
+  }
+  const requireExtendedMasterSecret = options.requireExtendedMasterSecret ?? true;
+  return {
+    suites,
+    tls12: suites12.length === 0 ? undefined : { suites: suites12, requireExtendedMasterSecret },
+  };
 }
 
 /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */

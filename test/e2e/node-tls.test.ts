@@ -726,7 +726,7 @@ describe('the forms of connect()', () => {
   });
 
   it('reports an option that cannot work at once, by a throw', () => {
-    expect(() => connect({ port: 1, maxVersion: 'TLSv1.2' })).toThrow(/maxVersion/);
+    expect(() => connect({ port: 1, maxVersion: 'TLSv1.1' })).toThrow(/maxVersion/);
     expect(() => connect({ port: 1, cert: SERVER.cert })).toThrow(/key/);
     expect(() => connect({ port: 1, handshakeTimeout: -1 })).toThrow(/handshakeTimeout/);
     expect(() => connect({ port: 1, ALPNProtocols: [''] })).toThrow(/ALPNProtocols/);

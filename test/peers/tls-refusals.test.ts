@@ -102,17 +102,17 @@ describeWith(gnutlsClient, 'our server hears why GnuTLS refuses its certificate'
   });
 });
 
-describe('peers that speak TLS 1.2 only', () => {
+describe('peers that speak TLS 1.2 only, where we do not', () => {
   const TLS12 = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
 
   it("Node's tls as the server: our client is told protocol_version", async () => {
     const port = await listen(tls.createServer({ ...identity(pki.servers.p256), ...TLS12 }));
-    const error = await connectFailure({ port, ca: pki.ca.cert });
+    const error = await connectFailure({ port, ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     expect(error.code).toBe('ERR_TLS_ALERT_PROTOCOL_VERSION');
   });
 
   it("Node's tls as the client: our server tells it protocol_version", async () => {
-    const ours = await serve(identity(pki.servers.p256));
+    const ours = await serve({ ...identity(pki.servers.p256), minVersion: 'TLSv1.3' });
     const client = tls.connect({ port: ours.port, ca: pki.ca.cert, ...TLS12 });
     const told = await event<CodedError>(client, 'error');
     expect((await ours.failure()).code).toBe('ERR_TLS_UNSUPPORTED_VERSION');
@@ -120,16 +120,16 @@ describe('peers that speak TLS 1.2 only', () => {
   });
 });
 
-describeWith(openssl, 'peers that speak TLS 1.2 only', () => {
+describeWith(openssl, 'peers that speak TLS 1.2 only, where we do not', () => {
   it('OpenSSL as the server: our client is told protocol_version', async () => {
     const server = new OpensslServer(pki.servers.p256, ['-tls1_2']);
-    const error = await connectFailure({ port: await server.port, ca: pki.ca.cert });
+    const error = await connectFailure({ port: await server.port, ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     expect(error.code).toBe('ERR_TLS_ALERT_PROTOCOL_VERSION');
     await server.until('unsupported protocol');
   });
 
   it('OpenSSL as the client: our server tells it protocol_version', async () => {
-    const ours = await serve(identity(pki.servers.p256));
+    const ours = await serve({ ...identity(pki.servers.p256), minVersion: 'TLSv1.3' });
     const client = new OpensslClient(ours.port, ['-tls1_2']);
     expect((await ours.failure()).code).toBe('ERR_TLS_UNSUPPORTED_VERSION');
     await client.until('SSL alert number 70');
@@ -141,13 +141,13 @@ describeWith([gnutlsServer, gnutlsClient], 'peers that speak TLS 1.2 only', () =
 
   it('GnuTLS as the server: our client is told handshake_failure', async () => {
     const { port } = await startGnutlsServer([pki.servers.p256], PRIORITY);
-    const error = await connectFailure({ port, ca: pki.ca.cert });
+    const error = await connectFailure({ port, ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     // It passes over supported_versions, and finds no cipher suite of TLS 1.2 then.
     expect(error.code).toBe('ERR_TLS_ALERT_HANDSHAKE_FAILURE');
   });
 
   it('GnuTLS as the client: our server tells it protocol_version', async () => {
-    const ours = await serve(identity(pki.servers.p256));
+    const ours = await serve({ ...identity(pki.servers.p256), minVersion: 'TLSv1.3' });
     const client = new GnutlsClient(ours.port, pki.ca, PRIORITY);
     expect((await ours.failure()).code).toBe('ERR_TLS_UNSUPPORTED_VERSION');
     await client.until('Received alert [70]');
@@ -156,7 +156,7 @@ describeWith([gnutlsServer, gnutlsClient], 'peers that speak TLS 1.2 only', () =
 
 describe('peers that do not speak TLS', () => {
   it('an HTTP client at our server: it gets unexpected_message, and the port goes on serving', async () => {
-    const ours = await serve(identity(pki.servers.p256));
+    const ours = await serve({ ...identity(pki.servers.p256), minVersion: 'TLSv1.3' });
     const client = net.connect(ours.port, '127.0.0.1');
     client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const answer: Buffer[] = [];
@@ -166,27 +166,27 @@ describe('peers that do not speak TLS', () => {
     // A record of type alert: fatal, unexpected_message.
     expect([...Buffer.concat(answer)]).toEqual([21, 3, 3, 0, 2, 2, 10]);
     client.destroy();
-    const socket = await connectOurs({ port: ours.port, ca: pki.ca.cert });
+    const socket = await connectOurs({ port: ours.port, ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     socket.resume().end();
     expect(await closed(socket)).toBeNull();
   });
 
   it('our client at an HTTP server', async () => {
     const port = await listen(http.createServer());
-    const error = await connectFailure({ port, ca: pki.ca.cert });
+    const error = await connectFailure({ port, ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     expect(error.code).toBe('ERR_TLS_UNEXPECTED_MESSAGE');
     expect(error.message).toContain('is the peer speaking TLS?');
   });
 
   it('our client at a server that speaks first', async () => {
     const server = net.createServer((socket) => socket.write('SSH-2.0-OpenSSH_9.2\r\n'));
-    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert });
+    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     expect(error.code).toBe('ERR_TLS_UNEXPECTED_MESSAGE');
   });
 
   it('our client at a server that hangs up', async () => {
     const server = net.createServer((socket) => socket.end());
-    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert });
+    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert, minVersion: 'TLSv1.3' });
     expect(error.code).toBe('ECONNRESET');
   });
 });

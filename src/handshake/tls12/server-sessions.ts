@@ -21,12 +21,13 @@ export interface UsableSession {
  * @throws TlsError ERR_TLS_HANDSHAKE_FAILURE for the one thing that must not be passed over (RFC 7627 §5.3)
  */
 export function findSession(
-  config: ServerConfig & { readonly tls12: Tls12Config },
+  config: ServerConfig,
+  tls12: Tls12Config,
   checked: CheckedClientHello12,
   io: HandshakeIO,
 ): UsableSession | undefined {
   const state = storedState(config, checked, io);
-  if (state === undefined || !mayResume(config, state, checked, io)) return undefined;
+  if (state === undefined || !mayResume(config, tls12, state, checked, io)) return undefined;
   if (state.extendedMasterSecret !== checked.extendedMasterSecret) {
     if (!state.extendedMasterSecret) return undefined;
     // RFC 7627 §5.3: the client had it then and does not offer it now: MUST abort.
@@ -63,7 +64,8 @@ function storedState(
 }
 
 function mayResume(
-  config: ServerConfig & { readonly tls12: Tls12Config },
+  config: ServerConfig,
+  tls12: Tls12Config,
   state: SessionState12,
   { hello, serverName }: CheckedClientHello12,
   io: HandshakeIO,
@@ -75,7 +77,7 @@ function mayResume(
     age <= lifetime * 1000 &&
     // RFC 6066 §3: a session is resumed under its own name only.
     state.serverName === serverName &&
-    config.tls12.suites.includes(state.suite) &&
+    tls12.suites.includes(state.suite) &&
     hello.cipherSuites.includes(state.suite.id)
   );
 }

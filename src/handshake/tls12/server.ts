@@ -58,7 +58,7 @@ export function answerClientHello12(
   if (tls12 === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'TLS 1.2 is not configured');
   const checked = checkClientHello12(hello, tls12);
   io.speakTls12(ProtocolVersion.tls12);
-  const session = findSession({ ...config, tls12 }, checked, io);
+  const session = findSession(config, tls12, checked, io);
   const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
   const alpnProtocol = chooseProtocol(config, checked, checked.serverName);

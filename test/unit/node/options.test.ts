@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import {
-  checkVersions,
   parseAlpn,
-  parseCiphers,
   parseGroups,
   parseSignatureSchemes,
+  parseVersions,
   requireSupported,
   sniFor,
 } from '../../../src/node/options.ts';
-import { CipherSuite, NamedGroup, SignatureScheme } from '../../../src/wire/codepoints.ts';
+import { NamedGroup, SignatureScheme } from '../../../src/wire/codepoints.ts';
 
 const optionError = (text: RegExp) =>
   expect.objectContaining({ code: 'ERR_TLS_OPTION', message: expect.stringMatching(text) });
@@ -21,28 +20,6 @@ function thrownBy(work: () => unknown): unknown {
   }
   throw new Error('nothing was thrown');
 }
-
-describe('ciphers', () => {
-  it('keeps the order and drops doubles', () => {
-    const list = 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256';
-    expect(parseCiphers(list)).toEqual([
-      CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
-      CipherSuite.TLS_AES_128_GCM_SHA256,
-    ]);
-  });
-
-  it("passes over the names of earlier versions, as in node:tls's default list", () => {
-    const list = 'TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES128-GCM-SHA256:HIGH:!aNULL:!MD5';
-    expect(parseCiphers(list)).toEqual([CipherSuite.TLS_AES_256_GCM_SHA384]);
-  });
-
-  it('is the default when it is absent, and an error when nothing is left', () => {
-    expect(parseCiphers(undefined)).toBeUndefined();
-    expect(thrownBy(() => parseCiphers('ECDHE-RSA-AES128-GCM-SHA256'))).toEqual(
-      optionError(/ciphers.*no TLS 1\.3 suite/),
-    );
-  });
-});
 
 describe('ecdhCurve', () => {
   it('takes the names of OpenSSL and of RFC 8446', () => {
@@ -91,16 +68,17 @@ describe('ALPNProtocols', () => {
 });
 
 describe('versions', () => {
-  it('takes TLS 1.3 only, and says so', () => {
-    expect(() => checkVersions('TLSv1.3', 'TLSv1.3')).not.toThrow();
-    expect(() => checkVersions(undefined, undefined)).not.toThrow();
-    expect(thrownBy(() => checkVersions('TLSv1.2', undefined))).toEqual(
-      optionError(/minVersion.*only TLSv1\.3/),
-    );
-    expect(thrownBy(() => checkVersions(undefined, 'TLSv1.1'))).toEqual(
-      optionError(/maxVersion.*only TLSv1\.3/),
-    );
-    expect(thrownBy(() => checkVersions('SSLv3', undefined))).toEqual(optionError(/no version/));
+  it('takes TLS 1.2 and 1.3, both by default', () => {
+    expect(parseVersions(undefined, undefined)).toEqual({ min: 0x0303, max: 0x0304 });
+    expect(parseVersions('TLSv1.3', 'TLSv1.3')).toEqual({ min: 0x0304, max: 0x0304 });
+    expect(parseVersions(undefined, 'TLSv1.2')).toEqual({ min: 0x0303, max: 0x0303 });
+  });
+
+  it('refuses what is too old, unknown or empty, and says so', () => {
+    expect(thrownBy(() => parseVersions('TLSv1', undefined))).toEqual(optionError(/minVersion.*RFC 8996/));
+    expect(thrownBy(() => parseVersions(undefined, 'TLSv1.1'))).toEqual(optionError(/maxVersion.*RFC 8996/));
+    expect(thrownBy(() => parseVersions('SSLv3', undefined))).toEqual(optionError(/no version/));
+    expect(thrownBy(() => parseVersions('TLSv1.3', 'TLSv1.2'))).toEqual(optionError(/above maxVersion/));
   });
 });
 
