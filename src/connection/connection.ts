@@ -55,6 +55,8 @@ export class Connection {
   #deadline: number | undefined;
   #warnings = 0;
   #keyUpdateOwed = false;
+  /** We have answered a request for a KeyUpdate, and have sent nothing since. */
+  #keyUpdatePaid = false;
   #readState: 'open' | 'ended' | 'failed' = 'open';
   #writeState: 'open' | 'closed' = 'open';
 
@@ -354,11 +356,13 @@ export class Connection {
     return this.#seats.find(({ occupant }) => is(occupant))?.occupant;
   }
 
-  /** A KeyUpdate that the peer asked for, once for however many requests came together (RFC 8446 §4.6.3). */
+  /** A KeyUpdate that the peer asked for: one for however many requests come while we are silent (RFC 8446 §4.6.3). */
   #payKeyUpdate(): void {
     if (!this.#keyUpdateOwed || !this.writable) return;
     this.#keyUpdateOwed = false;
+    if (this.#keyUpdatePaid) return;
     this.updateKeys(false);
+    this.#keyUpdatePaid = true;
   }
 
   /**
@@ -438,6 +442,7 @@ export class Connection {
   #write(type: number, content: Uint8Array): void {
     const established = this.#openForWriting();
     if (this.#records.writeKeyExhausted) established.updateWriteKey(this.#io, false);
+    this.#keyUpdatePaid = false;
     this.#records.write(type, content);
   }
 

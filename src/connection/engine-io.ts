@@ -46,13 +46,17 @@ export class EngineIO implements HandshakeIO {
     this.#records.writeChangeCipherSpec();
   }
 
+  skipEarlyData(limit: number): void {
+    this.#records.skipEarlyData(limit);
+  }
+
   protectRead(suite: Suite, secret: Uint8Array): void {
-    this.#requireRecordEnd();
+    this.requireRecordEnd();
     this.#records.readKeys = trafficKeys(this.crypto, suite, secret);
   }
 
   protectRead12(keys: Keys12): void {
-    this.#requireRecordEnd();
+    this.requireRecordEnd();
     this.#records.readKeys12 = keys;
   }
 
@@ -70,7 +74,7 @@ export class EngineIO implements HandshakeIO {
   }
 
   /** RFC 8446 §5.1: messages that precede a key change MUST align with a record boundary. */
-  #requireRecordEnd(): void {
+  requireRecordEnd(): void {
     if (this.#joiner.empty) return;
     throw new TlsError(
       'ERR_TLS_UNEXPECTED_MESSAGE',

@@ -14,6 +14,10 @@ export interface HandshakeIO {
   /** Sends a whole handshake message under the current write key. */
   send(message: Uint8Array): void;
   sendChangeCipherSpec(): void;
+  /** The message being handled must end its record (RFC 8446 §5.1). */
+  requireRecordEnd(): void;
+  /** Server: throws away the 0-RTT data that was offered, so many bytes at most (RFC 8446 §4.2.10). */
+  skipEarlyData(limit: number): void;
   /** Everything received from here on is protected by `secret`. The message being handled must end its record. */
   protectRead(suite: Suite, secret: Uint8Array): void;
   protectWrite(suite: Suite, secret: Uint8Array): void;

@@ -9,7 +9,7 @@ import { CertificateError, TlsError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
-import { ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
@@ -62,7 +62,7 @@ export function clientSettings(
   return clientConfig({
     ...common(flags, shared, resumes, observed),
     groups,
-    keyShares: flags.keyShares ?? groups.slice(0, 1),
+    keyShares: flags.keyShares ?? defaultShares(groups),
     serverName: flags.hostName === '' ? undefined : flags.hostName,
     sendServerName: flags.hostName !== '',
     alpnProtocols: protocolList(flags.advertiseAlpn),
@@ -83,9 +83,11 @@ export function serverSettings(
     groups: groupsOf(flags),
     selectIdentities: (serverName) => {
       observed.serverName = serverName;
-      if (flags.failEarlyCallback || flags.failDdosCallback || flags.failCertCallback) {
+      if (flags.failEarlyCallback) {
         throw new TlsError('ERR_TLS_HANDSHAKE_FAILURE', 'A flag says to refuse this ClientHello');
       }
+      // Not an error of ours: what an application's own hook may throw.
+      if (flags.failDdosCallback || flags.failCertCallback) throw new Error('A flag says to fail here');
       return identities;
     },
     selectProtocol: protocolSelector(flags, observed),
@@ -113,8 +115,22 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
 
 const DEFAULT_SCHEMES = SCHEMES.filter(({ handshake }) => handshake).map(({ id }) => id);
 
+/** A share for the first group, and for the first of the other kind: post-quantum or classical. */
+function defaultShares(groups: readonly number[]): readonly number[] {
+  const [first, ...more] = groups;
+  if (first === undefined) return [];
+  const isHybrid = (id: number): boolean => id === NamedGroup.x25519mlkem768;
+  const other = more.find((id) => isHybrid(id) !== isHybrid(first));
+  return other === undefined ? [first] : [first, other];
+}
+
 /** BoringSSL's default groups, as far as they are here. */
-const DEFAULT_GROUPS: readonly number[] = [0x11ec, 29, 23, 24];
+const DEFAULT_GROUPS: readonly number[] = [
+  NamedGroup.x25519mlkem768,
+  NamedGroup.x25519,
+  NamedGroup.secp256r1,
+  NamedGroup.secp384r1,
+];
 
 function groupsOf({ curves }: Flags): readonly number[] {
   if (curves.length === 0) return DEFAULT_GROUPS.filter((id) => nodeCrypto.group(id) !== undefined);

@@ -2,9 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Connection } from '../../src/connection/connection.ts';
 import { TLS13_SUITES } from '../../src/crypto/suites.ts';
+import type { ClientConfig } from '../../src/handshake/config.ts';
 import { parseSession, serializeSession } from '../../src/handshake/session.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
-import { ContentType, NamedGroup } from '../../src/wire/codepoints.ts';
+import { findExtension } from '../../src/messages/extensions.ts';
+import { parseEncryptedExtensions } from '../../src/messages/hello.ts';
+import { ContentType, ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
 import {
   clientConfig,
   clientIdentity,
@@ -13,7 +16,7 @@ import {
   testTickets,
 } from '../setup/engine-config.ts';
 import { expectAlive, expectUnharmed } from '../setup/faults.ts';
-import { type Delivery, Pair, START } from '../setup/pair.ts';
+import { type Delivery, Pair, START, splitMessages, type Tamper } from '../setup/pair.ts';
 import { toHex } from '../vectors/rfc8448.ts';
 
 const connect = (setup: Partial<ConstructorParameters<typeof Pair>[0]> = {}) =>
@@ -215,6 +218,35 @@ describe('resumption', () => {
     expect(pair.server.connection.info?.peer?.chain).toHaveLength(1);
   });
 
+  test('a client without certificate resumes where none is required', () => {
+    const pair = connect({
+      client: clientConfig({ session: session({}, { clientCertificate: 'request' }) }),
+      server: server({ clientCertificate: 'request' }),
+    });
+    expectAlive(pair);
+    expect(pair.server.connection.info).toMatchObject({ resumed: true, peer: undefined });
+  });
+
+  test('the server acknowledges the name in full handshakes only', () => {
+    const acknowledged = (overrides: Partial<ClientConfig>): boolean => {
+      let found = false;
+      const look: Tamper = ({ from, epoch, type, content }) => {
+        if (from !== 'server' || epoch !== 'handshake' || type !== ContentType.handshake) return undefined;
+        const [first] = splitMessages(content);
+        if (first?.type === HandshakeType.encrypted_extensions) {
+          const extensions = parseEncryptedExtensions(first.body);
+          found = findExtension(extensions, ExtensionType.server_name) !== undefined;
+        }
+        return undefined;
+      };
+      const pair = connect({ client: clientConfig(overrides), server: server(), tamper: look });
+      expectUnharmed(pair);
+      return found;
+    };
+    expect(acknowledged({})).toBe(true);
+    expect(acknowledged({ session: session() })).toBe(false);
+  });
+
   test('a session survives being written down', () => {
     const kept = parseSession(serializeSession(session()));
     const pair = connect({ client: clientConfig({ session: kept }), server: server() });
@@ -257,11 +289,11 @@ describe('resumption', () => {
       },
     ],
     [
-      'the server now asks for a certificate',
+      'the server now requires a certificate',
       () =>
         connect({
-          client: clientConfig({ session: session() }),
-          server: server({ clientCertificate: 'request' }),
+          client: clientConfig({ session: session(), identities: [clientIdentity] }),
+          server: server({ clientCertificate: 'require' }),
         }),
     ],
     [

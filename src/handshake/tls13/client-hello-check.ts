@@ -1,6 +1,7 @@
 import type { Suite } from '../../crypto/suites.ts';
 import { TlsError } from '../../errors/errors.ts';
 import {
+  certificateAuthorities,
   type KeyShareEntry,
   keyShareClientHello,
   type OfferedPsks,
@@ -50,6 +51,8 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
   const schemes = read(ExtensionType.signature_algorithms, signatureAlgorithms.parse);
   // Not used to choose a chain: a client that trusts only some algorithms is told nothing new by a refusal.
   read(ExtensionType.signature_algorithms_cert, signatureAlgorithms.parse);
+  // Nor is this; what is malformed is refused all the same.
+  read(ExtensionType.certificate_authorities, certificateAuthorities.parse);
   const psks = read(ExtensionType.pre_shared_key, offeredPsks.parse);
   const modes = read(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.parse);
   if (psks !== undefined && modes === undefined) {

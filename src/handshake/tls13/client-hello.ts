@@ -88,6 +88,8 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
   const extensions: Extension[] = [];
   for (const extension of first.hello.extensions) {
     if (extension.type === ExtensionType.pre_shared_key) continue;
+    // §4.1.2: removed if it was present; early data is not for a second flight.
+    if (extension.type === ExtensionType.early_data) continue;
     const changed = extension.type === ExtensionType.key_share;
     extensions.push(changed ? keyShareExtension(keyExchanges) : extension);
   }

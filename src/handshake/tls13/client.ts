@@ -11,6 +11,7 @@ import {
   parseFinished,
 } from '../../messages/authentication.ts';
 import {
+  certificateAuthorities,
   cookie,
   extensionName,
   findExtension,
@@ -153,6 +154,8 @@ class ExpectServerHello implements Expect {
     if (this.#retried !== undefined) {
       throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received a second HelloRetryRequest');
     }
+    // §5.1: a HelloRetryRequest is a ServerHello, and nothing may follow before our answer to it.
+    io.requireRecordEnd();
     const offered = this.#offer.hello.extensions;
     // The cookie is the one extension that a server may send unasked (§4.2).
     requireKnownPlace('HelloRetryRequest', hello.extensions, IN_HELLO_RETRY_REQUEST, [
@@ -354,6 +357,11 @@ class ExpectCertificateRequestOrCertificate implements Expect {
     if (accepted === undefined) {
       throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'CertificateRequest has no signature_algorithms');
     }
+    optionalExtension(
+      request.extensions,
+      ExtensionType.certificate_authorities,
+      certificateAuthorities.parse,
+    );
     this.#state.transcript.add(message.raw);
     return new ExpectCertificate(this.#state, accepted);
   }

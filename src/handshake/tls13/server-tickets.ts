@@ -65,7 +65,8 @@ function judgeAgain(
   io: HandshakeIO,
 ): { peer: PeerIdentity | undefined } | undefined {
   if (state.peerChain.length === 0) {
-    return config.clientCertificate === 'none' ? { peer: undefined } : undefined;
+    // It was asked, or need not be asked: a client may stay without certificate unless one is required.
+    return config.clientCertificate === 'require' ? undefined : { peer: undefined };
   }
   if (config.clientCertificate === 'none') return { peer: undefined };
   try {

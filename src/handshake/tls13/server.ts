@@ -30,6 +30,7 @@ import {
   HELLO_RETRY_RANDOM,
   parseClientHello,
 } from '../../messages/hello.ts';
+import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, Identity, IdentitySource, ServerConfig } from '../config.ts';
@@ -89,6 +90,9 @@ class ExpectClientHello implements Expect {
       return answerClientHello12(this.#setup, hello, message.raw, io);
     }
     const checked = checkClientHello(hello);
+    if (findExtension(hello.extensions, ExtensionType.early_data) !== undefined) {
+      io.skipEarlyData(MAX_SKIPPED_EARLY_DATA);
+    }
     const ticket = findTicket(config, checked, io);
     const suite = ticket?.state.suite ?? chooseSuite(config, checked);
     const { group, share } = chooseGroup(config, checked);
@@ -97,6 +101,8 @@ class ExpectClientHello implements Expect {
       const choices = { checked, suite, group, share, ticket, transcript, raw: message.raw, retried: false };
       return answer(this.#setup, choices, io);
     }
+    // §5.1: a ClientHello ends its record, for all that the client knows of our answer.
+    io.requireRecordEnd();
     transcript.add(message.raw);
     transcript.replaceByMessageHash();
     const retry = buildServerHello({
@@ -155,6 +161,10 @@ class ExpectSecondClientHello implements Expect {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'the second ClientHello');
     const checked = checkClientHello(parseClientHello(message.body));
     this.#checkUnchanged(checked);
+    if (findExtension(checked.hello.extensions, ExtensionType.early_data) !== undefined) {
+      // §4.2.10: not after a HelloRetryRequest.
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello offers early data');
+    }
     const share = checked.shares.find(({ group }) => group === this.#group);
     if (share === undefined || checked.shares.length !== 1) {
       // §4.1.2, §4.2.8: key_share now holds one entry, for the group that was asked for.
@@ -262,7 +272,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     io.send(message);
     transcript.add(message);
   };
-  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol)));
+  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol, resumes !== undefined)));
   const agreement = {
     version: ProtocolVersion.tls13,
     suite,
@@ -496,9 +506,13 @@ function encryptedExtensions(
   { extensions: handlers }: Setup,
   { hello, serverName }: CheckedClientHello,
   alpnProtocol: string | undefined,
+  resumed: boolean,
 ): Extension[] {
   const extensions: Extension[] = [];
-  if (serverName !== undefined) extensions.push({ type: ExtensionType.server_name, body: NOTHING });
+  // RFC 6066 §3: a server that resumes a session MUST NOT acknowledge the name.
+  if (serverName !== undefined && !resumed) {
+    extensions.push({ type: ExtensionType.server_name, body: NOTHING });
+  }
   if (alpnProtocol !== undefined) {
     const type = ExtensionType.application_layer_protocol_negotiation;
     extensions.push({ type, body: protocolNameList.build([alpnProtocol]) });

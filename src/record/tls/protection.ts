@@ -81,6 +81,17 @@ export class Opener implements RecordOpener {
     return this.#nonce.sequence === 0;
   }
 
+  /** Whether this is the next record of this epoch; `open` is still to be called for it. */
+  opens(header: Uint8Array, fragment: Uint8Array): boolean {
+    const split = fragment.length - this.#aead.tagLength;
+    if (split < 1) return false;
+    const nonce = this.#nonce.next();
+    this.#nonce.sequence--;
+    return (
+      this.#aead.open(nonce, header, fragment.subarray(0, split), fragment.subarray(split)) !== undefined
+    );
+  }
+
   /**
    * @throws TlsError ERR_TLS_BAD_RECORD_MAC, ERR_TLS_RECORD_OVERFLOW (§5.4), ERR_TLS_UNEXPECTED_MESSAGE (all zeros, §5.4)
    */

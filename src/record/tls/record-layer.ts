@@ -9,6 +9,7 @@ import {
   MAX_PLAINTEXT,
   RECORD_HEADER_LENGTH,
 } from './deframer.ts';
+import { EarlyDataSkip } from './early-data-skip.ts';
 import {
   type Content,
   Opener,
@@ -43,6 +44,8 @@ export class RecordLayer {
   #sealer: RecordSealer | undefined;
   /** The version on the wire once it is TLS 1.2 or older; `undefined` means TLS 1.3, or not known yet. */
   #version12: number | undefined;
+  /** Present while refused 0-RTT data may come. */
+  #skip: EarlyDataSkip | undefined;
   #out: Uint8Array[] = [];
   #outBytes = 0;
   /** Handshake messages that wait to share records (RFC 8446 §5.1): a flight is one record, not one a message. */
@@ -78,13 +81,15 @@ export class RecordLayer {
   next(): Content | undefined {
     if (this.#version12 !== undefined) return this.#next12(this.#version12);
     for (;;) {
-      const frame = this.#deframer.next(this.#opener === undefined ? MAX_PLAINTEXT : MAX_CIPHERTEXT);
+      const clear = this.#opener === undefined && this.#skip === undefined;
+      const frame = this.#deframer.next(clear ? MAX_PLAINTEXT : MAX_CIPHERTEXT);
       if (frame === undefined) return undefined;
       const { type, header, fragment } = frame;
       if (type === ContentType.change_cipher_spec) {
         this.#dropChangeCipherSpec(fragment);
         continue;
       }
+      if (this.#skip !== undefined && this.#isEarlyData(this.#skip, type, header, fragment)) continue;
       const content =
         this.#opener === undefined ? this.#plaintext(type, fragment) : this.#open(type, header, fragment);
       this.#checkEmpty(content);
@@ -93,7 +98,9 @@ export class RecordLayer {
   }
 
   set readKeys(keys: TrafficKeys) {
-    this.#opener = new Opener(this.#crypto, keys);
+    const opener = new Opener(this.#crypto, keys);
+    this.#opener = opener;
+    if (this.#skip !== undefined) this.#skip.opener = opener;
   }
 
   /**
@@ -127,6 +134,14 @@ export class RecordLayer {
   /** TLS 1.2: content types of sub-protocols, which are the records' own there. */
   allowTypes(types: readonly number[]): void {
     this.#deframer.allowTypes(types);
+  }
+
+  /**
+   * Server: the client offers 0-RTT data, which is not accepted: what comes of it is thrown away, so many bytes at
+   * most (RFC 8446 §4.2.10).
+   */
+  skipEarlyData(limit: number): void {
+    this.#skip = new EarlyDataSkip(limit);
   }
 
   /** The peer's Finished has been verified; from here on nothing in clear is accepted, change_cipher_spec included (§5). */
@@ -261,6 +276,17 @@ export class RecordLayer {
     const content = opener?.open(header, fragment) ?? { type, content: new Uint8Array(fragment) };
     this.#checkEmpty(content);
     return content;
+  }
+
+  /**
+   * §4.2.10: after a HelloRetryRequest everything protected is early data until the second ClientHello; else whatever
+   * does not open under the handshake keys is, until something does.
+   */
+  #isEarlyData(skip: EarlyDataSkip, type: number, header: Uint8Array, fragment: Uint8Array): boolean {
+    if (type === ContentType.alert) return false;
+    if (type === ContentType.application_data && skip.covers(header, fragment)) return true;
+    this.#skip = undefined;
+    return false;
   }
 
   #plaintext(type: number, content: Uint8Array): Content {
