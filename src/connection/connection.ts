@@ -18,7 +18,7 @@ import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../mes
 import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType, ProtocolVersion } from '../wire/codepoints.ts';
 import { EngineIO } from './engine-io.ts';
-import type { ConnectionEvent, ConnectionInfo } from './events.ts';
+import type { ConnectionEvent, ConnectionInfo, TrafficState } from './events.ts';
 
 export type { ConnectionEvent, ConnectionInfo };
 
@@ -232,6 +232,30 @@ export class Connection {
   }
 
   /**
+   * Gives the session away: what another record layer needs to carry it on. One way, so that no nonce is used twice:
+   * nothing can be received or sent here afterwards. TLS 1.3 only.
+   * @throws ConnectionError ERR_TLS_CLOSED unless both directions are open, ERR_TLS_NOT_CONNECTED while bytes wait,
+   *   ERR_TLS_OPTION for another version
+   */
+  exportTrafficKeys(): TrafficState {
+    const established = this.#openForWriting();
+    const sequences = this.#records.sequences;
+    if (!('trafficSecrets' in established) || sequences === undefined)
+      throw new ConnectionError('ERR_TLS_OPTION', 'Only sessions of TLS 1.3 can be given away');
+    if (this.#readState !== 'open')
+      throw new ConnectionError('ERR_TLS_CLOSED', 'The peer has ended the session');
+    if (!this.#records.idle || !this.#joiner.empty)
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'Part of a record waits; take it first');
+    const { read, write } = established.trafficSecrets();
+    this.drop();
+    return {
+      suite: established.agreement.suite,
+      read: { secret: read, sequence: sequences.read },
+      write: { secret: write, sequence: sequences.write },
+    };
+  }
+
+  /**
    * RFC 8446 §7.5, RFC 5705.
    * @param context in TLS 1.2, none and an empty one give different results
    * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`
@@ -243,11 +267,12 @@ export class Connection {
   /** `undefined` until `connected`. */
   get info(): ConnectionInfo | undefined {
     if (this.#step.kind !== 'established') return undefined;
-    const { agreement, peer } = this.#step;
+    const { agreement, peer, transcriptHash } = this.#step;
     return {
       ...agreement,
       protocol: PROTOCOL_NAME[agreement.version] ?? 'TLSv1.3',
       peer,
+      transcriptHash,
       subProtocols: this.#seats.map(({ occupant }) => occupant.name),
     };
   }

@@ -1,3 +1,4 @@
+import type { Suite } from '../crypto/suites.ts';
 import type { TrellisError } from '../errors/errors.ts';
 import type { Agreement } from '../handshake/established.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
@@ -21,6 +22,15 @@ export type ConnectionEvent =
 export interface ConnectionInfo extends Agreement {
   readonly protocol: 'TLSv1.3' | 'TLSv1.2';
   readonly peer: PeerIdentity | undefined;
+  /** Transcript-Hash(ClientHello … client Finished), which bindings to this session are made from. */
+  readonly transcriptHash: Uint8Array;
   /** Names of the sub-protocols that were negotiated. */
   readonly subProtocols: readonly string[];
+}
+
+/** A session at one moment, for another record layer: both traffic secrets (RFC 8446 §7.2) and where they stand. */
+export interface TrafficState {
+  readonly suite: Suite;
+  readonly read: { readonly secret: Uint8Array; readonly sequence: number };
+  readonly write: { readonly secret: Uint8Array; readonly sequence: number };
 }

@@ -59,6 +59,8 @@ export const Oid = {
   // Ours (docs/formats.md), under a UUID of ITU-T X.667: what a signature binds, and the object that a receipt is for
   binding: '2.25.16673975627316912103693062371879835450',
   acknowledgedObject: '2.25.16673975627316912103693062371879835450.1',
+  // Requests: RFC 2985
+  extensionRequest: '1.2.840.113549.1.9.14',
   // Name attributes: RFC 4519, RFC 2985
   commonName: '2.5.4.3',
   surname: '2.5.4.4',

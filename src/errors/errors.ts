@@ -195,6 +195,13 @@ export function alertFor(error: unknown): number {
   return AlertDescription[error instanceof TlsError ? error.alert : 'internal_error'];
 }
 
+/** A fault of this side for which the peer shall be told this alert; internal_error for one that no fault here has. */
+export function errorForAlert(description: number, message: string): TlsError {
+  const name = alertName(description);
+  const codes = Object.keys(ALERT_OF) as TlsErrorCode[];
+  return new TlsError(codes.find((code) => ALERT_OF[code] === name) ?? 'ERR_TLS_INTERNAL', message);
+}
+
 /** Turns anything thrown into an Error that has a code. */
 export function asTrellisError(error: unknown): TrellisError {
   if (error instanceof TrellisError) return error;

@@ -5,8 +5,10 @@ import { decodeText, encodeUtf8 } from '../der/text.ts';
 import { encodeDer, enumerated, integer, octetString, primitive, sequence } from '../der/writer.ts';
 import { DecodeError, SignatureError, TlsError } from '../errors/errors.ts';
 
+/** Of the exporter (RFC 8446 §7.5, RFC 5705) that makes the sessionBinding, with the transcript's hash as context. */
+export const SESSION_BINDING_LABEL = 'EXPORTER-trellis-sign';
 /** A SHA-256 digest, and the output of the exporter. Bytes. */
-const SESSION_BINDING_LENGTH = 32;
+export const SESSION_BINDING_LENGTH = 32;
 const PEER_DIGEST_LENGTH = 32;
 /** Names of applications have at most 255 bytes in the multiplexing extension. */
 const MAX_APPLICATION_BYTES = 255;

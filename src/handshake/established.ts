@@ -86,6 +86,12 @@ export class Established {
     return exportKeyingMaterial(crypto, hash, this.#secrets.exporter, label, context ?? NO_CONTEXT, length);
   }
 
+  /** The secrets of both directions at this moment (§7.2), for who carries the session on in our place. */
+  trafficSecrets(): { readonly read: Uint8Array; readonly write: Uint8Array } {
+    const { read, write } = this.#secrets;
+    return { read, write };
+  }
+
   /** @returns true when the peer asks us to update our key too */
   receive(message: HandshakeMessage, io: HandshakeIO): boolean {
     if (message.type === HandshakeType.key_update) return this.#receiveKeyUpdate(message, io);

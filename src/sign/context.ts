@@ -1,7 +1,7 @@
 import type { SubProtocolLink } from '../connection/sub-protocol.ts';
 import { equalBytes } from '../der/bytes.ts';
 import { SignatureError, TlsError } from '../errors/errors.ts';
-import type { Binding } from '../formats/binding.ts';
+import { type Binding, SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../formats/binding.ts';
 import type { SignerJudge } from '../formats/format.ts';
 import { type MultiplexedConnection, Multiplexing } from '../mux/index.ts';
 import { ContentType } from '../wire/codepoints.ts';
@@ -13,9 +13,6 @@ import type { Place, SignEvent, SignWanted } from './messages.ts';
 import type { SignAgreement } from './negotiation.ts';
 import type { SignSettings } from './options.ts';
 
-/** RFC 8446 §7.5, RFC 5705. */
-const EXPORTER_LABEL = 'EXPORTER-trellis-sign';
-const SESSION_BINDING_BYTES = 32;
 const NO_TREE_HEAD = new Uint8Array(0);
 const NO_CERTIFICATE = new Uint8Array(0);
 
@@ -48,7 +45,7 @@ export class SessionContext {
     this.settings = settings;
     this.formats = FORMATS[agreement.format];
     this.sessionBinding = new Uint8Array(
-      link.exportKeyingMaterial(EXPORTER_LABEL, session.transcriptHash, SESSION_BINDING_BYTES),
+      link.exportKeyingMaterial(SESSION_BINDING_LABEL, session.transcriptHash, SESSION_BINDING_LENGTH),
     );
     this.judge = sessionJudge(crypto, settings.trust, session.peer);
     const mux = link.neighbour('mux');

@@ -231,7 +231,7 @@ function endEntity(
   ];
 }
 
-function encodeExtension({ oid: id, critical, value }: ExtensionInput): Der {
+export function encodeExtension({ oid: id, critical, value }: ExtensionInput): Der {
   return sequence(oid(id), critical === true ? boolean(true) : undefined, octetString(value));
 }
 

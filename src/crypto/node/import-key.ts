@@ -33,6 +33,11 @@ export function importPrivateKey(input: PrivateKeyInput, passphrase?: string): I
   }
 }
 
+/** A PKCS#8 key, DER. @throws ConnectionError ERR_TLS_OPTION */
+export function privateKeyObject(pkcs8: Uint8Array): KeyObject {
+  return parse(pkcs8, undefined);
+}
+
 export function isKeyObject(value: unknown): value is KeyObject {
   return value instanceof KeyObject;
 }

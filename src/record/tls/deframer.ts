@@ -36,6 +36,11 @@ export class Deframer {
     this.#types = types;
   }
 
+  /** Nothing waits, not even part of a record. */
+  get empty(): boolean {
+    return this.#partialLength === 0 && this.#at === this.#chunk.length;
+  }
+
   feed(bytes: Uint8Array): void {
     if (this.#at === this.#chunk.length) {
       this.#chunk = bytes;

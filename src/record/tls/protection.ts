@@ -44,6 +44,11 @@ export class Sealer implements RecordSealer {
     this.#limit = suite.recordLimit;
   }
 
+  /** Of the next record. */
+  get sequence(): number {
+    return this.#nonce.sequence;
+  }
+
   /** True when the AEAD's limit is reached and the key must be updated first (RFC 8446 §5.5). */
   get exhausted(): boolean {
     return this.#nonce.sequence >= this.#limit;
@@ -74,6 +79,11 @@ export class Opener implements RecordOpener {
   constructor(crypto: CryptoProvider, { suite, key, iv }: TrafficKeys) {
     this.#aead = crypto.aead(suite.aead, key);
     this.#nonce = new Nonce(iv);
+  }
+
+  /** Of the next record. */
+  get sequence(): number {
+    return this.#nonce.sequence;
   }
 
   /** True until the first record of this epoch has been opened. */

@@ -162,6 +162,18 @@ export class RecordLayer {
     return this.#sealer?.exhausted ?? false;
   }
 
+  /** Sequence numbers of the next records, under the keys of the moment; of TLS 1.3 alone. */
+  get sequences(): { readonly read: number; readonly write: number } | undefined {
+    const [opener, sealer] = [this.#opener, this.#sealer];
+    if (!(opener instanceof Opener) || !(sealer instanceof Sealer)) return undefined;
+    return { read: opener.sequence, write: sealer.sequence };
+  }
+
+  /** No byte waits, in either direction. */
+  get idle(): boolean {
+    return this.#deframer.empty && this.pendingBytes === 0;
+  }
+
   /** Bytes that wait for `drain()`. */
   get pendingBytes(): number {
     return this.#outBytes + this.#flightBytes;

@@ -1,0 +1,82 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
+import { SCHEMES } from '../../crypto/schemes.ts';
+import { DEFAULT_TLS13_SUITES } from '../../crypto/suites.ts';
+import { DEFAULT_TLS12_SUITES } from '../../crypto/suites12.ts';
+import type { ClientConfig, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
+import { NamedGroup, ProtocolVersion } from '../../wire/codepoints.ts';
+import { referenceName } from '../../x509/names.ts';
+import { verifyPeer } from '../../x509/verify.ts';
+import { ClientCertificate } from '../protocol.ts';
+import type { OpenRequest } from './open.ts';
+import type { IdentityRecord, PersistentState } from './persistent.ts';
+
+/** As everywhere (docs/defaults.md). */
+const GROUPS = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+const MAX_FRAGMENT = 16_384;
+
+/** What the module's engine is to do: the identity's key, certificates and anchors, and what Open asked for. */
+export function engineConfig(
+  crypto: CryptoProvider,
+  state: PersistentState,
+  identity: IdentityRecord,
+  request: OpenRequest,
+): ClientConfig | ServerConfig {
+  const { serverName } = request;
+  const reference = serverName === undefined ? undefined : referenceName(serverName);
+  const judge: PeerVerifier = (chain, { now, schemes }) =>
+    verifyPeer(crypto, chain, {
+      purpose: request.role === 'client' ? 'server' : 'client',
+      trust: state.trust(identity),
+      now,
+      name: request.role === 'client' ? reference : undefined,
+      allowedSchemes: schemes,
+    });
+  const common = {
+    crypto,
+    suites: request.versions.includes(ProtocolVersion.tls13) ? DEFAULT_TLS13_SUITES : [],
+    // Bindings to the session need a master secret that is bound to the handshake (RFC 7627).
+    tls12: request.versions.includes(ProtocolVersion.tls12)
+      ? { suites: DEFAULT_TLS12_SUITES, requireExtendedMasterSecret: true }
+      : undefined,
+    groups: GROUPS,
+    schemes: SCHEMES.map(({ id }) => id),
+    verifyPeer: judge,
+    // The module has no clock: the host keeps the time, and drops the session.
+    handshakeTimeout: 0,
+    maxFragment: MAX_FRAGMENT,
+    padTo: 1,
+    keylog: false,
+  };
+  const identities =
+    identity.privateKey === undefined || identity.chain.length === 0
+      ? []
+      : [{ chain: identity.chain, key: state.key(identity) }];
+  if (request.role === 'client') {
+    return {
+      ...common,
+      serverName,
+      sendServerName: reference?.kind === 'dns',
+      keyShares: GROUPS.slice(0, 1),
+      alpnProtocols: request.alpnProtocols,
+      identities,
+      session: undefined,
+      compatibility: true,
+    };
+  }
+  const [selected] = request.alpnProtocols;
+  return {
+    ...common,
+    selectIdentities: () => identities,
+    ...(selected === undefined
+      ? {}
+      : { selectProtocol: (offered) => (offered.includes(selected) ? selected : undefined) }),
+    clientCertificate: POLICY[identity.clientCertificate] ?? 'require',
+    certificateAuthorities: state.trust(identity).anchors.map(({ subject }) => subject.raw),
+  };
+}
+
+const POLICY: Readonly<Record<number, ServerConfig['clientCertificate']>> = {
+  [ClientCertificate.none]: 'none',
+  [ClientCertificate.request]: 'request',
+  [ClientCertificate.require]: 'require',
+};
