@@ -355,7 +355,8 @@ export class Session {
     for (;;) {
       this.#hear(connection);
       const { wanted } = connection;
-      if (wanted === undefined) break;
+      // Its own key signs; certificates are chosen by the identity that Open named.
+      if (wanted?.kind !== 'signature') break;
       this.#shown = true;
       connection.provide(this.#host.state.key(this.identity).sign(wanted.scheme, wanted.input), this.#now);
     }
