@@ -139,7 +139,7 @@ const sessionOptions = [
     name: 'sign-ca',
     type: 'file',
     value: 'FILE',
-    help: "CA of the other side's signers, PEM (default: that of its certificate in the session)",
+    help: 'CA whose certificates the other side may sign with, whatever their subject, PEM (default: its certificate in the session, or one of the same subject and CA)',
   },
 ] as const satisfies readonly OptionSpec[];
 

@@ -183,7 +183,8 @@ class SignedCarriage implements Pump {
 
   /** After the last unit has arrived: an end that overtook it would be taken for the end of the connection. */
   #endFar(): void {
-    if (!this.#nearEnded || this.#underWay > 0 || this.#isBroken || this.#farEnding) return;
+    const isDone = this.#nearEnded && !this.#outgoing.isWaiting && this.#underWay === 0;
+    if (!isDone || this.#isBroken || this.#farEnding) return;
     this.#farEnding = true;
     this.#far.end();
   }

@@ -95,6 +95,8 @@ export class SigningPlan {
   readonly #archive: EvidenceSink;
   readonly #signer: SigningIdentity | undefined;
   readonly #trust: TrustStore | undefined;
+  /** The signers' CA was named: whoever has a certificate of it may sign. */
+  readonly #hasOwnTrust: boolean;
 
   /**
    * @param ca PEM of the CAs of the session, which the peer's signers are of where no others are given
@@ -104,6 +106,7 @@ export class SigningPlan {
     const { applications, archive, cert, key } = signing;
     this.#byName = new Map(applications.map((application) => [application.name, application]));
     this.#archive = archive;
+    this.#hasOwnTrust = signing.ca !== undefined;
     const anchors = signing.ca ?? ca;
     if (anchors !== undefined) this.#trust = secureContext('The CA of signers', { ca: anchors }).trust;
     if (cert !== undefined || key !== undefined)
@@ -132,6 +135,7 @@ export class SigningPlan {
       archive: this.#archive,
       signer: this.#signer,
       trust: this.#trust,
+      otherSigners: this.#hasOwnTrust ? 'any' : 'same-subject',
     };
   }
 }

@@ -21,9 +21,9 @@ export interface Part {
 export interface Cutter {
   /** @throws TunnelError ERR_TUNNEL_UNIT when the bytes are not what the unit says; nothing can follow */
   push(bytes: Uint8Array): Part[];
-  /** The direction has ended. @throws TunnelError ERR_TUNNEL_UNIT when a unit is cut off */
+  /** The direction has ended, or will when it waits no more. @throws TunnelError ERR_TUNNEL_UNIT when a unit is cut off */
   end(): Part[];
-  /** What comes next is known when the other direction has gone on: then `push` nothing more, to go on. */
+  /** What comes next is known when the other direction has gone on: then `push` no bytes, to go on. */
   readonly isWaiting: boolean;
 }
 

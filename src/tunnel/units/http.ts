@@ -93,6 +93,8 @@ class MessageCutter implements Cutter {
   #hasRest = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
+  /** With what is held, the direction has ended. */
+  #hasEnded = false;
 
   constructor(rules: MessageRules) {
     this.#rules = rules;
@@ -124,14 +126,21 @@ class MessageCutter implements Cutter {
       }
       at = this.#step(input, at, parts);
     }
+    if (this.#hasEnded && !this.isWaiting) parts.push(...this.end());
     return parts;
   }
 
   end(): Part[] {
     const { kind } = this.#place;
+    if (kind === 'wait') {
+      // What is held is of one protocol or the other; without any, neither is of interest any more.
+      this.#hasEnded = true;
+      if (this.#held.length === 0) this.#place = HEAD;
+      return [];
+    }
     if (kind === 'close' || (kind === 'rest' && this.#hasRest)) return [{ bytes: NOTHING, last: true }];
     const isBetween = kind === 'rest' || (kind === 'head' && this.#reader.isEmpty);
-    if (isBetween || (kind === 'wait' && this.#held.length === 0)) return [];
+    if (isBetween) return [];
     throw unitError('the connection ended in the middle of an HTTP message');
   }
 

@@ -220,6 +220,29 @@ describe('a change of protocol', () => {
     expect(out.units.map((unit) => unit.length)).toEqual([77, 4]);
   });
 
+  it('may be decided when the direction that waits for it has ended', () => {
+    for (const [held, answer, units] of [
+      ['raw', SWITCH, [UPGRADE, 'raw']],
+      [GET, 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n', [UPGRADE, GET]],
+      ['', SWITCH, [UPGRADE]],
+    ] as const) {
+      const { forth, back } = new HttpConversation();
+      const out = new Joined();
+      out.add(forth.push(bytes(UPGRADE + held)));
+      out.add(forth.end());
+      expect(forth.isWaiting).toBe(held !== '');
+      back.push(bytes(answer));
+      expect(forth.isWaiting).toBe(false);
+      out.add(forth.push(bytes('')));
+      expect(out.strings).toEqual(units);
+    }
+    const { forth, back } = new HttpConversation();
+    forth.push(bytes(`${UPGRADE}GET / HT`));
+    forth.end();
+    back.push(bytes('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'));
+    expect(codeOf(() => forth.push(bytes('')))).toBe('ERR_TUNNEL_UNIT');
+  });
+
   it('is what CONNECT asks for', () => {
     const { forth, back } = new HttpConversation();
     const out = new Joined();
@@ -235,9 +258,6 @@ describe('a change of protocol', () => {
     forth.push(bytes(UPGRADE));
     forth.push(Buffer.alloc(1_048_576));
     expect(codeOf(() => forth.push(Buffer.alloc(1)))).toBe('ERR_TUNNEL_UNIT');
-    const ended = new HttpConversation().forth;
-    ended.push(bytes(`${UPGRADE}x`));
-    expect(codeOf(() => ended.end())).toBe('ERR_TUNNEL_UNIT');
   });
 });
 
