@@ -60,6 +60,7 @@ export {
   type SessionSocket,
 } from './node/mux.ts';
 export type { DetailedPeerCertificate, PeerCertificate } from './node/peer-certificate.ts';
+export type { PskInput, PskLookup } from './node/psk.ts';
 export {
   type CertificateInput,
   createSecureContext,

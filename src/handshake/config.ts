@@ -3,6 +3,7 @@ import type { Suite } from '../crypto/suites.ts';
 import type { Suite12 } from '../crypto/suites12.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 import type { HelloExtension } from './hello-extension.ts';
+import type { ExternalPsk } from './psk.ts';
 import type { ResumableSession } from './resumable-session.ts';
 import type { TicketKeys } from './tickets.ts';
 
@@ -83,6 +84,8 @@ export interface ClientConfig extends CommonConfig {
   readonly alpnProtocols: readonly string[];
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
+  /** Keys that were given to both sides, best first; offered beside the session's. */
+  readonly psks?: readonly ExternalPsk[] | undefined;
   /** Session to resume. */
   readonly session: ResumableSession | undefined;
   /** Middlebox compatibility mode, RFC 8446 §D.4. */
@@ -104,6 +107,11 @@ export interface ServerConfig extends CommonConfig {
   readonly clientCertificate: 'none' | 'request' | 'require';
   /** DER distinguished names sent as certificate_authorities; empty sends none. */
   readonly certificateAuthorities: readonly Uint8Array[];
+  /**
+   * The external key with this identity, if there is one. A client that has proven to hold it is not asked for a
+   * certificate.
+   */
+  readonly findPsk?: ((identity: Uint8Array) => ExternalPsk | undefined) | undefined;
   /** Absent: no tickets, no resumption. */
   readonly tickets?:
     | { readonly keys: TicketKeys; readonly lifetime: number; readonly count: number }

@@ -30,6 +30,8 @@ export interface Agreement {
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
   readonly resumed: boolean;
+  /** Identity of the external key that authenticated both sides, in place of certificates. */
+  readonly pskIdentity?: Uint8Array | undefined;
 }
 
 /** What a TLS 1.3 handshake settled. */

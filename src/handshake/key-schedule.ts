@@ -12,6 +12,14 @@ import { Writer } from '../wire/writer.ts';
  *              0 -> HKDF-Extract(Derive-Secret(…))  = MasterSecret
  */
 
+const BINDER_LABELS = {
+  resumption: 'res binder',
+  external: 'ext binder',
+  /** RFC 9258 §5.2. */
+  imported: 'imp binder',
+} as const;
+export type BinderLabel = keyof typeof BINDER_LABELS;
+
 export class EarlySecret {
   readonly #schedule: Schedule;
   readonly #secret: Uint8Array;
@@ -40,12 +48,12 @@ export class EarlySecret {
   }
   static readonly #withoutPsk = new WeakMap<CryptoProvider, Map<HashName, EarlySecret>>();
 
-  /** Key of the binders, for PSKs that came from a ticket (§4.2.11.2). Place for "ext binder" and early traffic. */
-  resumptionBinderKey(): Uint8Array {
-    return this.#schedule.deriveSecret(this.#secret, 'res binder', this.#schedule.emptyHash);
+  /** Key of the binders (§4.2.11.2). */
+  binderKey(label: BinderLabel): Uint8Array {
+    return this.#schedule.deriveSecret(this.#secret, BINDER_LABELS[label], this.#schedule.emptyHash);
   }
 
-  /** @param sharedSecret the (EC)DHE result; psk_ke without one is not supported */
+  /** @param sharedSecret the (EC)DHE result; psk_ke, which has none, is not spoken: it has no forward secrecy */
   handshakeSecret(sharedSecret: Uint8Array): HandshakeSecret {
     this.#derived ??= this.#schedule.deriveSecret(this.#secret, 'derived', this.#schedule.emptyHash);
     return new HandshakeSecret(this.#schedule, this.#schedule.extract(this.#derived, sharedSecret));

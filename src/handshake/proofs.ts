@@ -77,8 +77,8 @@ export class PeerAuthenticated {
   }
 
   /**
-   * Server: the binder proves that the client holds the ticket's PSK (RFC 8446 §4.2.11.2).
-   * @param peer who the client was when the ticket was issued, judged again
+   * Server: the binder proves that the client holds the PSK (RFC 8446 §4.2.11.2).
+   * @param peer who the client was when the ticket was issued, judged again; `undefined` for an external PSK
    * @throws TlsError ERR_TLS_BAD_BINDER
    */
   static byBinder(
@@ -88,7 +88,7 @@ export class PeerAuthenticated {
     peer: PeerIdentity | undefined,
   ): PeerAuthenticated {
     if (!crypto.equal(expected, received)) {
-      throw new TlsError('ERR_TLS_BAD_BINDER', "The binder of the client's ticket is wrong");
+      throw new TlsError('ERR_TLS_BAD_BINDER', "The binder of the client's ticket or key is wrong");
     }
     return new PeerAuthenticated(peer);
   }
@@ -100,6 +100,14 @@ export class PeerAuthenticated {
    */
   static byResumption(peer: PeerIdentity): PeerAuthenticated {
     return new PeerAuthenticated(peer);
+  }
+
+  /**
+   * Client: the server selected an external key of ours. That it holds the key too is proven by its Finished. Who it is
+   * follows from whom the key was given to; there is no certificate.
+   */
+  static byExternalPsk(): PeerAuthenticated {
+    return new PeerAuthenticated(undefined);
   }
 
   /**

@@ -9,6 +9,7 @@ import { checkServerName, referenceName } from '../x509/names.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
+import { clientPsks, type PskInput, type PskLookup, pskFinder } from './psk.ts';
 import { type ContextOptions, contextOf, SecureContext } from './secure-context.ts';
 
 /** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
@@ -28,6 +29,12 @@ export interface PeerSettings {
   ALPNProtocols?: readonly string[] | Uint8Array | undefined;
   /** Default true. False goes on with a peer whose certificate is not valid; look at `authorized`. */
   rejectUnauthorized?: boolean | undefined;
+  /**
+   * Keys that both sides were given beforehand, for TLS 1.3, beside certificates. A client offers them, best first. On
+   * a server also a function that finds the key of an identity; a client that has one is authenticated by it, and not
+   * asked for a certificate, not even with `requestCert`.
+   */
+  psk?: PskInput | readonly PskInput[] | PskLookup | undefined;
   /** Milliseconds for the handshake, 120,000 by default; 0 waits for ever. */
   handshakeTimeout?: number | undefined;
   /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
@@ -112,6 +119,7 @@ export function clientConfig(
     keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
+    psks: clientPsks(settings.psk),
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,
     get keylog() {
@@ -198,6 +206,7 @@ export function serverConfig(
       requestsCertificate && context.hasOwnTrust
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
+    findPsk: settings.psk === undefined ? undefined : pskFinder(settings.psk),
     tickets: { keys, lifetime, count: TICKETS },
     ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),
     get keylog() {

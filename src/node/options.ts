@@ -12,7 +12,8 @@ export function optionError(option: string, problem: string, cause?: unknown): C
 const ABSENT: Readonly<Record<string, string>> = {
   pfx: 'it is not supported; convert the file with "openssl pkcs12 -nodes" and give cert and key',
   crl: 'revocation lists are not supported yet; leave it out only if you can do without',
-  pskCallback: 'external pre-shared keys are not supported yet',
+  pskCallback:
+    'give the option psk: { identity, key }, on a server also a list of them or a function of the identity',
   requestOCSP: 'stapled OCSP responses are not supported yet',
   clientCertEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',
   privateKeyEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',

@@ -71,7 +71,7 @@ export interface ServerOwner {
  * has the argument `hadError`. Errors have a stable `code`.
  */
 export class TLSSocket extends SessionStream {
-  /** The peer showed a certificate, and it is valid; on a client, for the server's name as well. */
+  /** The peer showed a certificate, and it is valid (on a client, for the server's name as well); or it has our `psk`. */
   authorized = false;
   /** Code of what is wrong with the peer's certificate, when the session goes on all the same. */
   authorizationError: string | null = null;
@@ -222,13 +222,13 @@ export class TLSSocket extends SessionStream {
   }
 
   protected override onHandshakeDone(): void {
-    const { alpnProtocol, serverName, peer, resumed } = this.#info();
+    const { alpnProtocol, serverName, peer, pskIdentity, resumed } = this.#info();
     // A server may send no new ticket after a resumption; the one that it took can be used again then.
     if (!resumed) this.#session = undefined;
     this.secureConnecting = false;
     this.alpnProtocol = alpnProtocol ?? false;
     if (this.#isServer) this.servername = serverName ?? false;
-    this.authorized = peer?.authorized ?? false;
+    this.authorized = peer?.authorized ?? pskIdentity !== undefined;
     if (!this.authorized && this.#requestsCertificate)
       this.authorizationError = codeOf(asUserSaid(peer?.authorizationError));
     const sign = this.subProtocol('sign');
@@ -275,6 +275,12 @@ export class TLSSocket extends SessionStream {
     if (this.#isServer) return null;
     const info = this.handshakeDone ? GROUP_INFO[this.#info().group ?? 0] : undefined;
     return info === undefined ? {} : { ...info };
+  }
+
+  /** Identity of the `psk` that authenticated this session; `undefined` when certificates did, or nothing. */
+  get pskIdentity(): Buffer | undefined {
+    const identity = this.handshakeDone ? this.#info().pskIdentity : undefined;
+    return identity === undefined ? undefined : Buffer.from(identity);
   }
 
   isSessionReused(): boolean {

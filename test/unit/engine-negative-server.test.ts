@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { AlertName } from '../../src/errors/alerts.ts';
 import { CertificateError, TlsError, type TlsErrorCode } from '../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
-import { MAX_TICKETS_TRIED } from '../../src/handshake/tls13/server-tickets.ts';
+import { MAX_PSKS_TRIED } from '../../src/handshake/tls13/server-psk.ts';
 import {
   buildCertificate,
   buildCertificateVerify,
@@ -530,9 +530,9 @@ describe('a ticket', () => {
 
   test.each([
     // The ticket is found; that its hello was changed shows in the binder.
-    [MAX_TICKETS_TRIED - 1, 'ERR_TLS_ALERT_DECRYPT_ERROR', 'ERR_TLS_BAD_BINDER'],
+    [MAX_PSKS_TRIED - 1, 'ERR_TLS_ALERT_DECRYPT_ERROR', 'ERR_TLS_BAD_BINDER'],
     // It is not looked for; the server goes on with a certificate, and its signature does not fit the client's hello.
-    [MAX_TICKETS_TRIED, 'ERR_TLS_BAD_SIGNATURE', 'ERR_TLS_ALERT_DECRYPT_ERROR'],
+    [MAX_PSKS_TRIED, 'ERR_TLS_BAD_SIGNATURE', 'ERR_TLS_ALERT_DECRYPT_ERROR'],
     [100, 'ERR_TLS_BAD_SIGNATURE', 'ERR_TLS_ALERT_DECRYPT_ERROR'],
   ])('after %i that are not ours: only a few are tried', (count, atClient, atServer) => {
     const others = Array.from({ length: count }, (_, i) => ({

@@ -252,7 +252,7 @@ describe('resumption, RFC 8448 sections 3 and 4', () => {
     expect(toHex(binderHash)).toBe(
       toHex(value(resumed0Rtt, 'client', 'calculate PSK binder', 'binder hash')),
     );
-    const binderKey = new EarlySecret(nodeCrypto, hash, psk()).resumptionBinderKey();
+    const binderKey = new EarlySecret(nodeCrypto, hash, psk()).binderKey('resumption');
     expect(toHex(binderKey)).toBe(toHex(value(resumed0Rtt, 'client', 'calculate PSK binder', 'PRK')));
     const binder = finishedMac(nodeCrypto, hash, binderKey, binderHash);
     expect(toHex(binder)).toBe(toHex(value(resumed0Rtt, 'client', 'calculate PSK binder', 'finished')));
@@ -260,7 +260,7 @@ describe('resumption, RFC 8448 sections 3 and 4', () => {
 
   test('a ClientHello changed in one bit has another binder', () => {
     const prefix = flipLastBit(value(resumed0Rtt, 'client', 'calculate PSK binder', 'ClientHello prefix'));
-    const binderKey = new EarlySecret(nodeCrypto, hash, psk()).resumptionBinderKey();
+    const binderKey = new EarlySecret(nodeCrypto, hash, psk()).binderKey('resumption');
     const binder = finishedMac(
       nodeCrypto,
       hash,

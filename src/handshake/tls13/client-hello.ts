@@ -1,4 +1,4 @@
-import type { KeyExchange } from '../../crypto/provider.ts';
+import { HASH_LENGTH, type HashName, type KeyExchange } from '../../crypto/provider.ts';
 import { TlsError } from '../../errors/errors.ts';
 import {
   bindersLength,
@@ -15,28 +15,21 @@ import {
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
-import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
-import { EarlySecret, finishedMac } from '../key-schedule.ts';
-import { type ClientSession, sessionIsFresh } from '../session.ts';
+import { finishedMac } from '../key-schedule.ts';
 import { extensions12, type OfferedSession12, offerableSession12 } from '../tls12/client-hello.ts';
 import { Transcript } from '../transcript.ts';
 import { speaksTls13, spokenVersions } from '../versions.ts';
-
-/** A ticket that we offer, its key schedule begun, and who the server was when it gave it. */
-export interface OfferedTicket {
-  readonly session: ClientSession;
-  readonly earlySecret: EarlySecret;
-  readonly peer: PeerIdentity;
-}
+import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
 
 /** A ClientHello as sent, with the private halves that its answer needs. */
 export interface ClientOffer {
   readonly hello: ClientHello;
   readonly raw: Uint8Array;
   readonly keyExchanges: ReadonlyMap<number, KeyExchange>;
-  readonly ticket: OfferedTicket | undefined;
+  /** In the order of their identities. */
+  readonly psks: readonly OfferedPsk[];
   /** For a server that goes no further than TLS 1.2. */
   readonly session12: OfferedSession12 | undefined;
 }
@@ -48,7 +41,7 @@ export function makeFirstOffer(
 ): ClientOffer {
   const shares = speaksTls13(config) ? config.keyShares : [];
   const keyExchanges = new Map(shares.map((group) => [group, beginKeyExchange(io, group)]));
-  const ticket = offerableTicket(config, io);
+  const psks = speaksTls13(config) ? offeredPsksOf(config, io) : [];
   const session12 = offerableSession12(config, io);
   const hello: ClientHello = {
     legacyVersion: ProtocolVersion.tls12,
@@ -58,7 +51,7 @@ export function makeFirstOffer(
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
-  return finishOffer(hello, { keyExchanges, ticket, session12 }, undefined, io);
+  return finishOffer(hello, { keyExchanges, psks, session12 }, undefined, io);
 }
 
 /**
@@ -77,8 +70,8 @@ export interface RetryRequest {
   readonly cookie: Uint8Array | undefined;
   /** Over ClientHello1's hash and the HelloRetryRequest. */
   readonly transcript: Transcript;
-  /** A ticket whose hash is not that of the suite now chosen can no longer be used (§4.1.4). */
-  readonly keepTicket: boolean;
+  /** Of the suite now chosen: PSKs with another one can no longer be used (§4.1.4). */
+  readonly hash: HashName;
 }
 
 export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: HandshakeIO): ClientOffer {
@@ -96,63 +89,35 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
   if (retry.cookie !== undefined) {
     extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
   }
-  const ticket = retry.keepTicket ? first.ticket : undefined;
+  const psks = first.psks.filter(({ hash }) => hash === retry.hash);
   // Who asks for a retry speaks TLS 1.3.
-  const offer = { keyExchanges, ticket, session12: undefined };
+  const offer = { keyExchanges, psks, session12: undefined };
   return finishOffer({ ...first.hello, extensions }, offer, retry.transcript, io);
 }
 
-/** Adds pre_shared_key with its binder, which covers everything before the binders (§4.2.11.2). */
+/** Adds pre_shared_key with its binders, which cover everything before the binders (§4.2.11.2). */
 function finishOffer(
   hello: ClientHello,
-  offer: Pick<ClientOffer, 'keyExchanges' | 'ticket' | 'session12'>,
+  offer: Pick<ClientOffer, 'keyExchanges' | 'psks' | 'session12'>,
   before: Transcript | undefined,
   io: HandshakeIO,
 ): ClientOffer {
-  const { ticket } = offer;
-  if (ticket === undefined) return { ...offer, hello, raw: buildClientHello(hello) };
-  const { session, earlySecret } = ticket;
-  const { hash, hashLength } = session.suite;
-  const identity = {
-    identity: session.ticket,
-    obfuscatedTicketAge: (io.now - session.receivedAt + session.ageAdd) % 2 ** 32,
+  const { psks } = offer;
+  if (psks.length === 0) return { ...offer, hello, raw: buildClientHello(hello) };
+  const identities = psks.map(({ identity }) => identity);
+  const withBinders = (binders: readonly Uint8Array[]): ClientHello => {
+    const body = offeredPsks.build({ identities, binders });
+    return { ...hello, extensions: [...hello.extensions, { type: ExtensionType.pre_shared_key, body }] };
   };
-  const withBinder = (binder: Uint8Array): ClientHello => ({
-    ...hello,
-    extensions: [
-      ...hello.extensions,
-      {
-        type: ExtensionType.pre_shared_key,
-        body: offeredPsks.build({ identities: [identity], binders: [binder] }),
-      },
-    ],
+  const placeholders = psks.map(({ hash }) => new Uint8Array(HASH_LENGTH[hash]));
+  const unbound = buildClientHello(withBinders(placeholders));
+  const covered = unbound.subarray(0, unbound.length - bindersLength(placeholders));
+  const binders = psks.map(({ hash, earlySecret, binder }) => {
+    const transcript = (before ?? new Transcript(io.crypto, hash)).snapshotWith(covered);
+    return finishedMac(io.crypto, hash, earlySecret.binderKey(binder), transcript);
   });
-  const placeholder = new Uint8Array(hashLength);
-  const unbound = buildClientHello(withBinder(placeholder));
-  const covered = unbound.subarray(0, unbound.length - bindersLength([placeholder]));
-  const transcript = (before ?? new Transcript(io.crypto, hash)).snapshotWith(covered);
-  const bound = withBinder(finishedMac(io.crypto, hash, earlySecret.resumptionBinderKey(), transcript));
+  const bound = withBinders(binders);
   return { ...offer, hello: bound, raw: buildClientHello(bound) };
-}
-
-/** The configured session, if it can still be offered: fresh, for this name, its server still to be trusted. */
-function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedTicket | undefined {
-  const { session, serverName, crypto } = config;
-  if (session === undefined || !('psk' in session)) return undefined;
-  if (!sessionIsFresh(session, io.now) || session.serverName !== serverName) return undefined;
-  if (!config.suites.some(({ hash }) => hash === session.suite.hash)) return undefined;
-  let peer: PeerIdentity;
-  try {
-    peer = config.verifyPeer(session.peerChain, {
-      now: io.now,
-      serverName,
-      schemes: config.certificateSchemes ?? config.schemes,
-    });
-  } catch {
-    // The certificate of then is not good enough now; a full handshake shows the server's present one.
-    return undefined;
-  }
-  return { session, peer, earlySecret: new EarlySecret(crypto, session.suite.hash, session.psk) };
 }
 
 function helloExtensions(

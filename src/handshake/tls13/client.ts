@@ -43,6 +43,7 @@ import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { acceptServerHello12 } from '../tls12/client.ts';
 import { Transcript } from '../transcript.ts';
 import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
+import type { OfferedPsk } from './client-psk.ts';
 import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.ts';
 
 /*
@@ -50,7 +51,7 @@ import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.t
  *
  *   ClientHello → ExpectServerHello ⟲ HelloRetryRequest
  *                   → ExpectEncryptedExtensions
- *                       ├ (ticket)     ───────────────────────────────────────┐
+ *                       ├ (PSK)        ───────────────────────────────────────┐
  *                       └ (certificate) ExpectCertificateRequestOrCertificate │
  *                           → ExpectCertificate → ExpectCertificateVerify ────┴→ ExpectFinished
  *                                                        → [SigningAsClient] → Established
@@ -175,8 +176,11 @@ class ExpectServerHello implements Expect {
     transcript.add(this.#offer.raw);
     transcript.replaceByMessageHash();
     transcript.add(raw);
-    const keepTicket = this.#offer.ticket?.session.suite.hash === suite.hash;
-    const second = makeSecondOffer(this.#offer, { group, cookie: retryCookie, transcript, keepTicket }, io);
+    const second = makeSecondOffer(
+      this.#offer,
+      { group, cookie: retryCookie, transcript, hash: suite.hash },
+      io,
+    );
     if (config.compatibility) io.sendChangeCipherSpec();
     io.send(second.raw);
     return new ExpectServerHello(this.#setup, second, { suite, group, transcript });
@@ -196,7 +200,7 @@ class ExpectServerHello implements Expect {
         'ServerHello changes the suite of the HelloRetryRequest',
       );
     }
-    const ticket = this.#selectedTicket(hello, suite);
+    const psk = this.#selectedPsk(hello, suite);
     const share = optionalExtension(hello.extensions, ExtensionType.key_share, keyShareServerHello.parse);
     if (share === undefined) {
       // psk_ke is not offered, so the server must take part in a key exchange (§4.2.9).
@@ -213,7 +217,7 @@ class ExpectServerHello implements Expect {
     transcript.add(this.#offer.raw);
     transcript.add(raw);
 
-    const early = ticket?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
+    const early = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
     const handshakeSecret = early.handshakeSecret(keyExchange.complete(share.keyExchange));
     const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
     const { random } = this.#offer.hello;
@@ -232,22 +236,22 @@ class ExpectServerHello implements Expect {
       offered,
       handshakeSecret,
       traffic,
-      resumes: ticket === undefined ? undefined : PeerAuthenticated.byResumption(ticket.peer),
+      psk,
     });
   }
 
-  #selectedTicket(hello: ServerHello, suite: Suite): ClientOffer['ticket'] {
+  #selectedPsk(hello: ServerHello, suite: Suite): OfferedPsk | undefined {
     const index = optionalExtension(hello.extensions, ExtensionType.pre_shared_key, selectedIdentity.parse);
     if (index === undefined) return undefined;
-    const { ticket } = this.#offer;
-    // §4.2.11: the index must be in range and the suite's hash that of the PSK. We offer one identity.
-    if (index !== 0 || ticket === undefined || ticket.session.suite.hash !== suite.hash) {
+    const psk = this.#offer.psks[index];
+    // §4.2.11: the index must be in range and the suite's hash that of the PSK.
+    if (psk === undefined || psk.hash !== suite.hash) {
       throw new TlsError(
         'ERR_TLS_ILLEGAL_PARAMETER',
-        'ServerHello selects a ticket that was not offered for this suite',
+        'ServerHello selects a PSK that was not offered for this suite',
       );
     }
-    return ticket;
+    return psk;
   }
 }
 
@@ -260,8 +264,8 @@ interface Encrypted extends Setup {
   readonly offered: readonly number[];
   readonly handshakeSecret: HandshakeSecret;
   readonly traffic: { readonly client: Uint8Array; readonly server: Uint8Array };
-  /** Present when the server took our ticket. */
-  readonly resumes: PeerAuthenticated | undefined;
+  /** Present when the server took our ticket or our key. */
+  readonly psk: OfferedPsk | undefined;
 }
 
 const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
@@ -280,7 +284,7 @@ class ExpectEncryptedExtensions implements Expect {
 
   receive(message: HandshakeMessage, _io: HandshakeIO): Step {
     if (message.type !== HandshakeType.encrypted_extensions) throw unexpected(message, 'EncryptedExtensions');
-    const { config, extensions: handlers, offered, suite, group, resumes, transcript } = this.#state;
+    const { config, extensions: handlers, offered, suite, group, psk, transcript } = this.#state;
     const extensions = parseEncryptedExtensions(message.body);
     const allowed = [...IN_ENCRYPTED_EXTENSIONS, ...handlers.map(({ extensionType }) => extensionType)];
     requireKnownPlace('EncryptedExtensions', extensions, allowed, offered);
@@ -309,13 +313,14 @@ class ExpectEncryptedExtensions implements Expect {
       group,
       serverName,
       alpnProtocol,
-      resumed: resumes !== undefined,
+      resumed: psk?.session !== undefined,
+      pskIdentity: psk !== undefined && psk.session === undefined ? psk.identity.identity : undefined,
     };
     const next: Agreed = { ...this.#state, agreement };
     // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
-    return resumes === undefined
+    return psk === undefined
       ? new ExpectCertificateRequestOrCertificate(next)
-      : new ExpectFinished(next, resumes, undefined);
+      : new ExpectFinished(next, psk.authenticated, undefined);
   }
 }
 

@@ -49,14 +49,14 @@ import {
   chooseProtocol,
   chooseSuite,
 } from './client-hello-check.ts';
-import { findTicket, issueTickets, type UsableTicket } from './server-tickets.ts';
+import { findUsablePsk, issueTickets, type UsablePsk } from './server-psk.ts';
 import { chooseIdentity, optionalExtension } from './shared.ts';
 
 /*
  * RFC 8446 §A.2. Each class awaits one message, or an answer from outside:
  *
  *   ExpectClientHello → [HelloRetryRequest → ExpectSecondClientHello] → ServerHello…Finished
- *       ├ (ticket, or no client certificate asked for) ──────────────────────────────┐
+ *       ├ (PSK, or no client certificate asked for) ─────────────────────────────────┐
  *       └ [SigningAsServer] → ExpectClientCertificate → ExpectClientCertificateVerify ┴→ ExpectClientFinished
  *                                                                                         → Established
  */
@@ -93,12 +93,12 @@ class ExpectClientHello implements Expect {
     if (findExtension(hello.extensions, ExtensionType.early_data) !== undefined) {
       io.skipEarlyData(MAX_SKIPPED_EARLY_DATA);
     }
-    const ticket = findTicket(config, checked, io);
-    const suite = ticket?.state.suite ?? chooseSuite(config, checked);
+    const psk = findUsablePsk(config, checked, io);
+    const suite = psk?.suite ?? chooseSuite(config, checked);
     const { group, share } = chooseGroup(config, checked);
     const transcript = new Transcript(io.crypto, suite.hash);
     if (share !== undefined) {
-      const choices = { checked, suite, group, share, ticket, transcript, raw: message.raw, retried: false };
+      const choices = { checked, suite, group, share, psk, transcript, raw: message.raw, retried: false };
       return answer(this.#setup, choices, io);
     }
     // §5.1: a ClientHello ends its record, for all that the client knows of our answer.
@@ -173,9 +173,9 @@ class ExpectSecondClientHello implements Expect {
         'The second ClientHello lacks the key share that was asked for',
       );
     }
-    const found = findTicket(this.#setup.config, checked, io);
+    const found = findUsablePsk(this.#setup.config, checked, io);
     const suite = this.#suite;
-    const ticket = found?.state.suite.hash === suite.hash ? found : undefined;
+    const psk = found?.suite.hash === suite.hash ? found : undefined;
     return answer(
       this.#setup,
       {
@@ -183,7 +183,7 @@ class ExpectSecondClientHello implements Expect {
         suite,
         group: this.#group,
         share: share.keyExchange,
-        ticket,
+        psk,
         transcript: this.#transcript,
         raw: message.raw,
         retried: true,
@@ -213,7 +213,7 @@ interface Choices {
   readonly suite: Suite;
   readonly group: number;
   readonly share: Uint8Array;
-  readonly ticket: UsableTicket | undefined;
+  readonly psk: UsablePsk | undefined;
   /** Up to, not including, this ClientHello. */
   readonly transcript: Transcript;
   readonly raw: Uint8Array;
@@ -223,31 +223,20 @@ interface Choices {
 
 function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   const { config } = setup;
-  const { checked, suite, group, ticket, transcript, raw } = choices;
+  const { checked, suite, group, psk, transcript, raw } = choices;
   const { serverName } = checked;
-  const resumes = ticket === undefined ? undefined : verifyBinder(ticket, transcript, raw, checked, io);
+  const proven = psk === undefined ? undefined : verifyBinder(psk, transcript, raw, checked, io);
   transcript.add(raw);
   const alpnProtocol = chooseProtocol(config, checked, serverName);
-  const identity =
-    resumes === undefined
-      ? chooseIdentity(config.selectIdentities(serverName), checked.schemes ?? [])
-      : undefined;
-  if (resumes === undefined && identity === undefined) {
-    throw checked.schemes === undefined
-      ? new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms') // §9.2
-      : new TlsError(
-          'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
-          'No certificate here suits the signature schemes of the client',
-        );
-  }
+  const identity = proven === undefined ? identityFor(config, checked) : undefined;
 
   const { secret, share } = respond(io, group, choices.share);
   const extensions = [
     SELECTED_TLS13,
     { type: ExtensionType.key_share, body: keyShareServerHello.build({ group, keyExchange: share }) },
   ];
-  if (ticket !== undefined) {
-    extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(ticket.index) });
+  if (psk !== undefined) {
+    extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
   }
   const hello = buildServerHello({
     ...serverHelloFor(checked, suite),
@@ -259,7 +248,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   // §D.4: immediately after our first handshake message, which may have been a HelloRetryRequest.
   if (checked.hello.legacySessionId.length > 0 && !choices.retried) io.sendChangeCipherSpec();
 
-  const early = ticket?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
+  const early = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
   const handshakeSecret = early.handshakeSecret(secret);
   const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
   const clientRandom = checked.hello.random;
@@ -279,7 +268,8 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     group,
     serverName,
     alpnProtocol,
-    resumed: resumes !== undefined,
+    resumed: psk?.ticket !== undefined,
+    pskIdentity: psk !== undefined && psk.ticket === undefined ? psk.identity : undefined,
   };
   const state: Answered = {
     ...setup,
@@ -291,7 +281,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     master: handshakeSecret.masterSecret(),
     wantsTickets: checked.wantsTickets,
   };
-  if (identity === undefined) return finishFlight(state, resumes, io);
+  if (identity === undefined) return finishFlight(state, proven, io);
 
   if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
   const entries = identity.identity.chain.map((certData) => ({ certData, extensions: [] }));
@@ -334,7 +324,7 @@ class SigningAsServer implements Waiting {
 }
 
 /** Sends Finished; our application data may follow at once, under keys that do not depend on the client's flight. */
-function finishFlight(state: Answered, resumes: PeerAuthenticated | undefined, io: HandshakeIO): Step {
+function finishFlight(state: Answered, proven: PeerAuthenticated | undefined, io: HandshakeIO): Step {
   const { suite, transcript, traffic, clientRandom, config } = state;
   const finished = buildFinished(finishedMac(io.crypto, suite.hash, traffic.server, transcript.snapshot()));
   io.send(finished);
@@ -345,7 +335,7 @@ function finishFlight(state: Answered, resumes: PeerAuthenticated | undefined, i
   io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
   io.protectWrite(suite, application.server);
   const next: Sent = { ...state, application };
-  if (resumes !== undefined) return new ExpectClientFinished(next, resumes);
+  if (proven !== undefined) return new ExpectClientFinished(next, proven);
   return config.clientCertificate === 'none'
     ? new ExpectClientFinished(next, PeerAuthenticated.anonymousClient())
     : new ExpectClientCertificate(next);
@@ -457,14 +447,37 @@ class ExpectClientFinished implements Expect {
       resumption: () => master.resumptionSecret(transcriptHash),
     };
     const authenticated = this.#authenticated;
-    if (wantsTickets && config.tickets !== undefined)
+    // Whoever has an external key needs no ticket: the key serves again.
+    if (wantsTickets && config.tickets !== undefined && agreement.pskIdentity === undefined)
       issueTickets(config, agreement, secrets.resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }
 }
 
+function identityFor(config: ServerConfig, { serverName, schemes, psks }: CheckedClientHello) {
+  const identities = config.selectIdentities(serverName);
+  const choice = chooseIdentity(identities, schemes ?? []);
+  if (choice !== undefined) return choice;
+  if (schemes === undefined) {
+    throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms'); // §9.2
+  }
+  if (identities.length === 0 && config.findPsk !== undefined) {
+    // §6.2: sent when establishment by PSK is desired, and the client provides no identity that is known.
+    throw new TlsError(
+      'ERR_TLS_UNKNOWN_PSK_IDENTITY',
+      psks === undefined
+        ? 'The client offers no pre-shared key'
+        : 'No pre-shared key of the client is known here',
+    );
+  }
+  throw new TlsError(
+    'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
+    'No certificate here suits the signature schemes of the client',
+  );
+}
+
 function verifyBinder(
-  ticket: UsableTicket,
+  psk: UsablePsk,
   transcript: Transcript,
   raw: Uint8Array,
   { psks }: CheckedClientHello,
@@ -472,14 +485,14 @@ function verifyBinder(
 ): PeerAuthenticated {
   const binders = psks?.binders ?? [];
   const covered = raw.subarray(0, raw.length - bindersLength(binders));
-  const { hash } = ticket.state.suite;
+  const { hash } = psk.suite;
   const expected = finishedMac(
     io.crypto,
     hash,
-    ticket.earlySecret.resumptionBinderKey(),
+    psk.earlySecret.binderKey(psk.binder),
     transcript.snapshotWith(covered),
   );
-  return PeerAuthenticated.byBinder(io.crypto, expected, binders[ticket.index] ?? NOTHING, ticket.peer);
+  return PeerAuthenticated.byBinder(io.crypto, expected, binders[psk.index] ?? NOTHING, psk.peer);
 }
 
 function respond(

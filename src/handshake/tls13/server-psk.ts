@@ -1,43 +1,74 @@
+import type { Suite } from '../../crypto/suites.ts';
 import { CertificateError } from '../../errors/errors.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement13 } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
-import { EarlySecret, resumptionPsk } from '../key-schedule.ts';
+import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
 import type { CheckedClientHello } from './client-hello-check.ts';
 
-/** Tickets of one ClientHello that are opened before we fall back to a full handshake: bounds the work. */
-export const MAX_TICKETS_TRIED = 4;
+/** Identities of one ClientHello that are looked at before we fall back to a full handshake: bounds the work. */
+export const MAX_PSKS_TRIED = 4;
 
-/** A ticket of ours that is good for this ClientHello; its binder is still to be checked. */
-export interface UsableTicket {
+/** A ticket or an external key that is good for this ClientHello; its binder is still to be checked. */
+export interface UsablePsk {
   readonly index: number;
-  readonly state: TicketState;
+  readonly suite: Suite;
+  readonly binder: BinderLabel;
   readonly earlySecret: EarlySecret;
-  /** The client that got it, judged again; `undefined` for a client without certificate. */
+  /** What was in the ticket; `undefined` for an external key. */
+  readonly ticket: TicketState | undefined;
+  /** The client that got the ticket, judged again; `undefined` for a client without certificate. */
   readonly peer: PeerIdentity | undefined;
+  readonly identity: Uint8Array;
 }
 
-/** The first identity that we can and may resume (RFC 8446 §4.2.11); anything wrong means a full handshake. */
-export function findTicket(
+/** The first identity that we can and may use (RFC 8446 §4.2.11); anything wrong means a full handshake. */
+export function findUsablePsk(
   config: ServerConfig,
   checked: CheckedClientHello,
   io: HandshakeIO,
-): UsableTicket | undefined {
-  const { tickets } = config;
-  if (tickets === undefined || checked.psks === undefined) return undefined;
-  const tried = checked.psks.identities.slice(0, MAX_TICKETS_TRIED);
+): UsablePsk | undefined {
+  const tried = checked.psks?.identities.slice(0, MAX_PSKS_TRIED) ?? [];
   for (const [index, { identity }] of tried.entries()) {
-    const state = tickets.keys.open(io.crypto, identity);
-    if (state === undefined || !mayResume(config, state, checked, io)) continue;
-    const judged = judgeAgain(config, state, io);
-    if (judged === undefined) continue;
-    const earlySecret = new EarlySecret(io.crypto, state.suite.hash, state.psk);
-    return { index, state, earlySecret, peer: judged.peer };
+    const found = usableTicket(config, checked, identity, io) ?? usableKey(config, checked, identity, io);
+    if (found !== undefined) return { index, identity, ...found };
   }
   return undefined;
+}
+
+type Found = Omit<UsablePsk, 'index' | 'identity'>;
+
+function usableTicket(
+  config: ServerConfig,
+  checked: CheckedClientHello,
+  identity: Uint8Array,
+  io: HandshakeIO,
+): Found | undefined {
+  const ticket = config.tickets?.keys.open(io.crypto, identity);
+  if (ticket === undefined || !mayResume(config, ticket, checked, io)) return undefined;
+  const judged = judgeAgain(config, ticket, io);
+  if (judged === undefined) return undefined;
+  const { suite, psk } = ticket;
+  const earlySecret = new EarlySecret(io.crypto, suite.hash, psk);
+  return { suite, binder: 'resumption', earlySecret, ticket, peer: judged.peer };
+}
+
+/** An external key, with the best suite that has its hash. */
+function usableKey(
+  config: ServerConfig,
+  { hello }: CheckedClientHello,
+  identity: Uint8Array,
+  io: HandshakeIO,
+): Found | undefined {
+  const psk = config.findPsk?.(identity);
+  if (psk === undefined) return undefined;
+  const suite = config.suites.find(({ id, hash }) => hash === psk.hash && hello.cipherSuites.includes(id));
+  if (suite === undefined) return undefined;
+  const earlySecret = new EarlySecret(io.crypto, psk.hash, psk.key);
+  return { suite, binder: psk.binder, earlySecret, ticket: undefined, peer: undefined };
 }
 
 function mayResume(

@@ -1,0 +1,304 @@
+import crypto from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { type Suite, suiteById } from '../../src/crypto/suites.ts';
+import { CertificateError } from '../../src/errors/errors.ts';
+import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import {
+  type ExternalPsk,
+  type ImportablePsk,
+  importPsk,
+  parseImportedIdentity,
+} from '../../src/handshake/psk.ts';
+import { offeredPsks, selectedIdentity } from '../../src/messages/extensions.ts';
+import { CipherSuite, ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import {
+  clientConfig,
+  clientIdentity,
+  serverConfig,
+  serverIdentity,
+  testTickets,
+} from '../setup/engine-config.ts';
+import {
+  changingClientHello,
+  changingEncryptedExtensions,
+  changingServerHello,
+  expectAlive,
+  expectFound,
+  expectUnharmed,
+  setExtension,
+} from '../setup/faults.ts';
+import { flipBit, Pair, splitMessages, type Tamper } from '../setup/pair.ts';
+
+/* Keys that both sides were given beforehand: RFC 8446 §4.2.11, imported ones RFC 9258. */
+
+const ascii = (text: string) => new Uint8Array(Buffer.from(text));
+const key = (fill: number) => new Uint8Array(32).fill(fill);
+const external = (name: string, fill = 1, hash: ExternalPsk['hash'] = 'sha256'): ExternalPsk => ({
+  identity: ascii(name),
+  key: key(fill),
+  hash,
+  binder: 'external',
+});
+const among =
+  (...psks: readonly ExternalPsk[]) =>
+  (identity: Uint8Array) =>
+    psks.find((psk) => Buffer.from(psk.identity).equals(identity));
+
+const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig>, tamper?: Tamper) =>
+  new Pair({
+    client: clientConfig(client),
+    server: serverConfig(server),
+    ...(tamper === undefined ? {} : { tamper }),
+  }).run();
+
+const SHA256 = [suiteById(CipherSuite.TLS_AES_128_GCM_SHA256) as Suite];
+const SHA384 = [suiteById(CipherSuite.TLS_AES_256_GCM_SHA384) as Suite];
+const noCertificate = { selectIdentities: () => [] };
+/** Finds fault with every certificate: a session that stands rests on the key. */
+const verifyPeer = () => {
+  throw new CertificateError('DEPTH_ZERO_SELF_SIGNED_CERT', 'no certificate is good here');
+};
+
+describe('an external PSK', () => {
+  test('authenticates both sides without a certificate', () => {
+    const psks = [external('device 7')];
+    const pair = run(
+      { psks, verifyPeer },
+      { findPsk: among(...psks), ...noCertificate, clientCertificate: 'require' },
+    );
+    expectAlive(pair);
+    for (const { connection } of [pair.client, pair.server]) {
+      expect(connection.info).toMatchObject({
+        resumed: false,
+        peer: undefined,
+        pskIdentity: ascii('device 7'),
+      });
+    }
+    const exported = (side: 'client' | 'server') =>
+      Buffer.from(pair[side].connection.exportKeyingMaterial('EXPORTER-x', new Uint8Array(0), 32)).toString(
+        'hex',
+      );
+    expect(exported('client')).toBe(exported('server'));
+  });
+
+  test.each([
+    ['sha256', SHA256],
+    ['sha384', SHA384],
+  ] as const)('of %s selects a suite with its hash', (hash, [suite]) => {
+    const psks = [external('device', 1, hash)];
+    const pair = run({ psks }, { findPsk: among(...psks) });
+    expectAlive(pair);
+    expect(pair.client.connection.info?.suite).toBe(suite);
+  });
+
+  test('is the first of several that the server knows', () => {
+    const psks = [external('a'), external('b', 2, 'sha384'), external('c', 3)];
+    const pair = run({ psks }, { findPsk: among(external('c', 3), external('b', 2, 'sha384')) });
+    expectAlive(pair);
+    expect(pair.server.connection.info?.pskIdentity).toEqual(ascii('b'));
+  });
+
+  test('survives a HelloRetryRequest when its hash is that of the suite', () => {
+    const psks = [external('a', 1, 'sha384'), external('b', 2)];
+    const retry = { keyShares: [NamedGroup.secp256r1] };
+    const pair = run({ psks, ...retry }, { findPsk: among(external('b', 2)), groups: [NamedGroup.x25519] });
+    expectAlive(pair);
+    expect(pair.client.connection.info?.pskIdentity).toEqual(ascii('b'));
+    expect(pair.sent.client.filter(([type]) => type === 22)).toHaveLength(2);
+  });
+
+  test('is not offered for suites with another hash', () => {
+    const pair = run(
+      { psks: [external('a', 1, 'sha384')], suites: SHA256 },
+      { findPsk: () => expect.fail() },
+    );
+    expectAlive(pair);
+    expect(pair.client.connection.info?.pskIdentity).toBeUndefined();
+  });
+
+  test('that the server does not know leads to a certificate', () => {
+    const pair = run({ psks: [external('a')] }, { findPsk: () => undefined });
+    expectAlive(pair);
+    expect(pair.client.connection.info).toMatchObject({ pskIdentity: undefined, peer: expect.anything() });
+  });
+
+  test('goes with a ticket, which comes first', () => {
+    const psks = [external('a')];
+    const tickets = { tickets: testTickets };
+    const first = run({}, tickets);
+    const session = first.client.tickets[0];
+    const pair = run({ session, psks }, { ...tickets, findPsk: among(...psks) });
+    expectAlive(pair);
+    expect(pair.server.connection.info).toMatchObject({ resumed: true, pskIdentity: undefined });
+    const other = run({ session, psks }, { findPsk: among(...psks) });
+    expect(other.server.connection.info).toMatchObject({ resumed: false, pskIdentity: ascii('a') });
+  });
+
+  test('brings no ticket: the key serves again', () => {
+    const psks = [external('a')];
+    const pair = run({ psks }, { findPsk: among(...psks), tickets: testTickets });
+    expectUnharmed(pair);
+    expect(pair.client.tickets).toEqual([]);
+  });
+
+  test('makes the server ask for no certificate', () => {
+    const psks = [external('a')];
+    const pair = run(
+      { psks, identities: [clientIdentity] },
+      { findPsk: among(...psks), clientCertificate: 'require', selectIdentities: () => [serverIdentity] },
+    );
+    expectAlive(pair);
+    expect(pair.server.connection.info?.peer).toBeUndefined();
+  });
+});
+
+describe('faults', () => {
+  const psks = [external('a')];
+
+  test('another key under the same identity: decrypt_error', () => {
+    const pair = run({ psks: [external('a', 2)] }, { findPsk: among(...psks) });
+    expectFound(pair, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
+  });
+
+  test('the binder of an imported key for an external one, and the other way round: decrypt_error', () => {
+    const imported: ExternalPsk = { ...external('a'), binder: 'imported' };
+    expectFound(
+      run({ psks: [imported] }, { findPsk: among(...psks) }),
+      'server',
+      'ERR_TLS_BAD_BINDER',
+      'decrypt_error',
+    );
+    expectFound(run({ psks }, { findPsk: among(imported) }), 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
+  });
+
+  test.each([
+    ['an unknown identity', psks],
+    ['none', []],
+  ])('%s where there is no certificate: unknown_psk_identity', (_what, offered) => {
+    const pair = run({ psks: offered }, { findPsk: () => undefined, ...noCertificate });
+    expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+  });
+
+  test('a bit of the binder, or of the hello under it: decrypt_error', () => {
+    for (const change of [
+      changingClientHello((hello) => {
+        const body = hello.extensions.at(-1)?.body as Uint8Array;
+        return setExtension(hello, ExtensionType.pre_shared_key, flipBit(body));
+      }),
+      changingClientHello((hello) => ({ ...hello, random: flipBit(hello.random) })),
+    ]) {
+      const pair = run({ psks }, { findPsk: among(...psks) }, change);
+      expectFound(pair, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
+    }
+  });
+
+  test.each([
+    ['that is out of range', 1, 'sha256'],
+    ['with another hash than the suite', 0, 'sha384'],
+  ] as const)('the server selects one %s: illegal_parameter', (_what, index, hash) => {
+    const tamper = changingServerHello((hello) =>
+      setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(index)),
+    );
+    const pair = run({ psks: [external('a', 1, hash)] }, { suites: SHA256 }, tamper);
+    expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+
+  test('the server selects one when none was offered: unsupported_extension', () => {
+    const tamper = changingServerHello((hello) =>
+      setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(0)),
+    );
+    expectFound(run({}, {}, tamper), 'client', 'ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension');
+  });
+
+  test('the server selects the key and shows a certificate all the same: unexpected_message', () => {
+    const tamper = changingServerHello((hello) =>
+      setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(0)),
+    );
+    const pair = run({ psks }, { findPsk: () => undefined, suites: SHA256 }, tamper);
+    expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+  });
+
+  test('a certificate in a session by PSK: unexpected_message', () => {
+    const tamper: Tamper = ({ from, epoch, type, content }) => {
+      if (from !== 'server' || epoch !== 'handshake' || type !== 22) return undefined;
+      const [extensions, ...rest] = splitMessages(content).map(({ raw }) => raw);
+      const certificate = Uint8Array.of(HandshakeType.certificate, 0, 0, 4, 0, 0, 0, 0);
+      return [{ type, content: Buffer.concat([extensions as Uint8Array, certificate, ...rest]) }];
+    };
+    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+  });
+
+  test('binders fewer than identities: illegal_parameter', () => {
+    const tamper = changingClientHello((hello) => {
+      const { identities, binders } = offeredPsks.parse(hello.extensions.at(-1)?.body as Uint8Array);
+      const body = offeredPsks.build({ identities: [...identities, ...identities], binders });
+      return setExtension(hello, ExtensionType.pre_shared_key, body);
+    });
+    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    expectFound(pair, 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+
+  test('EncryptedExtensions are judged as ever', () => {
+    const tamper = changingEncryptedExtensions((list) => [
+      ...list,
+      { type: ExtensionType.key_share, body: key(0) },
+    ]);
+    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+});
+
+describe('an imported PSK', () => {
+  const psk: ImportablePsk = {
+    identity: ascii('mill'),
+    key: key(9),
+    context: ascii('a to b'),
+    hash: 'sha256',
+  };
+
+  test.each([
+    ['sha256', '0001'],
+    ['sha384', '0002'],
+  ] as const)('for %s is RFC 9258 §5.1, computed another way', (target, kdf) => {
+    const identity = Buffer.concat([
+      ...[Buffer.of(0, 4), Buffer.from('mill'), Buffer.of(0, 6), Buffer.from('a to b')],
+      Buffer.from(`0304${kdf}`, 'hex'),
+    ]);
+    const length = target === 'sha256' ? 32 : 48;
+    const label = Buffer.from('tls13 derived psk');
+    const context = crypto.createHash('sha256').update(identity).digest();
+    const info = Buffer.concat([Buffer.of(0, length, label.length), label, Buffer.of(32), context]);
+    // HKDF-Extract with a salt of zeros and HKDF-Expand in one: what hkdfSync does.
+    const expected = Buffer.from(crypto.hkdfSync('sha256', psk.key, Buffer.alloc(32), info, length));
+    const made = importPsk(nodeCrypto, psk, target);
+    expect(Buffer.from(made.identity)).toEqual(identity);
+    expect(Buffer.from(made.key)).toEqual(expected);
+    expect(made).toMatchObject({ hash: target, binder: 'imported' });
+    expect(parseImportedIdentity(made.identity)).toEqual({
+      identity: psk.identity,
+      context: psk.context,
+      target,
+    });
+  });
+
+  test('agrees with either hash, whichever suite there is', () => {
+    const psks = [importPsk(nodeCrypto, psk, 'sha256'), importPsk(nodeCrypto, psk, 'sha384')];
+    for (const suites of [SHA256, SHA384]) {
+      const pair = run({ psks }, { suites, findPsk: among(...psks), ...noCertificate });
+      expectAlive(pair);
+    }
+  });
+
+  test.each([
+    ['empty', Uint8Array.of()],
+    ['an empty external identity', Uint8Array.of(0, 0, 0, 0, 3, 4, 0, 1)],
+    ['short', Uint8Array.of(0, 1, 7, 0, 0, 3, 4, 0)],
+    ['long', Uint8Array.of(0, 1, 7, 0, 0, 3, 4, 0, 1, 0)],
+    ['another protocol', Uint8Array.of(0, 1, 7, 0, 0, 3, 3, 0, 1)],
+    ['another KDF', Uint8Array.of(0, 1, 7, 0, 0, 3, 4, 0, 3)],
+  ])('an identity that is %s is none', (_what, bytes) => {
+    expect(parseImportedIdentity(bytes)).toBeUndefined();
+  });
+});
