@@ -261,7 +261,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     io.send(message);
     transcript.add(message);
   };
-  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol, resumes !== undefined)));
+  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined)));
   const agreement = {
     version: ProtocolVersion.tls13,
     suite,
