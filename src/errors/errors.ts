@@ -66,6 +66,7 @@ export const ALERT_OF = {
   // Multiplexing; a breach of its rules is a protocol fault like any other
   ERR_MUX_REQUIRED: 'handshake_failure',
   ERR_MUX_FLOOD: 'unexpected_message',
+  ERR_MUX_KEEP_ALIVE: 'user_canceled', // nothing came from the peer; whether it hears that is another question
   // Signed objects and receipts (src/formats, src/sign): whatever is wrong with one, the peer is told bad_sign
   ERR_SIGN_MALFORMED: 'bad_sign',
   ERR_SIGN_NOT_DER: 'bad_sign',
@@ -176,6 +177,8 @@ export type ConnectionErrorCode =
   | 'ERR_MUX_REFUSED' // the peer does not serve that application, or has no room
   | 'ERR_MUX_ABORTED' // the peer, or a limit here, aborted this connection
   | 'ERR_MUX_OVERFLOW' // receive buffer full for longer than allowed
+  | 'ERR_MUX_FLOW_CONTROL' // the peer broke the rules of a channel's window; that channel is closed
+  | 'ERR_MUX_TIMEOUT' // nothing has moved for as long as the options allow
   | 'ERR_MUX_LIMIT' // too many connections in this session
   | 'ERR_MUX_UNKNOWN_APPLICATION' // not among those that the hellos agreed on
   | 'ERR_SIGN_UNAVAILABLE' // signing was not agreed, is switched off, or this side has nothing to sign with
@@ -189,6 +192,25 @@ export class ConnectionError extends TrellisError {
     super(code, message, options);
   }
 }
+
+/** The peer has refused a connection, and may have said why. */
+export class RefusedError extends ConnectionError {
+  /** The peer's words, for people; empty when it gave none. */
+  readonly reason: string;
+  constructor(what: string, reason: string) {
+    super('ERR_MUX_REFUSED', `The peer refused ${what}${reason === '' ? '' : `: ${printable(reason)}`}.`);
+    this.reason = reason;
+  }
+}
+
+/** A peer's words in a line of a log. */
+function printable(text: string): string {
+  const line = text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ');
+  return line.length > PRINTED_MAX ? `${line.slice(0, PRINTED_MAX)}…` : line;
+}
+
+/** Characters of a peer's text that a message of ours repeats. */
+const PRINTED_MAX = 200;
 
 /** Alert number for a fault; anything that is not a TlsError is our own bug: internal_error. */
 export function alertFor(error: unknown): number {

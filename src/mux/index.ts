@@ -7,7 +7,7 @@
  * protocol.ts     both on the engine's seam
  * session.ts      what an adapter sees of a session, whatever its mode
  * ports/          ports mode
- * channel/        channel mode; not there yet, nothing offers it
+ * channels/       channel mode: flow control, both sides open
  * limits.ts       every bound
  * ```
  */
@@ -17,13 +17,17 @@ export {
   decodeDataMultiplexing,
   encodeDataMultiplexing,
 } from './extension.ts';
-export type { Agreement, MuxPolicy } from './negotiation.ts';
+export type { Agreement, ChannelsAgreement, MuxPolicy, PortsAgreement } from './negotiation.ts';
 export type { MuxClientOptions, MuxOptions, MuxServerOptions, OverflowPolicy } from './options.ts';
 export { Multiplexing, type MuxFactory, muxClient, muxServer } from './protocol.ts';
 export type {
   ApplicationReference,
+  Destination,
   MultiplexedConnection,
   MultiplexedSession,
   OpenOptions,
+  OpenTarget,
+  Priority,
   SessionEvent,
+  SessionStats,
 } from './session.ts';

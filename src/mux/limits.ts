@@ -52,3 +52,48 @@ export const CONNECTIONS_MAX = 4_096;
  * application, so more than all ports is a peer that never answers.
  */
 export const UNANSWERED_MAX = 65_536;
+
+/** `source_address<1..255>`, `destination_address<1..255>`. */
+export const ADDRESS_MAX = 255;
+
+/** Characters of the reason that goes with a refusal: a line or two for people. */
+export const ERROR_TEXT_MAX = 1_024;
+
+/** draft-badra-hajjeh-mtls-03 counts windows in 32 bits; beyond 2^31-1 a sum is a mistake, or worse. */
+export const CREDIT_MAX = 2 ** 31 - 1;
+
+/** Halves of channel ids that a side can allocate: of the 65,536, the even ones for the client, the odd ones for the server. */
+export const CHANNEL_IDS = 32_768;
+
+/** The longest MTLSPlaintext that is taken: no more than a record, so that one message cannot hold up the others. */
+export const PACKET_MAX = 16_384;
+
+/** Connections of one session in channel mode, whoever opened them. */
+export const CHANNELS_MAX = 16_384;
+
+/** What every channel may send at any time. The budget keeps it for all channels that may come: half of the default. */
+export const WINDOW_FLOOR = 1_024;
+
+/** Where a window begins, as long as few channels are open: what HTTP/2 gives a stream (RFC 9113 §6.9.2). */
+export const WINDOW_INITIAL = 65_536;
+
+/** Where a window ends: 640 Mbit/s over 100 ms. */
+export const WINDOW_MAX = 8_388_608;
+
+/** All windows of a session: floors for all channels, and as much again to share. */
+export const CHANNEL_BUDGET = 33_554_432;
+
+/** Openings that one side leaves the other to answer; further ones wait here, and are refused there. */
+export const UNANSWERED_OPENINGS_MAX = 1_024;
+
+/** Milliseconds of silence after which the peer is asked whether it is there: shorter than the usual 60 s of a NAT. */
+export const KEEP_ALIVE = 30_000;
+
+/** Milliseconds that it has to answer, or to say anything else. */
+export const KEEP_ALIVE_TIMEOUT = 15_000;
+
+/** Milliseconds after which a measured round trip is measured again, if it matters: routes change. */
+export const ROUND_TRIP_AGE = 5_000;
+
+/** Milliseconds to take for a round trip where none can be measured, with a peer of the draft alone. */
+export const ROUND_TRIP_ASSUMED = 100;

@@ -9,7 +9,16 @@ export type MuxPolicy =
   /** Go on with an ordinary TLS session. */
   | 'allow';
 
+/** What a side offers, or accepts. */
+export type MuxModes =
+  /** Channel mode, and ports mode with those who do not have it. */
+  | 'both'
+  | 'ports'
+  /** Channel mode as draft-badra-hajjeh-mtls-03 has it, by the empty extension, and nothing else. */
+  | 'draft';
+
 export interface ClientPolicy {
+  readonly modes: MuxModes;
   /** Applications to ask for by name, or `'all'`: the entry `ALL`/0, which tells an observer nothing. */
   readonly applications: 'all' | readonly Application[];
   /** The server may name applications beyond those that were asked for. */
@@ -18,6 +27,7 @@ export interface ClientPolicy {
 }
 
 export interface ServerPolicy {
+  readonly modes: MuxModes;
   readonly applications: readonly Application[];
   /** Every port is an application, whether it is in `applications` or not. */
   readonly any: boolean;
@@ -26,18 +36,28 @@ export interface ServerPolicy {
   readonly policy: MuxPolicy;
 }
 
-/** What both hellos have settled. Channel mode will be a second `mode`. */
-export interface Agreement {
+/** What both hellos have settled. */
+export type Agreement = PortsAgreement | ChannelsAgreement;
+
+export interface PortsAgreement {
   readonly mode: 'ports';
   /** The server answered `ALL`: every port is an application. */
   readonly any: boolean;
   readonly applications: readonly Application[];
 }
 
-/** Channel mode is not there yet, so nothing offers it. */
+/** Nothing is said of applications: each channel names its own, and the acceptor takes or refuses it. */
+export interface ChannelsAgreement {
+  readonly mode: 'channels';
+  /** False with a peer that speaks draft-03 alone: no EndOfData, no keep-alive. */
+  readonly halfClose: boolean;
+}
+
 export function clientOffer(policy: ClientPolicy): DataMultiplexing {
+  if (policy.modes === 'draft') return { form: 'empty' };
   const all = policy.applications === 'all';
-  return { form: 'list', all, channel: false, applications: all ? [] : policy.applications };
+  const channel = policy.modes === 'both';
+  return { form: 'list', all, channel, applications: all ? [] : policy.applications };
 }
 
 /**
@@ -45,10 +65,11 @@ export function clientOffer(policy: ClientPolicy): DataMultiplexing {
  *
  * | offer | answer |
  * |---|---|
+ * | `CHANNEL` among others, unless this side has ports mode only | `CHANNEL` alone: channel mode |
+ * | empty (draft-03), the same | empty: channel mode |
  * | applications | those that are served; by option the others too, if at least one was asked for |
  * | `ALL` | `ALL` if any is taken, else all that are served |
- * | `CHANNEL` beside either | as if it were not there: channel mode is not there yet |
- * | empty (draft-03: channel mode only), or nothing in common | none |
+ * | nothing in common | none |
  *
  * @throws TlsError ERR_MUX_REQUIRED when there is no agreement and the policy is `require`
  */
@@ -56,7 +77,16 @@ export function serverAnswer(
   policy: ServerPolicy,
   offer: DataMultiplexing | undefined,
 ): { readonly answer: DataMultiplexing; readonly agreement: Agreement } | undefined {
-  if (offer?.form === 'list') {
+  if (offer?.form === 'empty' && policy.modes !== 'ports') {
+    return { answer: offer, agreement: { mode: 'channels', halfClose: false } };
+  }
+  if (offer?.form === 'list' && offer.channel && policy.modes === 'both') {
+    return {
+      answer: { form: 'list', all: false, channel: true, applications: [] },
+      agreement: { mode: 'channels', halfClose: true },
+    };
+  }
+  if (offer?.form === 'list' && policy.modes !== 'draft') {
     const any = offer.all && policy.any;
     const applications = any ? [] : acceptable(policy, offer.all, offer.applications);
     if (any || applications.length > 0) {
@@ -93,9 +123,17 @@ export function clientConfirm(
       'The server does not multiplex, or serves none of the applications asked for; the policy "allow" accepts ordinary TLS.',
     );
   }
-  if (answer.form === 'empty') throw notPermitted('the empty form');
-  if (answer.channel) throw notPermitted('CHANNEL');
-  const { all, applications } = answer;
+  if (answer.form === 'empty') {
+    if (policy.modes !== 'draft') throw notPermitted('the empty form');
+    return { mode: 'channels', halfClose: false };
+  }
+  if (policy.modes === 'draft') throw notPermitted('a list');
+  const { all, applications, channel } = answer;
+  if (channel) {
+    if (policy.modes !== 'both') throw notPermitted('CHANNEL');
+    if (all || applications.length > 0) throw notPermitted('CHANNEL beside others');
+    return { mode: 'channels', halfClose: true };
+  }
   if (all && applications.length > 0) throw notPermitted('ALL beside applications');
   if (!all && applications.length === 0) throw notPermitted('an empty list');
   if (policy.applications !== 'all') {

@@ -1,6 +1,7 @@
 import type { HelloContext, Role, SubProtocol, SubProtocolLink } from '../connection/sub-protocol.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
-import { type Application, decodeDataMultiplexing, encodeDataMultiplexing } from './extension.ts';
+import { ChannelsSession } from './channels/session.ts';
+import { decodeDataMultiplexing, encodeDataMultiplexing } from './extension.ts';
 import {
   type Agreement,
   type ClientPolicy,
@@ -10,7 +11,9 @@ import {
   serverAnswer,
 } from './negotiation.ts';
 import {
+  type ChannelLimits,
   type CodePoints,
+  channelLimits,
   clientPolicy,
   codePoints,
   type MuxClientOptions,
@@ -28,7 +31,7 @@ export type MuxFactory = (role: Role) => Multiplexing;
 /** @throws ConnectionError ERR_TLS_OPTION */
 export function muxClient(options: MuxClientOptions = {}): MuxFactory {
   const policy = clientPolicy(options);
-  const limits = sessionLimits(options);
+  const limits = { ports: sessionLimits(options), channels: channelLimits(options) };
   const points = codePoints(options);
   return (role) => {
     if (role !== 'client') throw wrongRole('muxClient', 'client');
@@ -39,17 +42,24 @@ export function muxClient(options: MuxClientOptions = {}): MuxFactory {
 /** @throws ConnectionError ERR_TLS_OPTION */
 export function muxServer(options: MuxServerOptions): MuxFactory {
   const policy = serverPolicy(options);
-  const limits = sessionLimits(options);
+  const limits = { ports: sessionLimits(options), channels: channelLimits(options) };
   const points = codePoints(options);
+  const destinations = options.destinations ?? false;
   return (role) => {
     if (role !== 'server') throw wrongRole('muxServer', 'server');
-    return new Multiplexing({ role, policy }, limits, points);
+    return new Multiplexing({ role, policy, destinations }, limits, points);
   };
 }
 
 type Side =
   | { readonly role: 'client'; readonly policy: ClientPolicy }
-  | { readonly role: 'server'; readonly policy: ServerPolicy };
+  | { readonly role: 'server'; readonly policy: ServerPolicy; readonly destinations: boolean };
+
+/** Which of them counts is known after the hellos. */
+interface Limits {
+  readonly ports: SessionLimits;
+  readonly channels: ChannelLimits;
+}
 
 /** Multiplexing on the engine's seam. Its `session` is what adapters work with. */
 export class Multiplexing implements SubProtocol {
@@ -58,15 +68,15 @@ export class Multiplexing implements SubProtocol {
   readonly contentTypes: readonly number[];
   readonly handshakeTypes: readonly number[] = [];
   /** Another sub-protocol may refuse plain data of an application, by throwing a TlsError. */
-  guard: ((application: Application) => void) | undefined;
+  guard: ((application: string) => void) | undefined;
 
   readonly #side: Side;
-  readonly #limits: SessionLimits;
+  readonly #limits: Limits;
   readonly #contentType: number;
   #agreement: Agreement | undefined;
-  #session: PortsSession | undefined;
+  #session: PortsSession | ChannelsSession | undefined;
 
-  constructor(side: Side, limits: SessionLimits, points: CodePoints) {
+  constructor(side: Side, limits: Limits, points: CodePoints) {
     this.extensionType = points.extensionType;
     this.contentTypes = [points.contentType];
     this.#contentType = points.contentType;
@@ -99,15 +109,25 @@ export class Multiplexing implements SubProtocol {
 
   start(link: SubProtocolLink): void {
     if (this.#agreement === undefined) return;
-    const contentType = this.#contentType;
-    this.#session = new PortsSession({
-      role: this.#side.role,
-      agreement: this.#agreement,
-      known: this.#side.role === 'server' ? this.#side.policy.applications : [],
-      limits: this.#limits,
-      send: (content) => link.send(contentType, content),
-      admit: (application) => this.guard?.(application),
-    });
+    const agreement = this.#agreement;
+    const side = this.#side;
+    const shared = {
+      role: side.role,
+      send: (content: Uint8Array) => link.send(this.#contentType, content),
+      admit: (application: string) => this.guard?.(application),
+    };
+    const known = side.role === 'server' ? side.policy.applications : [];
+    this.#session =
+      agreement.mode === 'ports'
+        ? new PortsSession({ ...shared, agreement, known, limits: this.#limits.ports })
+        : new ChannelsSession({
+            ...shared,
+            agreement,
+            served: side.role === 'server' && !side.policy.any ? known.map(({ name }) => name) : 'any',
+            destinations: side.role === 'server' ? side.destinations : true,
+            limits: this.#limits.channels,
+            fail: (error) => link.fail(error),
+          });
   }
 
   receiveRecord(_contentType: number, content: Uint8Array): void {

@@ -43,6 +43,11 @@ export class ReceiveBudget<H extends Holder> {
     this.#resumed = resumed;
   }
 
+  /** Bytes that all of them hold. */
+  get held(): number {
+    return this.#held;
+  }
+
   get paused(): boolean {
     return this.#over || this.#full.size > 0;
   }

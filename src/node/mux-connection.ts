@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Duplex } from 'node:stream';
-import type { Application, MultiplexedConnection } from '../mux/index.ts';
+import type { Application, Destination, MultiplexedConnection, Priority } from '../mux/index.ts';
 import type { ReceivedMessage, ReceivedReceipt } from '../sign/index.ts';
+import { preciseNow } from './clock.ts';
 import {
   kAbandon,
   kTake,
@@ -21,14 +23,10 @@ export interface MuxConnectionOptions {
 
 /** What a connection needs of the session that it is part of. */
 export interface ConnectionHost {
-  /** Nobody waits, and the network takes more: a connection may send up to a slice at once and say so with `sent`. */
-  readonly takesMore: boolean;
-  sent(bytes: number): void;
-  /** There is something to send: the session calls `kSend` when this connection's turn comes. */
-  wantsToSend(connection: MuxConnection): void;
+  /** Sends what is written, of this connection and others, as far as the network takes it. */
+  send(): void;
   /** It is destroyed. */
   closed(connection: MuxConnection): void;
-  readonly role: 'client' | 'server';
   /** When signing was agreed on. */
   readonly signing: SocketSigning | undefined;
   readonly localAddress: string | undefined;
@@ -38,11 +36,9 @@ export interface ConnectionHost {
 
 /** For the session only. */
 export const kReceive = Symbol('receive');
-export const kSend = Symbol('send');
-export const kHasMore = Symbol('has more');
-
-/** What one connection may send before the next one's turn comes, and what is sealed before it goes to the network. */
-export const SLICE = 131_072;
+export const kDrained = Symbol('drained');
+export const kConfirmed = Symbol('confirmed');
+export const kAnnounced = Symbol('announced');
 
 /** One piece of received data and a little more: what is read ahead beyond it stays in the session's own buffer. */
 const READ_AHEAD = 65_536;
@@ -50,19 +46,22 @@ const READ_AHEAD = 65_536;
 const WRITE_AHEAD = 131_072;
 
 type Callback = (error?: Error | null) => void;
-const NOTHING: readonly Uint8Array[] = [];
 
 /**
  * One application connection of a session, as a stream. It has what programs expect of a net.Socket, so that an
  * http.Agent, undici, ws or pg run over it; what means nothing here (`setNoDelay`, `ref`…) does nothing.
  *
  * Events: those of a Duplex, 'connect' and 'ready' (at the opener; data may be written before), 'timeout'.
- * Errors have the code ERR_MUX_REFUSED, ERR_MUX_ABORTED, ERR_MUX_OVERFLOW or ERR_MUX_SESSION_CLOSED.
+ * Errors have the code ERR_MUX_REFUSED (a RefusedError, with the reason that the peer gave), ERR_MUX_ABORTED,
+ * ERR_MUX_FLOW_CONTROL, ERR_MUX_TIMEOUT, ERR_MUX_OVERFLOW or ERR_MUX_SESSION_CLOSED.
  * `destroy()` aborts the connection: the other side gets ERR_MUX_ABORTED. Only after this side's end was sent, and with
  * all read that has come, it is no fault, as with a TCP socket.
  */
 export class MuxConnection extends Duplex {
-  /** What it is connected to. The name is empty when the session takes any port and has no name for this one. */
+  /**
+   * What it is connected to. The name is empty when the session takes any port and has no name for this one; in channel
+   * mode the port is 0. Of a destination, host and port.
+   */
   readonly application: Application;
   /** Received, as far as it has left the session's buffer. */
   bytesRead = 0;
@@ -70,20 +69,16 @@ export class MuxConnection extends Duplex {
   bytesWritten = 0;
   /** Milliseconds after which 'timeout' is emitted when nothing moves; undefined when it was not set. */
   timeout: number | undefined;
-  readonly connecting = false;
-  readonly pending = false;
-
   readonly #connection: MultiplexedConnection;
   readonly #host: ConnectionHost;
   /** Bytes of `bytesRead` that have left the stream's own buffer as well. */
   #consumed = 0;
   #readerFull = false;
   #sawEnd = false;
-  // What Writable has handed over: chunks, how far they are sent, and the callback.
-  #chunks: readonly Uint8Array[] = NOTHING;
-  #chunkIndex = 0;
-  #chunkOffset = 0;
+  /** Of what Writable has handed over and the session has not sent yet. */
   #written: Callback | undefined;
+  /** The peer has opened it, and this side's answer is somebody's to give. */
+  #deferred = false;
   #idleTimer: NodeJS.Timeout | undefined;
   #signed: SignedMessages | undefined;
 
@@ -99,10 +94,57 @@ export class MuxConnection extends Duplex {
     connection.attachment = this;
   }
 
-  /** Server: nobody serves this; the client gets ERR_MUX_REFUSED. Best before anything was written. */
-  refuse(): void {
-    this.#connection.refuse();
+  /** When it was opened to a host and port: what the peer asked for. */
+  get destination(): Destination | undefined {
+    return this.#connection.destination;
+  }
+
+  /** Address of the socket that the opener says this is for; empty when it says nothing. */
+  get sourceAddress(): string {
+    return this.#connection.sourceAddress;
+  }
+
+  /** Opened here, and not accepted yet: channel mode. What is written waits. */
+  get connecting(): boolean {
+    return !this.#connection.isOpen && this.#connection.error === undefined && !this.destroyed;
+  }
+
+  get pending(): boolean {
+    return this.connecting;
+  }
+
+  /** Who goes first when the network cannot take all. */
+  get priority(): Priority {
+    return this.#connection.priority;
+  }
+
+  set priority(priority: Priority) {
+    this.#connection.priority = priority;
+  }
+
+  /**
+   * In a listener of 'connection': the answer comes later, by `accept()` or `refuse()`. Without it the connection is
+   * accepted when the listeners have run. In ports mode data can come all the same.
+   */
+  defer(): this {
+    this.#deferred = true;
+    return this;
+  }
+
+  accept(): void {
+    this.#deferred = false;
+    this.#connection.accept();
+  }
+
+  /** Nobody serves this; the opener gets ERR_MUX_REFUSED, in channel mode with the reason. Best before data was written. */
+  refuse(reason?: string): void {
+    this.#connection.refuse(reason);
     this.destroy();
+  }
+
+  /** For the session: the listeners have seen it. */
+  [kAnnounced](): void {
+    if (!this.#deferred && !this.destroyed) this.#connection.accept();
   }
 
   // ── signing (docs/tls-sign.md) ─────────────────────────────────────────────────────────────────
@@ -119,6 +161,8 @@ export class MuxConnection extends Duplex {
   ): Promise<ReceivedReceipt | undefined> {
     const { signing } = this;
     if (signing === undefined) throw unavailable();
+    // Until it is confirmed it has no address that a signature could name.
+    if (this.connecting) await once(this, 'connect');
     return signing.write(data, options, this.#connection);
   }
 
@@ -136,11 +180,11 @@ export class MuxConnection extends Duplex {
 
   // ── as net.Socket has it ───────────────────────────────────────────────────────────────────────
 
-  /** It is connected already; emits 'connect' all the same, for callers that wait for it. */
+  /** It is connected already, or will be; emits 'connect' in any case, for callers that wait for it. */
   connect(...args: unknown[]): this {
     const listener = args.at(-1);
     if (typeof listener === 'function') this.once('connect', listener as () => void);
-    process.nextTick(emitConnect, this);
+    if (!this.connecting) process.nextTick(emitConnect, this);
     return this;
   }
 
@@ -204,7 +248,7 @@ export class MuxConnection extends Duplex {
   }
 
   get remotePort(): number {
-    return this.#host.role === 'client' ? this.application.port : this.#connection.clientPort;
+    return this.#connection.remotePort;
   }
 
   get localAddress(): string | undefined {
@@ -212,10 +256,11 @@ export class MuxConnection extends Duplex {
   }
 
   get localPort(): number {
-    return this.#host.role === 'client' ? this.#connection.clientPort : this.application.port;
+    return this.#connection.localPort;
   }
 
-  get readyState(): 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+  get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.connecting) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
     return this.writable ? 'writeOnly' : 'closed';
   }
@@ -262,80 +307,59 @@ export class MuxConnection extends Duplex {
   // ── writing ────────────────────────────────────────────────────────────────────────────────────
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
-    if (chunk.length > SLICE || !this.#host.takesMore || this.#connection.error !== undefined) {
-      this.#send([chunk], callback);
-      return;
-    }
-    this.#connection.write(chunk);
-    this.bytesWritten += chunk.length;
-    this.#idleTimer?.refresh();
-    this.#host.sent(chunk.length);
-    callback();
+    if (this.#give(chunk, callback)) this.#sendAndCall(callback);
   }
 
   override _writev(items: { chunk: Uint8Array }[], callback: Callback): void {
-    this.#send(
-      items.map(({ chunk }) => chunk),
-      callback,
-    );
+    for (const { chunk } of items) if (!this.#give(chunk, callback)) return;
+    this.#sendAndCall(callback);
   }
 
   override _final(callback: Callback): void {
     this.#connection.end();
-    callback();
+    this.#sendAndCall(callback);
+  }
+
+  /** For the session: all that was given to it has gone. */
+  [kDrained](): void {
+    this.#idleTimer?.refresh();
+    const written = this.#written;
+    this.#written = undefined;
+    written?.();
+  }
+
+  /** For the session: the peer has accepted it. */
+  [kConfirmed](): void {
+    emitConnect(this);
+  }
+
+  /** @returns false when the connection has failed, which the session's next turn tells this stream, too */
+  #give(chunk: Uint8Array, callback: Callback): boolean {
+    const { error } = this.#connection;
+    if (error !== undefined) {
+      callback(error);
+      return false;
+    }
+    this.#connection.write(chunk);
+    this.bytesWritten += chunk.length;
+    return true;
+  }
+
+  #sendAndCall(callback: Callback): void {
+    this.#host.send();
+    this.#idleTimer?.refresh();
+    if (this.#connection.drained()) callback();
+    else this.#written = callback;
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
     clearTimeout(this.#idleTimer);
     this.#written = undefined;
-    this.#chunks = NOTHING;
-    if (error === null && this.writableFinished) this.#connection.close(Date.now());
+    if (error === null && this.writableFinished) this.#connection.close(preciseNow());
     else this.#connection.abort();
     this.#host.closed(this);
     this.#endSigned(error ?? undefined);
     callback(error);
-  }
-
-  #send(chunks: readonly Uint8Array[], callback: Callback): void {
-    this.#chunks = chunks;
-    this.#chunkIndex = 0;
-    this.#chunkOffset = 0;
-    this.#written = callback;
-    this.#host.wantsToSend(this);
-  }
-
-  /**
-   * Gives the session up to `most` bytes, and calls Writable back when that was all.
-   * @returns how many bytes
-   */
-  [kSend](most: number): number {
-    if (this.#connection.error !== undefined) {
-      // The session knows already what its next turn will tell this stream.
-      this.#finishWrite(this.#connection.error);
-      return 0;
-    }
-    let sent = 0;
-    while (this.#chunkIndex < this.#chunks.length && sent < most) {
-      const chunk = this.#chunks[this.#chunkIndex] as Uint8Array;
-      const end = Math.min(chunk.length, this.#chunkOffset + most - sent);
-      const whole = this.#chunkOffset === 0 && end === chunk.length;
-      this.#connection.write(whole ? chunk : chunk.subarray(this.#chunkOffset, end));
-      sent += end - this.#chunkOffset;
-      this.#chunkOffset = end;
-      if (end === chunk.length) {
-        this.#chunkIndex++;
-        this.#chunkOffset = 0;
-      }
-    }
-    this.bytesWritten += sent;
-    this.#idleTimer?.refresh();
-    if (this.#chunkIndex === this.#chunks.length) this.#finishWrite();
-    return sent;
-  }
-
-  /** For the session: `kSend` has left something. */
-  get [kHasMore](): boolean {
-    return this.#chunks.length > 0;
   }
 
   /** What has come is still delivered, unless the connection has failed. */
@@ -345,13 +369,6 @@ export class MuxConnection extends Duplex {
     signing[kAbandon](this.#connection, error);
     if (error === undefined) signing.afterDelivery(() => this.signed.end(undefined));
     else this.signed.end(error);
-  }
-
-  #finishWrite(error?: Error): void {
-    const written = this.#written;
-    this.#chunks = NOTHING;
-    this.#written = undefined;
-    written?.(error);
   }
 
   static #onIdle(connection: MuxConnection): void {

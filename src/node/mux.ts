@@ -2,25 +2,29 @@ import { EventEmitter } from 'node:events';
 import { ConnectionError } from '../errors/errors.ts';
 import {
   type Agreement,
-  type ApplicationReference,
   type MultiplexedConnection,
   type MultiplexedSession,
   Multiplexing,
   type MuxClientOptions,
   muxClient,
+  type OpenTarget,
+  type Priority,
   type SessionEvent,
+  type SessionStats,
 } from '../mux/index.ts';
+import { preciseNow } from './clock.ts';
 import { type ConnectionOptions, connect } from './connect.ts';
 import {
   type ConnectionHost,
   emitConnect,
-  kHasMore,
+  kAnnounced,
+  kConfirmed,
+  kDrained,
   kReceive,
-  kSend,
   MuxConnection,
   type MuxConnectionOptions,
-  SLICE,
 } from './mux-connection.ts';
+import { diagnostics } from './mux-diagnostics.ts';
 import type { SocketSigning } from './sign.ts';
 
 export { MuxConnection, type MuxConnectionOptions };
@@ -31,6 +35,8 @@ export interface SessionSocket extends EventEmitter {
   subProtocol(name: string): unknown;
   /** Moves what was sealed to the network. */
   flush(): void;
+  /** The connection may have something to say. */
+  attend(): void;
   /** The network takes no more for now; 'outputDrain' says when it does. */
   readonly outputBlocked: boolean;
   pauseReading(): void;
@@ -50,12 +56,16 @@ export interface SessionSocket extends EventEmitter {
 }
 
 export interface MuxOpenOptions extends MuxConnectionOptions {
-  /** Port of the local socket that this connection is for; taken as the client's port where that pair is free. */
+  /** Port of the local socket that this connection is for; in ports mode the client's port, where that pair is free. */
   localPort?: number | undefined;
+  /** Its address, told to the other side in channel mode. */
+  localAddress?: string | undefined;
+  /** Who goes first when the network cannot take all. Default 'normal'. */
+  priority?: Priority | undefined;
 }
 
 export interface MuxConnectOptions extends ConnectionOptions {
-  /** Default: offer `ALL`, and require that the server multiplexes. */
+  /** Default: offer `ALL` and `CHANNEL`, and require that the server multiplexes. */
   mux?: MuxClientOptions | undefined;
 }
 
@@ -117,15 +127,14 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   #paused = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt: number | undefined;
-  /** Bytes given to the session since the last flush. */
+  /** Bytes sealed since the last flush of the socket. */
   #unflushed = 0;
-  #sending = false;
   /** This side's user has destroyed the session, and needs not be told. */
   #unwanted = false;
   /** Connections of ours whose 'connect' comes with the next turn; opening one makes a turn. */
   #opened: MuxConnection[] = [];
-  /** Connections with something to send, in the order of their turns. */
-  #waiting: MuxConnection[] = [];
+  /** Who takes connections of which application. */
+  readonly #listeners = new Map<string, (connection: MuxConnection) => void>();
 
   /** Use `connectMux` or `muxSession`. */
   constructor(socket: SessionSocket, options: MuxConnectionOptions = {}) {
@@ -136,7 +145,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     socket.on('error', (error: Error) => {
       this.#failure = error;
     });
-    socket.on('outputDrain', () => this.#sendWaiting());
+    socket.on('outputDrain', () => this.#flush());
     // When the peer has ended the session, no connection is left that could have something to say.
     socket.on('end', () => socket.end());
     socket.on('close', () => this.#closed());
@@ -162,23 +171,49 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   /**
-   * Opens a connection to an application: its name, its port, or both. Data can be written at once; when the server
-   * refuses, the connection has the error ERR_MUX_REFUSED.
+   * Opens a connection to an application, by its name, its port or both, as `'ssh'`, `22` or `{ application: 'ssh' }`; in
+   * channel mode by its name, or to any destination that the other side permits, as `{ host, port }`. Data can be written
+   * at once; when the other side refuses, the connection has the error ERR_MUX_REFUSED.
    * @throws ConnectionError ERR_MUX_UNKNOWN_APPLICATION, ERR_MUX_LIMIT, ERR_MUX_SESSION_CLOSED, ERR_TLS_NOT_CONNECTED
-   *   before 'ready', ERR_TLS_OPTION on a server
+   *   before 'ready', ERR_TLS_OPTION on a server in ports mode
    */
-  open(application: ApplicationReference, options: MuxOpenOptions = {}): MuxConnection {
+  open(target: OpenTarget, options: MuxOpenOptions = {}): MuxConnection {
     if (this.#state === 'opening') {
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', `The session is not open yet; wait for 'ready'.`);
     }
     if (this.#state !== 'open' || this.#session === undefined) {
       throw new ConnectionError('ERR_MUX_SESSION_CLOSED', 'The session is closed; open a new one.');
     }
-    const { localPort } = options;
-    const connection = this.#session.open(application, localPort === undefined ? {} : { localPort });
+    const { localPort, localAddress, priority } = options;
+    const connection = this.#session.open(target, {
+      ...(localPort !== undefined && { localPort }),
+      ...(localAddress !== undefined && { localAddress }),
+      ...(priority !== undefined && { priority }),
+    });
     const stream = this.#streamOf(connection, options);
-    this.#opened.push(stream);
+    if (connection.isOpen) this.#opened.push(stream);
+    diagnostics.open(this, stream);
     return stream;
+  }
+
+  /**
+   * Takes connections that the other side opens to this application, in the place of 'connection'.
+   * @returns a function that stops it
+   * @throws ConnectionError ERR_TLS_OPTION when somebody listens for it already
+   */
+  listen(application: string, listener: (connection: MuxConnection) => void): () => void {
+    if (this.#listeners.has(application)) {
+      throw new ConnectionError('ERR_TLS_OPTION', `Somebody listens for ${application} already.`);
+    }
+    this.#listeners.set(application, listener);
+    return () => {
+      if (this.#listeners.get(application) === listener) this.#listeners.delete(application);
+    };
+  }
+
+  /** Numbers of this session; undefined before 'ready'. */
+  stats(): SessionStats | undefined {
+    return this.#session?.stats();
   }
 
   /** No new connections; when those that are open have closed, the session is ended. `callback` is called on 'close'. */
@@ -231,6 +266,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     // Application data has no meaning beside the frames; whoever sends it shall not stop the session by it.
     this.socket.resume();
     session.onWake(() => this.#schedule());
+    diagnostics.session(this);
+    // Keep-alive begins with the session.
+    this.#watch(session);
     this.emit('ready');
   }
 
@@ -257,6 +295,8 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       // An application's listener may throw; the others' events are not lost by that.
       if (!finished) self.#schedule();
     }
+    // Credit that came may let somebody go on; the rest of a record waits for what this turn of the event loop brings.
+    self.#send();
     self.#flushSoon();
     self.#watch(session);
     self.#endWhenDone();
@@ -273,18 +313,36 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       case 'connection':
         this.#accept(event.connection);
         break;
+      case 'confirmed':
+        stream?.[kConfirmed]();
+        break;
       case 'readable':
         stream?.[kReceive]();
         break;
+      case 'drained':
+        stream?.[kDrained]();
+        break;
       case 'failed':
+        if (stream !== undefined) diagnostics.failed(this, stream, event.error);
         stream?.destroy(this.#unwanted ? undefined : event.error);
         break;
     }
   }
 
   #accept(connection: MultiplexedConnection): void {
-    if (this.#state !== 'open' || this.listenerCount('connection') === 0) connection.refuse();
-    else this.emit('connection', this.#streamOf(connection, this.#options));
+    const listener = connection.destination === undefined && this.#listeners.get(connection.application.name);
+    if (this.#state !== 'open' || (!listener && this.listenerCount('connection') === 0)) {
+      connection.refuse(this.#state === 'open' ? 'nobody listens for it' : 'the session is closing');
+      return;
+    }
+    const stream = this.#streamOf(connection, this.#options);
+    diagnostics.accept(this, stream);
+    try {
+      if (listener) listener(stream);
+      else this.emit('connection', stream);
+    } finally {
+      stream[kAnnounced]();
+    }
   }
 
   /**
@@ -304,9 +362,26 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #flush(): void {
     if (this.#state === 'closed') return;
+    this.#send();
     this.#unflushed = 0;
     this.#session?.flush();
     this.socket.flush();
+  }
+
+  /** Gives each connection in turn a slice, until all is sent or the network takes no more. */
+  #send(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    while (!this.socket.outputBlocked) {
+      const sent = session.send(BATCH, preciseNow());
+      this.#unflushed += sent;
+      if (this.#unflushed >= BATCH) {
+        // The records that are full; the network tells whether it takes more.
+        this.#unflushed = 0;
+        this.socket.flush();
+      }
+      if (sent < BATCH) break;
+    }
   }
 
   /** Stops and starts reading as the session's buffers want it, and keeps the time of their pauses. */
@@ -316,72 +391,32 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       if (this.#paused) this.socket.pauseReading();
       else this.socket.resumeReading();
     }
-    const at = this.#state === 'closed' ? undefined : session.nextTimeout(Date.now());
+    const at = this.#state === 'closed' ? undefined : session.nextTimeout(preciseNow());
     if (at === this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
     if (at === undefined) return;
     this.#timer = setTimeout(() => {
       this.#timerAt = undefined;
-      session.handleTimeout(Date.now());
+      session.handleTimeout(preciseNow());
+      // It may have given the session up.
+      this.socket.attend();
       this.#schedule();
-    }, at - Date.now());
+    }, at - preciseNow());
     this.#timer.unref();
-  }
-
-  // ── sending ────────────────────────────────────────────────────────────────────────────────────
-
-  #wantsToSend(connection: MuxConnection): void {
-    this.#waiting.push(connection);
-    this.#sendWaiting();
-  }
-
-  /** Gives each connection in turn a slice, until all is sent or the network takes no more. */
-  #sendWaiting(): void {
-    // What a connection has written comes back here when it writes on: it waits for its turn below.
-    if (this.#sending) return;
-    this.#sending = true;
-    const waiting = this.#waiting;
-    let turn = 0;
-    try {
-      for (; turn < waiting.length && !this.socket.outputBlocked; turn++) {
-        const connection = waiting[turn] as MuxConnection;
-        const sent = connection[kSend](SLICE);
-        if (connection[kHasMore]) waiting.push(connection);
-        this.#sent(sent);
-      }
-    } finally {
-      waiting.splice(0, turn);
-      this.#sending = false;
-    }
-  }
-
-  #sent(bytes: number): void {
-    this.#unflushed += bytes;
-    if (this.#unflushed < SLICE) return;
-    // The records that are full; the network tells whether it takes more.
-    this.#unflushed = 0;
-    this.socket.flush();
   }
 
   // ── beginning and end ──────────────────────────────────────────────────────────────────────────
 
   /** One object that all connections share. */
   #makeHost(): ConnectionHost {
-    const self = this;
     const { socket } = this;
     return {
-      get takesMore() {
-        return self.#waiting.length === 0 && !socket.outputBlocked;
-      },
-      sent: (bytes) => self.#sent(bytes),
-      wantsToSend: (connection) => self.#wantsToSend(connection),
-      closed: () => {
-        self.#connections--;
-        self.#endWhenDone();
-      },
-      get role() {
-        return self.#session?.role ?? 'client';
+      send: () => this.#send(),
+      closed: (connection) => {
+        this.#connections--;
+        diagnostics.close(this, connection);
+        this.#endWhenDone();
       },
       get signing() {
         return socket.signing;
@@ -414,13 +449,15 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   #closed(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#waiting = [];
     // The engine has told the session already; what it has to say of its connections comes first.
     MuxSession.#turn(this);
     if (this.#failure !== undefined) this.emit('error', this.#failure);
     this.emit('close');
   }
 }
+
+/** What is sealed before it goes to the network. */
+const BATCH = 131_072;
 
 function multiplexing(socket: SessionSocket): Multiplexing | undefined {
   const protocol = socket.subProtocol('mux');

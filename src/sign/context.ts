@@ -116,12 +116,7 @@ export class SessionContext {
   placeOf(connection: MultiplexedConnection | undefined): Place {
     const { mux } = this;
     if (connection === undefined || mux?.session === undefined) return OUTSIDE;
-    const { name, port } = connection.application;
-    // Where any port was agreed on, each side has names of its own.
-    const isAgreed = mux.session.agreement.applications.some(
-      (agreed) => agreed.name === name && agreed.port === port,
-    );
-    const application = isAgreed ? name : `port ${port}`;
+    const application = mux.session.nameOf(connection);
     return { contentType: mux.contentTypes[0] as number, application, connection };
   }
 

@@ -101,7 +101,7 @@ export class Signing implements SubProtocol {
     const session = new SigningSession(link, this.#agreement, this.#settings, this.#points);
     this.#session = session;
     const mux = link.neighbour('mux');
-    if (mux instanceof Multiplexing) mux.guard = ({ name }) => this.#checkUnsigned(name);
+    if (mux instanceof Multiplexing) mux.guard = (name) => this.#checkUnsigned(name);
   }
 
   receiveRecord(_contentType: number, content: Uint8Array): void {

@@ -201,8 +201,7 @@ export class Receiver {
   #placeOf({ kind }: RawObject, ports: Uint8Array): Place | undefined {
     if (kind === 'receipt') return undefined;
     if (ports.length === 0) return this.#context.placeOf(undefined);
-    const [a, b, c, d] = ports as unknown as [number, number, number, number];
-    const connection = this.#context.mux?.session?.find((a << 8) | b, (c << 8) | d);
+    const connection = this.#context.mux?.session?.find(ports);
     return connection && this.#context.placeOf(connection);
   }
 

@@ -89,6 +89,8 @@ export class Sender {
     const context = this.#context;
     this.#checkOpen();
     if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
+    if (connection !== undefined && connection.address === undefined)
+      throw unavailable('The connection is not open; wait for its connect, or open another');
     const unsigned = this.#travelsUnsigned(options, receipt);
     if (receipt && this.#awaited >= context.settings.maxPendingReceipts) {
       throw new ConnectionError(
@@ -180,9 +182,7 @@ export class Sender {
       contentType,
       flags,
       prefix:
-        connection === undefined || (flags & Flag.acknowledgement) !== 0
-          ? undefined
-          : portsOf(this.#context.link.role, connection),
+        connection === undefined || (flags & Flag.acknowledgement) !== 0 ? undefined : connection.address,
     };
     // What opens the connection must be there before the data of it.
     if (connection !== undefined) message.before = () => mux?.session?.flush();
@@ -397,12 +397,6 @@ function sameLeaf(a: readonly Uint8Array[], b: readonly Uint8Array[] | undefined
 }
 
 /** `uint16 source_port; uint16 destination_port`, as in the frames of ports mode. */
-function portsOf(role: 'client' | 'server', { clientPort, application }: MultiplexedConnection): Uint8Array {
-  const [source, destination] =
-    role === 'client' ? [clientPort, application.port] : [application.port, clientPort];
-  return Uint8Array.of(source >>> 8, source, destination >>> 8, destination);
-}
-
 function unavailable(message: string): ConnectionError {
   return new ConnectionError('ERR_SIGN_UNAVAILABLE', message);
 }

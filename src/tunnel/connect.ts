@@ -260,7 +260,7 @@ class Client implements ClientTunnel {
       session: this.#ticket,
       handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [
-        muxClient(muxLimits(this.#options)),
+        muxClient({ ...muxLimits(this.#options), mode: 'ports' }),
         ...(signing === undefined ? [] : [signClient(signing)]),
       ],
     });
@@ -335,7 +335,8 @@ class Client implements ClientTunnel {
   /** Applications of forwards that the server did not name. */
   #lacking(session: MuxSession): string[] {
     const { agreement } = session;
-    if (agreement === undefined || agreement.any) return [];
+    // In channel mode each connection names its application; whoever asks for one that is not there is told then.
+    if (agreement?.mode !== 'ports' || agreement.any) return [];
     const names = new Set(agreement.applications.map(({ name }) => name));
     const wanted = new Set(this.#options.forwards.map(({ application }) => application));
     return [...wanted].filter((name) => !names.has(name));
@@ -343,5 +344,5 @@ class Client implements ClientTunnel {
 }
 
 function offered({ agreement }: MuxSession): string {
-  return agreement?.applications.map(({ name }) => name).join(', ') ?? '';
+  return agreement?.mode === 'ports' ? agreement.applications.map(({ name }) => name).join(', ') : '';
 }

@@ -132,7 +132,7 @@ describe('one TLS session', () => {
   it('knows the addresses of the network', async () => {
     const peer = deferred<MuxConnection>();
     const { port } = await gateway(peer.resolve);
-    const connection = (await open(port)).open('echo', { localPort: 4321 });
+    const connection = (await open(port, { mode: 'ports' })).open('echo', { localPort: 4321 });
     expect(connection).toMatchObject({ remoteAddress: '127.0.0.1', remotePort: 7, localPort: 4321 });
     expect(await peer.promise).toMatchObject({ remoteAddress: '127.0.0.1', remotePort: 4321, localPort: 7 });
   });
@@ -227,7 +227,7 @@ describe('negotiation over real handshakes', () => {
       port,
       host: '127.0.0.1',
       ca: CA,
-      mux: { applications: [{ name: 'gopher', port: 70 }] },
+      mux: { mode: 'ports', applications: [{ name: 'gopher', port: 70 }] },
     });
     expect(await faultOf(session)).toMatchObject({ code: 'ERR_TLS_ALERT_HANDSHAKE_FAILURE' });
   });
@@ -339,7 +339,7 @@ describe('a slow reader', () => {
         if (connection.application.name === 'sink') slow.resolve(connection);
         else echo(connection);
       },
-      { receiveBuffer: 200_000, pauseLimit: 300, accepted: { allowHalfOpen: true } },
+      { mode: 'ports', receiveBuffer: 200_000, pauseLimit: 300, accepted: { allowHalfOpen: true } },
     );
     const session = await open(port);
     const sink = session.open('sink');

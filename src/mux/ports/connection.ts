@@ -1,8 +1,10 @@
 import { ConnectionError } from '../../errors/errors.ts';
 import type { Application } from '../extension.ts';
+import type { Newsworthy } from '../news.ts';
+import type { ChunkQueue, Scheduled } from '../outgoing.ts';
 import type { Holder } from '../receive-budget.ts';
-import type { MultiplexedConnection } from '../session.ts';
-import { ReceiveBuffer } from './receive-buffer.ts';
+import { ReceiveBuffer } from '../receive-buffer.ts';
+import type { Priority } from '../session.ts';
 
 /** What a connection asks of its session; implemented by PortsSession. */
 export interface ConnectionOwner {
@@ -13,16 +15,19 @@ export interface ConnectionOwner {
   consumed(connection: PortsConnection, bytes: number): void;
 }
 
-/** Events that wait to be taken, as bits; a connection is in the session's queue while it has any. */
-export const News = { opened: 1, readable: 2, failed: 4 } as const;
-
 /**
  * One pair (client's port, application's port). The fields below the public ones are the session's to change; the
  * adapter knows this object as a MultiplexedConnection.
  */
-export class PortsConnection implements MultiplexedConnection, Holder {
+export class PortsConnection implements Newsworthy, Holder, Scheduled {
   readonly application: Application;
   readonly clientPort: number;
+  readonly destination = undefined;
+  readonly sourceAddress = '';
+  readonly isOpen = true;
+  readonly localPort: number;
+  readonly remotePort: number;
+  priority: Priority;
   attachment: object | undefined = undefined;
   error: ConnectionError | undefined = undefined;
   /** Received and not consumed, whether the caller has read it or not. */
@@ -35,10 +40,12 @@ export class PortsConnection implements MultiplexedConnection, Holder {
   // session's own
   readonly received = new ReceiveBuffer();
   news = 0;
-  /** It is in the session's queue of those with news. */
   queued = false;
-  /** The adapter knows of it, and wants to be told. */
   announced: boolean;
+  queue: ChunkQueue | undefined = undefined;
+  scheduled = false;
+  endPending = false;
+  awaitsDrain = false;
   /** Closed here; only the peer's end is awaited. */
   lingers = false;
   localEnd = false;
@@ -46,12 +53,31 @@ export class PortsConnection implements MultiplexedConnection, Holder {
 
   readonly #owner: ConnectionOwner;
 
-  constructor(owner: ConnectionOwner, application: Application, clientPort: number, announced: boolean) {
+  /** @param isOurs this side has opened it: it is the client, and knows of it */
+  constructor(
+    owner: ConnectionOwner,
+    application: Application,
+    clientPort: number,
+    isOurs: boolean,
+    priority: Priority,
+  ) {
     this.#owner = owner;
     this.application = application;
     this.clientPort = clientPort;
-    this.announced = announced;
+    this.localPort = isOurs ? clientPort : application.port;
+    this.remotePort = isOurs ? application.port : clientPort;
+    this.announced = isOurs;
+    this.priority = priority;
   }
+
+  /** The ports as they stand in front of a frame of this side. */
+  get address(): Uint8Array {
+    const { localPort: source, remotePort: destination } = this;
+    return Uint8Array.of(source >>> 8, source, destination >>> 8, destination);
+  }
+
+  /** Data could come at once; there is nothing to say. */
+  accept(): void {}
 
   read(): Uint8Array | undefined {
     return this.received.shift();
@@ -69,13 +95,19 @@ export class PortsConnection implements MultiplexedConnection, Holder {
 
   write(data: Uint8Array): void {
     if (this.error !== undefined) throw this.error;
-    if (this.localEnd)
+    if (this.localEnd || this.endPending)
       throw new ConnectionError('ERR_TLS_CLOSED', 'This connection was ended; open another.');
     if (data.length > 0) this.#owner.write(this, data);
   }
 
+  drained(): boolean {
+    const isDrained = this.error !== undefined || (this.queue === undefined && !this.endPending);
+    this.awaitsDrain = !isDrained;
+    return isDrained;
+  }
+
   end(): void {
-    if (!this.localEnd && this.error === undefined) this.#owner.end(this);
+    if (!this.localEnd && !this.endPending && this.error === undefined) this.#owner.end(this);
   }
 
   close(now: number): void {

@@ -1,25 +1,37 @@
 import type { Role } from '../../connection/sub-protocol.ts';
-import { ConnectionError, TlsError } from '../../errors/errors.ts';
+import { ConnectionError, RefusedError, TlsError } from '../../errors/errors.ts';
+import { RecordBatch } from '../batch.ts';
+import { sessionClosed, unknownApplication } from '../errors.ts';
 import type { Application } from '../extension.ts';
 import { FIRST_DYNAMIC_PORT, LAST_PORT, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
-import { type Agreement, badOption } from '../negotiation.ts';
+import { badOption, type PortsAgreement } from '../negotiation.ts';
+import { News, NewsQueue } from '../news.ts';
 import type { SessionLimits } from '../options.ts';
+import { ChunkQueue, RoundRobin } from '../outgoing.ts';
 import { ReceiveBudget } from '../receive-budget.ts';
-import type { ApplicationReference, MultiplexedSession, OpenOptions, SessionEvent } from '../session.ts';
+import type {
+  ApplicationReference,
+  MultiplexedSession,
+  OpenOptions,
+  OpenTarget,
+  Priority,
+  SessionEvent,
+  SessionStats,
+} from '../session.ts';
 import { FrameBatch } from './batch.ts';
-import { type ConnectionOwner, News, PortsConnection } from './connection.ts';
+import { type ConnectionOwner, PortsConnection } from './connection.ts';
 import { type Control, ControlCode, ControlReader, FrameReader } from './frame.ts';
 
 export interface PortsSessionOptions {
   readonly role: Role;
-  readonly agreement: Agreement;
+  readonly agreement: PortsAgreement;
   /** Names for ports that an agreement on `ALL` leaves open. */
   readonly known?: readonly Application[];
   readonly limits: SessionLimits;
   /** Seals the content of one record before it returns. */
   readonly send: (content: Uint8Array) => void;
   /** Is asked before data is taken for a connection to this application; throws a TlsError to end the session. */
-  readonly admit?: ((application: Application) => void) | undefined;
+  readonly admit?: ((name: string) => void) | undefined;
 }
 
 /**
@@ -38,9 +50,10 @@ export interface PortsSessionOptions {
  */
 export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly role: Role;
-  readonly agreement: Agreement;
+  readonly agreement: PortsAgreement;
   readonly #limits: SessionLimits;
   readonly #applicationByPort: ReadonlyMap<number, Application>;
+  readonly #record: RecordBatch;
   readonly #batch: FrameBatch;
   readonly #admit: PortsSessionOptions['admit'];
   #wake: (() => void) | undefined;
@@ -59,9 +72,9 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   /** Where the rest of the current frame goes; `undefined`: nowhere. */
   #target: PortsConnection | undefined;
 
-  /** Connections with news, oldest first; each is here at most once, so it needs no bound of its own. */
-  #newsworthy: PortsConnection[] = [];
-  #newsHead = 0;
+  readonly #news = new NewsQueue<PortsConnection>(() => this.#wake?.());
+  readonly #turns = new RoundRobin<PortsConnection>();
+  readonly #counts = { opened: 0, accepted: 0, refused: 0, bytesSent: 0, bytesReceived: 0 };
 
   readonly #budget: ReceiveBudget<PortsConnection>;
   #closedBecause: ConnectionError | undefined;
@@ -70,7 +83,8 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.agreement = options.agreement;
     this.role = options.role;
     this.#limits = options.limits;
-    this.#batch = new FrameBatch(options.send);
+    this.#record = new RecordBatch(options.send);
+    this.#batch = new FrameBatch(this.#record);
     this.#admit = options.admit;
     this.#budget = new ReceiveBudget<PortsConnection>(
       options.limits,
@@ -96,15 +110,15 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   onWake(wake: () => void): void {
     this.#wake = wake;
-    if (this.#newsworthy.length > 0 || !this.#batch.empty || this.paused) wake();
+    if (!this.#news.empty || !this.#record.empty || this.#turns.size > 0 || this.paused) wake();
   }
 
-  open(reference: ApplicationReference, options: OpenOptions = {}): PortsConnection {
+  open(target: OpenTarget, options: OpenOptions = {}): PortsConnection {
     if (this.#closedBecause !== undefined) throw this.#closedBecause;
     if (this.role !== 'client') {
       throw new ConnectionError('ERR_TLS_OPTION', 'In ports mode connections are opened by the client only.');
     }
-    const application = this.#resolve(reference);
+    const application = this.#resolve(referenceOf(target));
     if (this.#live.size >= this.#limits.maxConnections || this.#unanswered.size >= UNANSWERED_MAX) {
       throw new ConnectionError(
         'ERR_MUX_LIMIT',
@@ -112,35 +126,59 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
       );
     }
     const clientPort = this.#reserve(application.port, options.localPort);
-    const connection = this.#add(application, clientPort, true);
+    const connection = this.#add(application, clientPort, true, options.priority);
+    this.#counts.opened++;
     this.#sendControl(clientPort, application.port, ControlCode.open);
     return connection;
   }
 
   nextEvent(): SessionEvent | undefined {
-    for (;;) {
-      const connection = this.#newsworthy[this.#newsHead];
-      if (connection === undefined) {
-        this.#newsworthy = [];
-        this.#newsHead = 0;
-        return undefined;
-      }
-      const event = takeNews(connection);
-      if (connection.news === 0) {
-        connection.queued = false;
-        this.#newsHead++;
-      }
-      if (event !== undefined) return event;
-    }
+    return this.#news.next();
   }
 
-  find(source: number, destination: number): PortsConnection | undefined {
+  find(address: Uint8Array): PortsConnection | undefined {
+    const [a, b, c, d] = address as unknown as [number, number, number, number];
+    const source = (a << 8) | b;
+    const destination = (c << 8) | d;
     const [clientPort, port] = this.role === 'client' ? [destination, source] : [source, destination];
     return this.#pairs.get(pairKey(clientPort, port));
   }
 
+  /** Where any port was agreed on, each side has names of its own. */
+  nameOf({ application: { name, port } }: PortsConnection): string {
+    const isAgreed = this.agreement.applications.some(
+      (agreed) => agreed.name === name && agreed.port === port,
+    );
+    return isAgreed ? name : `port ${port}`;
+  }
+
+  send(most: number, _now: number): number {
+    if (this.#closedBecause !== undefined) return 0;
+    let sent = 0;
+    while (sent < most) {
+      const connection = this.#turns.next();
+      if (connection === undefined) break;
+      sent += this.#sendSlice(connection);
+    }
+    this.#counts.bytesSent += sent;
+    return sent;
+  }
+
   flush(): void {
-    this.#batch.flush();
+    this.#record.flush();
+  }
+
+  stats(): SessionStats {
+    const unread = this.#budget.held;
+    return {
+      mode: 'ports',
+      connections: this.#live.size,
+      unread,
+      committed: unread,
+      budget: this.#limits.sessionBudget,
+      roundTrip: undefined,
+      ...this.#counts,
+    };
   }
 
   nextTimeout(now: number): number | undefined {
@@ -184,7 +222,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   close(cause: Error | undefined): void {
     if (this.#closedBecause !== undefined) return;
     this.#closedBecause = sessionClosed(cause);
-    this.#batch.discard();
+    this.#record.discard();
     for (const connection of this.#pairs.values()) this.#fail(connection, sessionClosed(cause));
     this.#pairs.clear();
     this.#unanswered.clear();
@@ -193,19 +231,15 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   // What connections ask for: ConnectionOwner.
 
   write(connection: PortsConnection, data: Uint8Array): void {
-    this.#wakeToFlush();
-    const { clientPort, application } = connection;
-    if (this.role === 'client') this.#batch.data(clientPort, application.port, data);
-    else this.#batch.data(application.port, clientPort, data);
+    connection.queue ??= new ChunkQueue();
+    connection.queue.push(data);
+    if (this.#turns.size === 0) this.#wake?.();
+    this.#turns.add(connection);
   }
 
   end(connection: PortsConnection): void {
-    connection.localEnd = true;
-    this.#wakeToFlush();
-    const { clientPort, application } = connection;
-    if (this.role === 'client') this.#batch.end(clientPort, application.port);
-    else this.#batch.end(application.port, clientPort);
-    if (connection.remoteEnd) this.#free(connection);
+    if (connection.queue === undefined) this.#sendEnd(connection);
+    else connection.endPending = true;
   }
 
   abandon(connection: PortsConnection, code: 'refused' | 'abort'): void {
@@ -252,20 +286,21 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   #receiveData(connection: PortsConnection, piece: Uint8Array): void {
-    this.#admit?.(connection.application);
+    this.#admit?.(connection.application.name);
     if (connection.lingers) {
       // Nobody will read it, and the sender must not believe that someone did.
       this.abandon(connection, 'abort');
       return;
     }
+    this.#counts.bytesReceived += piece.length;
     connection.received.append(piece);
     this.#budget.received(connection, piece.length);
-    if (connection.error === undefined) this.#tell(connection, News.readable);
+    if (connection.error === undefined) this.#news.tell(connection, News.readable);
   }
 
   #receiveEnd(connection: PortsConnection): void {
     connection.remoteEnd = true;
-    if (!connection.lingers) this.#tell(connection, News.readable);
+    if (!connection.lingers) this.#news.tell(connection, News.readable);
     if (connection.localEnd) this.#free(connection);
   }
 
@@ -282,14 +317,12 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     if (this.#unanswered.delete(key)) return;
     this.#sendControl(clientPort, applicationPort, ControlCode.abort);
     if (connection === undefined) return;
+    if (code === ControlCode.refused) this.#counts.refused++;
     this.#pairs.delete(key);
     this.#fail(
       connection,
       code === ControlCode.refused
-        ? new ConnectionError(
-            'ERR_MUX_REFUSED',
-            `The peer refused ${describe(connection)}; it does not serve it, or has no room.`,
-          )
+        ? new RefusedError(describe(connection), 'it does not serve it, or has no room')
         : new ConnectionError('ERR_MUX_ABORTED', `The peer aborted ${describe(connection)}.`),
     );
   }
@@ -306,7 +339,8 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
       return undefined;
     }
     const connection = this.#add(application, clientPort, false);
-    this.#tell(connection, News.opened);
+    this.#counts.accepted++;
+    this.#news.tell(connection, News.opened);
     return connection;
   }
 
@@ -329,8 +363,13 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   // Pairs.
 
-  #add(application: Application, clientPort: number, announced: boolean): PortsConnection {
-    const connection = new PortsConnection(this, application, clientPort, announced);
+  #add(
+    application: Application,
+    clientPort: number,
+    isOurs: boolean,
+    priority: Priority = 'normal',
+  ): PortsConnection {
+    const connection = new PortsConnection(this, application, clientPort, isOurs, priority);
     this.#pairs.set(pairKey(clientPort, application.port), connection);
     this.#live.add(connection);
     return connection;
@@ -362,12 +401,13 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   #fail(connection: PortsConnection, error: ConnectionError): void {
     connection.error = error;
     this.#drop(connection);
-    if (connection.announced) this.#tell(connection, News.failed);
+    if (connection.announced) this.#news.tell(connection, News.failed);
   }
 
   /** Whatever it holds is given back, and what was to be told of it is not news any more. */
   #drop(connection: PortsConnection): void {
     connection.received.clear();
+    connection.queue = undefined;
     connection.news = 0;
     this.#budget.released(connection);
     this.#releaseIfDone(connection);
@@ -381,17 +421,6 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     // No event says so, and the adapter may be waiting for it.
     this.#lingering.delete(connection);
     this.#wake?.();
-  }
-
-  #tell(connection: PortsConnection, news: number): void {
-    if (connection.queued) {
-      connection.news |= news;
-      return;
-    }
-    connection.news = news;
-    connection.queued = true;
-    if (this.#newsworthy.length === this.#newsHead) this.#wake?.();
-    this.#newsworthy.push(connection);
   }
 
   /** @returns the client's port */
@@ -454,13 +483,38 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   // Sending.
 
+  #sendSlice(connection: PortsConnection): number {
+    const { queue, localPort, remotePort } = connection;
+    if (queue === undefined) return 0;
+    const length = this.#batch.data(localPort, remotePort, queue);
+    if (queue.length > 0) {
+      this.#turns.add(connection);
+      return length;
+    }
+    connection.queue = undefined;
+    if (connection.endPending) this.#sendEnd(connection);
+    if (connection.awaitsDrain) {
+      connection.awaitsDrain = false;
+      this.#news.tell(connection, News.drained);
+    }
+    return length;
+  }
+
+  #sendEnd(connection: PortsConnection): void {
+    connection.endPending = false;
+    connection.localEnd = true;
+    this.#wakeToFlush();
+    this.#batch.end(connection.localPort, connection.remotePort);
+    if (connection.remoteEnd) this.#free(connection);
+  }
+
   #sendControl(clientPort: number, applicationPort: number, code: ControlCode): void {
     this.#wakeToFlush();
     this.#batch.control({ clientPort, applicationPort, code });
   }
 
   #wakeToFlush(): void {
-    if (this.#batch.empty) this.#wake?.();
+    if (this.#record.empty) this.#wake?.();
   }
 }
 
@@ -469,33 +523,15 @@ function pairKey(clientPort: number, applicationPort: number): number {
   return (clientPort << 16) | applicationPort;
 }
 
-function takeNews(connection: PortsConnection): SessionEvent | undefined {
-  if ((connection.news & News.opened) !== 0) {
-    connection.news &= ~News.opened;
-    connection.announced = true;
-    return { type: 'connection', connection };
-  }
-  const { news, error } = connection;
-  connection.news = 0;
-  if (error !== undefined)
-    return (news & News.failed) !== 0 ? { type: 'failed', connection, error } : undefined;
-  return (news & News.readable) !== 0 ? { type: 'readable', connection } : undefined;
+function referenceOf(target: OpenTarget): ApplicationReference {
+  if (typeof target !== 'object') return target;
+  if ('application' in target) return target.application;
+  if ('name' in target) return target;
+  throw unknownApplication(
+    `In ports mode there are applications only: ${JSON.stringify(target.host)}, port ${target.port}, needs channel mode.`,
+  );
 }
 
 function describe({ application, clientPort }: PortsConnection): string {
   return `the connection to ${application.name || 'port'} (${application.port}) from port ${clientPort}`;
-}
-
-function sessionClosed(cause: Error | undefined): ConnectionError {
-  return new ConnectionError(
-    'ERR_MUX_SESSION_CLOSED',
-    cause === undefined
-      ? 'The session under this connection was closed; open a new session.'
-      : `The session under this connection ended: ${cause.message}`,
-    cause === undefined ? undefined : { cause },
-  );
-}
-
-function unknownApplication(message: string): ConnectionError {
-  return new ConnectionError('ERR_MUX_UNKNOWN_APPLICATION', message);
 }

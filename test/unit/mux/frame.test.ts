@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AlertDescription } from '../../../src/errors/alerts.ts';
 import { alertFor, TlsError } from '../../../src/errors/errors.ts';
+import { RecordBatch } from '../../../src/mux/batch.ts';
+import { ChunkQueue } from '../../../src/mux/outgoing.ts';
 import { FrameBatch } from '../../../src/mux/ports/batch.ts';
 import { ControlCode, ControlReader, FrameReader, writeControl } from '../../../src/mux/ports/frame.ts';
-import { ReceiveBuffer } from '../../../src/mux/ports/receive-buffer.ts';
+import { ReceiveBuffer } from '../../../src/mux/receive-buffer.ts';
 import { ascii, control, frame, framesOf, hex, join, thrown } from './pair.ts';
 
 interface Frame {
@@ -129,7 +131,21 @@ describe('control frames', () => {
 describe('FrameBatch', () => {
   function batch() {
     const records: Uint8Array[] = [];
-    return { records, batch: new FrameBatch((content) => records.push(new Uint8Array(content))) };
+    const record = new RecordBatch((content) => records.push(new Uint8Array(content)));
+    const frames = new FrameBatch(record);
+    const data = (source: number, destination: number, bytes: Uint8Array) => {
+      const queue = new ChunkQueue();
+      queue.push(bytes);
+      while (queue.length > 0) frames.data(source, destination, queue);
+    };
+    return {
+      records,
+      batch: Object.assign(record, {
+        data,
+        end: frames.end.bind(frames),
+        control: frames.control.bind(frames),
+      }),
+    };
   }
 
   it('joins small frames in one record', () => {

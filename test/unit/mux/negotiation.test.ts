@@ -30,12 +30,18 @@ function answerTo(options: MuxServerOptions, offer: DataMultiplexing | undefined
 }
 
 describe('what the client offers', () => {
-  it('is ALL by default: no names, and no CHANNEL, which it cannot do', () => {
-    expect(muxClient()('client').offer()).toEqual(hex('000006 03 414c4c 0000'));
+  it('is ALL and CHANNEL by default: no names', () => {
+    expect(muxClient()('client').offer()).toEqual(hex('000010 03 414c4c 0000 07 4348414e4e454c 0000'));
+  });
+  it('is ALL alone for ports mode', () => {
+    expect(muxClient({ mode: 'ports' })('client').offer()).toEqual(hex('000006 03 414c4c 0000'));
+  });
+  it('is the empty extension for the draft alone', () => {
+    expect(muxClient({ halfClose: false })('client').offer()).toEqual(new Uint8Array(0));
   });
   it('is the applications that were named', () => {
     expect(muxClient({ applications: [http, ssh] })('client').offer()).toEqual(
-      encodeDataMultiplexing(list({ applications: [http, ssh] })),
+      encodeDataMultiplexing(list({ channel: true, applications: [http, ssh] })),
     );
   });
   it('is the same when it is asked for again, as after a HelloRetryRequest', () => {
@@ -112,19 +118,55 @@ describe('what the server answers', () => {
       list({ applications: [http, ssh] }),
     ),
     row(
-      'ALL and CHANNEL: ports mode, as long as channel mode is not there',
+      'ALL and CHANNEL: CHANNEL alone',
       { any: true },
+      list({ all: true, channel: true }),
+      list({ channel: true }),
+    ),
+    row(
+      'ALL and CHANNEL, for a side with ports mode only: ALL',
+      { any: true, mode: 'ports' },
       list({ all: true, channel: true }),
       list({ all: true }),
     ),
     row(
-      'a list and CHANNEL: ports mode',
+      'ALL and CHANNEL, for a side with the draft only: nothing',
+      { any: true, halfClose: false, ...allow },
+      list({ all: true, channel: true }),
+      undefined,
+    ),
+    row(
+      'a list and CHANNEL: CHANNEL alone',
       serves,
+      list({ channel: true, applications: [http] }),
+      list({ channel: true }),
+    ),
+    row(
+      'a list and CHANNEL, for a side with ports mode only: the list',
+      { ...serves, mode: 'ports' },
       list({ channel: true, applications: [http] }),
       list({ applications: [http] }),
     ),
-    row('CHANNEL alone: nothing', { ...serves, ...allow }, list({ channel: true }), undefined),
-    row('the empty form: nothing', { any: true, ...allow }, { form: 'empty' }, undefined),
+    row('CHANNEL alone: CHANNEL', serves, list({ channel: true }), list({ channel: true })),
+    row('the empty form: the empty form', { any: true }, { form: 'empty' }, { form: 'empty' }),
+    row(
+      'the empty form, for the draft only: the same',
+      { any: true, halfClose: false },
+      { form: 'empty' },
+      { form: 'empty' },
+    ),
+    row(
+      'CHANNEL alone, for a side with ports mode only: nothing',
+      { ...serves, ...allow, mode: 'ports' },
+      list({ channel: true }),
+      undefined,
+    ),
+    row(
+      'the empty form, for a side with ports mode only: nothing',
+      { any: true, ...allow, mode: 'ports' },
+      { form: 'empty' },
+      undefined,
+    ),
     row('a list of nothing: nothing', { any: true, ...allow }, list({}), undefined),
     row('no extension: nothing', { any: true, ...allow }, undefined, undefined),
   ])('to %s', (_what, options, offer, answer) => {
@@ -139,7 +181,7 @@ describe('what the server answers', () => {
     ['the empty form', { form: 'empty' } as const],
     ['CHANNEL alone', list({ channel: true })],
   ])('to %s with the policy require (default): handshake_failure', (_what, offer) => {
-    const error = thrown(() => answerTo(serves, offer));
+    const error = thrown(() => answerTo({ ...serves, mode: 'ports' }, offer));
     expect(error).toMatchObject({ code: 'ERR_MUX_REQUIRED' });
     expect(alertFor(error)).toBe(AlertDescription.handshake_failure);
   });
@@ -180,6 +222,13 @@ describe('what the client makes of the answer', () => {
       list({ applications: [ssh, smtp] }),
       { mode: 'ports', any: false, applications: [ssh, smtp] },
     ],
+    ['CHANNEL', {}, list({ channel: true }), { mode: 'channels', halfClose: true }],
+    [
+      'the empty form',
+      { halfClose: false },
+      { form: 'empty' } as const,
+      { mode: 'channels', halfClose: false },
+    ],
   ])('%s', (_what, options, answer, agreement) => {
     expect(agreed(options, answer)).toEqual(agreement);
   });
@@ -195,7 +244,9 @@ describe('what the client makes of the answer', () => {
   });
 
   it.each([
-    ['CHANNEL, never offered', {}, list({ channel: true })],
+    ['CHANNEL, never offered', { mode: 'ports' } as const, list({ channel: true })],
+    ['CHANNEL beside an application', {}, list({ channel: true, applications: [http] })],
+    ['a list, to the empty form', { halfClose: false }, list({ channel: true })],
     ['CHANNEL beside ALL', {}, list({ all: true, channel: true })],
     ['the empty form, never offered', {}, { form: 'empty' } as const],
     ['ALL beside names', {}, list({ all: true, applications: [http] })],

@@ -10,6 +10,7 @@ import {
   muxServer,
   type SessionEvent,
 } from '../../../src/mux/index.ts';
+import type { PortsConnection } from '../../../src/mux/ports/connection.ts';
 import { UNUSED_LINK } from '../../setup/link.ts';
 
 const HELLO = { serverName: undefined, alpnProtocol: undefined };
@@ -50,6 +51,7 @@ export class Side {
   readonly sent = new Pipe();
   readonly link: SubProtocolLink;
   failure: TlsError | undefined;
+  now = 0;
 
   constructor(role: 'client' | 'server', protocol: Multiplexing) {
     this.protocol = protocol;
@@ -66,6 +68,12 @@ export class Side {
   get session(): MultiplexedSession {
     if (this.protocol.session === undefined) throw new Error('no session was negotiated');
     return this.protocol.session;
+  }
+
+  /** Seals all that may go now. */
+  push(): void {
+    this.session.send(Number.POSITIVE_INFINITY, this.now);
+    this.session.flush();
   }
 
   events(): SessionEvent[] {
@@ -87,8 +95,9 @@ export class Pair {
   readonly client: Side;
   readonly server: Side;
 
+  /** In ports mode, if not told otherwise. */
   constructor(client: MuxClientOptions = {}, server: MuxServerOptions = { applications: [ECHO, SINK] }) {
-    this.client = new Side('client', muxClient(client)('client'));
+    this.client = new Side('client', muxClient({ mode: 'ports', ...client })('client'));
     this.server = new Side('server', muxServer(server)('server'));
     const answer = this.server.protocol.answer(this.client.protocol.offer(), HELLO);
     this.client.protocol.confirm(answer, HELLO);
@@ -99,7 +108,7 @@ export class Pair {
 
   /** Delivers what `from` has sent. @returns whether there was anything */
   deliver(from: Side, cut?: Cut): boolean {
-    from.session.flush();
+    from.push();
     const to = from === this.client ? this.server : this.client;
     let any = false;
     for (let content = from.sent.take(cut); content !== undefined; content = from.sent.take(cut)) {
@@ -117,12 +126,12 @@ export class Pair {
   }
 
   /** Opens a connection and takes it at the server. */
-  open(application = 'echo'): { near: MultiplexedConnection; far: MultiplexedConnection } {
+  open(application = 'echo'): { near: PortsConnection; far: PortsConnection } {
     const near = this.client.session.open(application);
     this.settle();
     const opened = this.server.events().find((event) => event.type === 'connection');
     if (opened === undefined) throw new Error('the server saw no connection');
-    return { near, far: opened.connection };
+    return { near: near as PortsConnection, far: opened.connection as PortsConnection };
   }
 }
 
@@ -199,7 +208,7 @@ export function framesOf(content: Uint8Array): string[] {
 
 /** What a side has sealed and nobody has received; takes it. */
 export function sentBy(side: Side): string[] {
-  side.session.flush();
+  side.push();
   const content = join(...side.sent.records);
   side.sent.records.length = 0;
   side.sent.bytes = 0;
@@ -214,4 +223,9 @@ export function thrown(act: () => unknown): unknown {
     return error;
   }
   throw new Error('nothing was thrown');
+}
+
+/** Ports mode: the client's port, at whichever side the connection is. */
+export function clientPort(connection: MultiplexedConnection): number {
+  return (connection as PortsConnection).clientPort;
 }

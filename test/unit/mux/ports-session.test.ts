@@ -108,13 +108,13 @@ describe('opening', () => {
 describe('ports of the client', () => {
   it('are taken from 49152 on, a new one each time', () => {
     const { client } = new Pair();
-    expect([1, 2, 3].map(() => client.session.open('echo').clientPort)).toEqual([P, P + 1, P + 2]);
+    expect([1, 2, 3].map(() => client.session.open('echo').localPort)).toEqual([P, P + 1, P + 2]);
   });
   it('are the local socket’s where that pair is free', () => {
     const { client } = new Pair();
-    expect(client.session.open('echo', { localPort: 3456 }).clientPort).toBe(3456);
-    expect(client.session.open('sink', { localPort: 3456 }).clientPort).toBe(3456);
-    expect(client.session.open('echo', { localPort: 3456 }).clientPort).toBe(P);
+    expect(client.session.open('echo', { localPort: 3456 }).localPort).toBe(3456);
+    expect(client.session.open('sink', { localPort: 3456 }).localPort).toBe(3456);
+    expect(client.session.open('echo', { localPort: 3456 }).localPort).toBe(P);
   });
   it.each([0, -1, 65_536, 1.5])('%s is none', (localPort) => {
     expect(thrown(() => new Pair().client.session.open('echo', { localPort }))).toMatchObject({
@@ -126,14 +126,14 @@ describe('ports of the client', () => {
     const kept = pair.client.session.open('echo');
     for (let i = 1; i < 16_384; i++) pair.client.session.open('echo').abort();
     pair.settle();
-    expect(kept.clientPort).toBe(P);
-    expect(pair.client.session.open('echo').clientPort).toBe(P + 1);
+    expect(kept.localPort).toBe(P);
+    expect(pair.client.session.open('echo').localPort).toBe(P + 1);
   });
   it('can all be in use: ERR_MUX_LIMIT', () => {
     const pair = new Pair({ maxConnections: 20_000 });
     for (let i = 0; i < 16_384; i++) pair.client.session.open('echo');
     expect(thrown(() => pair.client.session.open('echo'))).toMatchObject({ code: 'ERR_MUX_LIMIT' });
-    expect(pair.client.session.open('sink').clientPort).toBeGreaterThanOrEqual(P);
+    expect(pair.client.session.open('sink').localPort).toBeGreaterThanOrEqual(P);
   });
 });
 
@@ -162,7 +162,7 @@ describe('end of stream', () => {
     (first === 'client' ? far : near).end();
     pair.settle();
     expect([pair.client.session.connections, pair.server.session.connections]).toEqual([0, 0]);
-    expect(pair.client.session.open('echo', { localPort: near.clientPort }).clientPort).toBe(near.clientPort);
+    expect(pair.client.session.open('echo', { localPort: near.localPort }).localPort).toBe(near.localPort);
   });
 
   it('by both at once frees the pair', () => {
@@ -249,7 +249,7 @@ describe('refusing', () => {
     const [first] = [pair.client.session.open('echo'), pair.client.session.open('echo')];
     const third = pair.client.session.open('echo');
     pair.settle();
-    expect(pair.client.events()).toMatchObject([{ connection: { clientPort: third.clientPort } }]);
+    expect(pair.client.events()).toMatchObject([{ connection: { clientPort: third.localPort } }]);
     expect(third.error).toMatchObject({ code: 'ERR_MUX_REFUSED' });
     const [opened] = pair.server.events();
     first?.end();
@@ -310,7 +310,7 @@ describe('aborting', () => {
     const pair = new Pair();
     const { near } = pair.open();
     near.abort();
-    const again = (): number => pair.client.session.open('echo', { localPort: P }).clientPort;
+    const again = (): number => pair.client.session.open('echo', { localPort: P }).localPort;
     expect(again()).toBe(P + 1);
     pair.deliver(pair.client);
     expect(again()).toBe(P + 2);
@@ -339,7 +339,7 @@ describe('aborting', () => {
     expect([pair.client.sent.records.length, pair.server.sent.records.length]).toEqual([1, 1]);
     pair.settle();
     expect([pair.client.sent.bytes, pair.server.sent.bytes]).toEqual([0, 0]);
-    expect(pair.client.session.open('echo', { localPort: P }).clientPort).toBe(P);
+    expect(pair.client.session.open('echo', { localPort: P }).localPort).toBe(P);
     pair.settle();
     expect(types(pair.server.events())).toEqual(['connection']);
   });
@@ -361,7 +361,7 @@ describe('aborting', () => {
     far.abort(); // the server does not know yet
     pair.settle();
     expect([pair.client.session.connections, pair.server.session.connections]).toEqual([0, 0]);
-    expect(pair.client.session.open('echo', { localPort: P }).clientPort).toBe(P);
+    expect(pair.client.session.open('echo', { localPort: P }).localPort).toBe(P);
     pair.settle();
     expect(types(pair.server.events())).toEqual(['connection']);
   });
@@ -415,7 +415,7 @@ describe('closing', () => {
     expect(pair.client.events()).toEqual([]);
     expect(pair.client.session.connections).toBe(0);
     expect(pair.client.session.nextTimeout(0)).toBeUndefined();
-    expect(pair.client.session.open('echo', { localPort: P }).clientPort).toBe(P);
+    expect(pair.client.session.open('echo', { localPort: P }).localPort).toBe(P);
   });
 
   it('aborts when data comes instead', () => {
@@ -571,7 +571,7 @@ describe('the end of the session', () => {
     expect(pair.client.events()).toMatchObject([
       {
         type: 'failed',
-        connection: { clientPort: open.near.clientPort },
+        connection: { clientPort: open.near.localPort },
         error: { code: 'ERR_MUX_SESSION_CLOSED' },
       },
     ]);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MuxServerOptions } from '../../../src/mux/index.ts';
 import { OVERSHOOT } from '../../../src/mux/limits.ts';
-import { bytes, ECHO, frame, Pair, sentBy } from './pair.ts';
+import { bytes, clientPort, ECHO, frame, Pair, sentBy } from './pair.ts';
 
 const P = 49_152;
 const KIB = 1024;
@@ -167,7 +167,7 @@ describe("the session's budget", () => {
     pour(five, P + 4, 100);
     const events = five.server.events();
     const consume = (port: number, length: number): void =>
-      events.find((event) => event.connection.clientPort === port)?.connection.consume(length);
+      events.find((event) => clientPort(event.connection) === port)?.connection.consume(length);
     consume(P, LIMIT);
     expect(five.server.session.paused).toBe(true);
     consume(P + 1, 40);

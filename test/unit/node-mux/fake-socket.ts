@@ -70,6 +70,8 @@ export class FakeSocket extends EventEmitter implements SessionSocket {
     return name === 'mux' && this.protocol.session !== undefined ? this.protocol : undefined;
   }
 
+  attend(): void {}
+
   get outputBlocked(): boolean {
     return this.#blocked;
   }
@@ -186,7 +188,7 @@ export interface SessionsOptions {
 
 /** Two sessions joined by a network in memory. */
 export function sessions(options: SessionsOptions = {}): Sessions {
-  const client = muxClient(options.client ?? {})('client');
+  const client = muxClient({ mode: 'ports', ...options.client })('client');
   const server = muxServer({ applications: APPLICATIONS, ...options.server })('server');
   const hello = { serverName: undefined, alpnProtocol: undefined };
   client.confirm(server.answer(client.offer(), hello), hello);

@@ -446,7 +446,7 @@ describe('back-pressure', () => {
   });
 
   it('a reader that stays away is aborted after the limit, and the others go on', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const pair = sessions({ server: { receiveBuffer: 200_000 } });
     const slow = await connected(pair, 'sink');
     const other = await connected(pair, 'echo');
@@ -609,7 +609,7 @@ describe('what programs expect of a net.Socket', () => {
   });
 
   it('destroys soon: the peer has a minute to end', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const { near, far } = await connected(sessions({ accepted: { allowHalfOpen: true } }));
     near.destroySoon();
     await event(near, 'close');

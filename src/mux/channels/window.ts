@@ -1,0 +1,143 @@
+import { WINDOW_FLOOR, WINDOW_INITIAL } from '../limits.ts';
+
+/** What one channel may receive; written by its WindowBudget alone. */
+export interface ReceiveWindow {
+  /** What credit and unread bytes come to when all is acknowledged. */
+  size: number;
+  /** Bytes that the peer may still send. */
+  credit: number;
+  /** Bytes received and not consumed. */
+  unread: number;
+  /** When bytes were last acknowledged, in milliseconds. */
+  since: number;
+}
+
+/**
+ * All receive windows of a session. What the peer may have us hold, `credit + unread` of all channels, never exceeds the
+ * budget, because credit is given only where the budget has room for it: every channel can count on WINDOW_FLOOR, the
+ * rest is shared by those that use it.
+ *
+ * A window grows while its channel is limited by it: up to WINDOW_INITIAL whenever it was used up, from there on when a
+ * window of this size fills faster than in two round trips, that is, when it is below twice the bandwidth-delay product.
+ * When the shared part runs out, windows above the fair share shrink: what was consumed is not acknowledged at once.
+ */
+export class WindowBudget {
+  /** Bytes that the peer may send, and bytes unread, on all channels. */
+  committed = 0;
+  /** Somebody would grow if the round trip was known. */
+  wantsRoundTrip = false;
+  readonly #largest: number;
+  /** What is shared, beyond the floors of all channels that there can be. */
+  readonly #pool: number;
+  /** Of the pool, what is given away. */
+  #taken = 0;
+  /** Windows that are larger than the floor. */
+  #wide = 0;
+
+  constructor(limits: {
+    readonly sessionBudget: number;
+    readonly maxConnections: number;
+    readonly window: number;
+  }) {
+    this.#largest = limits.window;
+    this.#pool = limits.sessionBudget - limits.maxConnections * WINDOW_FLOOR;
+  }
+
+  /** The first window of a channel: the more channels there are, the smaller. Its credit is given. */
+  open(): ReceiveWindow {
+    const left = this.#pool * INITIAL_SHARE - this.#taken;
+    let size = WINDOW_INITIAL;
+    while (size > WINDOW_FLOOR && size * INITIAL_CHANNELS > left) size /= 2;
+    const window: ReceiveWindow = { size: 0, credit: 0, unread: 0, since: 0 };
+    this.#resize(window, Math.min(size, this.#largest));
+    this.#hold(window, window.size, 0);
+    return window;
+  }
+
+  /** @returns false when the window does not allow it; then nothing has changed */
+  received(window: ReceiveWindow, bytes: number): boolean {
+    if (bytes > window.credit) return false;
+    window.credit -= bytes;
+    window.unread += bytes;
+    return true;
+  }
+
+  consumed(window: ReceiveWindow, bytes: number): void {
+    this.#hold(window, window.credit, window.unread - bytes);
+  }
+
+  /** It is worth a message to give credit. */
+  owes({ size, credit, unread }: ReceiveWindow): boolean {
+    return (size - credit - unread) * 2 >= size;
+  }
+
+  /**
+   * Gives credit for what was consumed.
+   * @param roundTrip milliseconds, as far as it is known
+   * @returns bytes to acknowledge; 0 when it is not yet worth a message
+   */
+  acknowledge(window: ReceiveWindow, now: number, roundTrip: number | undefined): number {
+    if (!this.owes(window)) return 0;
+    const held = window.credit + window.unread;
+    this.#adapt(window, window.size - held, now - window.since, roundTrip);
+    window.since = now;
+    const room = Math.max(WINDOW_FLOOR - held, 0) + Math.max(this.#pool - this.#taken, 0);
+    const grant = Math.min(window.size - held, room);
+    if (grant <= 0) return 0;
+    this.#hold(window, window.credit + grant, window.unread);
+    return grant;
+  }
+
+  /** The peer sends no more on it; what was not read still counts. */
+  end(window: ReceiveWindow): void {
+    this.#resize(window, 0);
+    this.#hold(window, 0, window.unread);
+  }
+
+  /** Nobody reads what is left. */
+  release(window: ReceiveWindow): void {
+    this.#resize(window, 0);
+    this.#hold(window, 0, 0);
+  }
+
+  #adapt(window: ReceiveWindow, consumed: number, elapsed: number, roundTrip: number | undefined): void {
+    const { size } = window;
+    const share = Math.max(WINDOW_FLOOR, Math.floor(this.#pool / Math.max(1, this.#wide)));
+    if (this.#taken > this.#pool * PRESSURE && size > share) {
+      this.#resize(window, Math.max(share, Math.floor(size / 2)));
+      return;
+    }
+    let wanted = size;
+    if (size < WINDOW_INITIAL) wanted = Math.min(size * EARLY_GROWTH, WINDOW_INITIAL);
+    else if (size < this.#largest) {
+      if (roundTrip === undefined) this.wantsRoundTrip = true;
+      // consumed / elapsed is the bandwidth; times the round trip, what is under way.
+      else if (consumed * roundTrip * 2 > size * elapsed) wanted = size * 2;
+    }
+    this.#resize(window, Math.min(wanted, this.#largest));
+  }
+
+  #resize(window: ReceiveWindow, size: number): void {
+    if (window.size > WINDOW_FLOOR) this.#wide--;
+    if (size > WINDOW_FLOOR) this.#wide++;
+    window.size = size;
+  }
+
+  #hold(window: ReceiveWindow, credit: number, unread: number): void {
+    const before = window.credit + window.unread;
+    const after = credit + unread;
+    window.credit = credit;
+    window.unread = unread;
+    this.committed += after - before;
+    this.#taken += Math.max(after - WINDOW_FLOOR, 0) - Math.max(before - WINDOW_FLOOR, 0);
+  }
+}
+
+/** Of the pool, what first windows may take; the rest is for those that turn out to need more. */
+const INITIAL_SHARE = 1 / 2;
+/** A first window is so small that this many of its size still fit. */
+const INITIAL_CHANNELS = 64;
+/** Share of the pool above which large windows shrink. */
+const PRESSURE = 7 / 8;
+/** Factor at which small windows grow: from the floor to the first size in three steps. */
+const EARLY_GROWTH = 4;
