@@ -1,4 +1,5 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
+import { ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { checkHandshake } from './expectations.ts';
 import type { Flags } from './flags.ts';
@@ -27,6 +28,7 @@ export async function runConnection(
     advertisedProtocols: undefined,
     refused: false,
     serverName: undefined,
+    stored: false,
   };
   const connection = flags.server
     ? Connection.server(serverSettings(flags, shared, resumes, observed), shared.now)
@@ -36,9 +38,14 @@ export async function runConnection(
     const driver = new Driver(connection, wire, shared);
     const info = await driver.handshake();
     if (flags.handshakeNeverDone) throw new Unexpected('the handshake is complete');
-    checkHandshake(flags, info, { ...observed, retried: driver.retried, resumes });
+    checkHandshake(flags, info, {
+      ...observed,
+      retried: driver.retried,
+      gotTicket: driver.gotTicket,
+      resumes,
+    });
     await exchangeData(flags, driver);
-    checkTicket(flags, driver);
+    if (info.version >= ProtocolVersion.tls13) checkTicket(flags, driver);
     await close(flags, driver);
   } finally {
     wire.write(connection.transmit());
@@ -65,7 +72,8 @@ async function close(flags: Flags, driver: Driver): Promise<void> {
 
 function writeSecrets(flags: Flags, driver: Driver): void {
   if (flags.exportKeyingMaterial > 0) {
-    const context = latin1(flags.exportContext);
+    // Only TLS 1.2 tells an empty context from none (RFC 5705 §4).
+    const context = flags.useExportContext ? latin1(flags.exportContext) : undefined;
     driver.write(driver.exporter(flags.exportLabel, context, flags.exportKeyingMaterial));
   }
   if (flags.exportTrafficSecrets) {
@@ -162,7 +170,7 @@ class Driver {
     this.#flush();
   }
 
-  exporter(label: string, context: Uint8Array, length: number): Uint8Array {
+  exporter(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
     return this.#connection.exportKeyingMaterial(label, context, length);
   }
 

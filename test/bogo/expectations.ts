@@ -1,21 +1,25 @@
 import type { ConnectionInfo } from '../../src/connection/connection.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
+import { ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
-import { type Observed, readCertificates } from './settings.ts';
+import type { Observed } from './settings.ts';
 
 interface Seen extends Observed {
   /** There was a HelloRetryRequest. */
   readonly retried: boolean;
   /** This connection is to resume the one before. */
   readonly resumes: boolean;
+  /** The server gave a session to resume. */
+  readonly gotTicket: boolean;
 }
 
 /** What `CheckHandshakeProperties` of BoringSSL's shim checks, as far as the flags are ours. @throws Unexpected */
 export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): void {
   const resumed = seen.resumes && !flags.expectSessionMiss;
   require(info.resumed === resumed, `the session was ${info.resumed ? '' : 'not '}resumed`);
-  optional(flags.expectVersion, TLS13, 'version');
+  optional(flags.expectVersion, info.version, 'version');
   optional(flags.expectCipher, info.suite.id, 'cipher suite');
   optional(flags.expectCurveId, info.group, 'group');
   if (flags.expectHrr) require(seen.retried, 'there was no HelloRetryRequest');
@@ -23,10 +27,20 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
+  if (info.version < ProtocolVersion.tls13) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
 }
 
-const TLS13 = 0x0304;
+/** TLS 1.2: whether this handshake has made a session, on either side. */
+function checkSession(flags: Flags, info: ConnectionInfo, seen: Seen): void {
+  if (!flags.server) {
+    const expected = !flags.expectNoSession && (!info.resumed || flags.expectTicketRenewal);
+    require(seen.gotTicket === expected, `there is ${seen.gotTicket ? 'a' : 'no'} session to resume`);
+  } else if (!seen.resumes) {
+    if (flags.expectSessionId) require(seen.stored, 'the session was not kept');
+    if (flags.expectNoSessionId) require(!seen.stored, 'the session was kept');
+  }
+}
 
 function checkServerName(flags: Flags, name: string | undefined): void {
   if (flags.expectServerName !== '') require(name === flags.expectServerName, `the server name is ${name}`);

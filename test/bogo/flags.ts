@@ -63,6 +63,7 @@ export interface Flags {
   exportLabel: string;
   exportContext: string;
   exportTrafficSecrets: boolean;
+  useExportContext: boolean;
   implicitHandshake: boolean;
   handshakeNeverDone: boolean;
 
@@ -79,6 +80,9 @@ export interface Flags {
   expectVerifyResult: boolean;
   expectSessionMiss: boolean;
   expectNoSession: boolean;
+  expectTicketRenewal: boolean;
+  expectSessionId: boolean;
+  expectNoSessionId: boolean;
   expectHrr: boolean;
   expectNoHrr: boolean;
   expectSelectedCredential: number | undefined;
@@ -151,6 +155,7 @@ function defaults(): Flags {
     exportLabel: '',
     exportContext: '',
     exportTrafficSecrets: false,
+    useExportContext: false,
     implicitHandshake: false,
     handshakeNeverDone: false,
     expectVersion: 0,
@@ -166,6 +171,9 @@ function defaults(): Flags {
     expectVerifyResult: false,
     expectSessionMiss: false,
     expectNoSession: false,
+    expectTicketRenewal: false,
+    expectSessionId: false,
+    expectNoSessionId: false,
     expectHrr: false,
     expectNoHrr: false,
     expectSelectedCredential: undefined,
@@ -206,6 +214,7 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-key-update': 'keyUpdate',
   '-key-update-before-read': 'keyUpdateBeforeRead',
   '-export-traffic-secrets': 'exportTrafficSecrets',
+  '-use-export-context': 'useExportContext',
   '-implicit-handshake': 'implicitHandshake',
   '-handshake-never-done': 'handshakeNeverDone',
   '-expect-no-server-name': 'expectNoServerName',
@@ -213,6 +222,9 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-expect-verify-result': 'expectVerifyResult',
   '-expect-session-miss': 'expectSessionMiss',
   '-expect-no-session': 'expectNoSession',
+  '-expect-ticket-renewal': 'expectTicketRenewal',
+  '-expect-session-id': 'expectSessionId',
+  '-expect-no-session-id': 'expectNoSessionId',
   '-expect-hrr': 'expectHrr',
   '-expect-no-hrr': 'expectNoHrr',
 };
@@ -268,8 +280,8 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-peek-then-read',
   '-handshake-twice',
   '-no-op-extra-handshake',
-  '-use-export-context', // TLS 1.3 knows no difference between an empty context and none (RFC 8446 §7.5)
   '-server-preference', // always
+  '-expect-secure-renegotiation', // without it there is no handshake
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
   '-write-settings',

@@ -1,20 +1,16 @@
-import { readFileSync } from 'node:fs';
-import { importPrivateKey } from '../../src/crypto/node/import-key.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
-import type { CryptoProvider, SignatureAlgorithm, SigningKey } from '../../src/crypto/provider.ts';
-import { SCHEMES, schemeById } from '../../src/crypto/schemes.ts';
-import { type Suite, TLS13_SUITES } from '../../src/crypto/suites.ts';
-import { decodePemBlocks } from '../../src/der/pem.ts';
+import type { CryptoProvider, SignatureAlgorithm } from '../../src/crypto/provider.ts';
 import { CertificateError, TlsError } from '../../src/errors/errors.ts';
-import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
+import type { ClientConfig, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
-import { NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
-import type { CredentialFlags, Flags } from './flags.ts';
+import { defaultShares, groupsOf, suites12, suites13, verifiable, versionsOf } from './algorithms.ts';
+import { identitiesOf, readCertificates } from './credentials.ts';
+import type { Flags } from './flags.ts';
 import { Unexpected, Unimplemented } from './report.ts';
 
 /** What outlives one connection of a test. */
@@ -26,6 +22,8 @@ export class Shared {
   session: ResumableSession | undefined;
   /** Chains that were accepted; without `-reverify-on-resume` they are not judged again. */
   readonly accepted = new Set<string>();
+  /** Server: sessions of TLS 1.2, by id. */
+  readonly sessions = new Map<string, Uint8Array>();
 }
 
 /** What the engine's hooks have seen of one connection and its `info` does not tell. */
@@ -36,20 +34,8 @@ export interface Observed {
   /** Whether a certificate was refused, which need not end the connection. */
   refused: boolean;
   serverName: string | undefined;
-}
-
-/** The versions that the engine speaks, newest first, each with its switch. */
-const VERSIONS = [{ version: ProtocolVersion.tls13, off: 'noTls13' }] as const;
-
-/** @throws Unimplemented when the flags leave only versions that the engine does not speak */
-function requireVersion(flags: Flags): void {
-  const left = VERSIONS.filter(
-    ({ version, off }) =>
-      !flags[off] &&
-      (flags.minVersion === 0 || version >= flags.minVersion) &&
-      (flags.maxVersion === 0 || version <= flags.maxVersion),
-  );
-  if (left.length === 0) throw new Unimplemented('no version is left that the engine speaks');
+  /** Server: a session was kept under its id. */
+  stored: boolean;
 }
 
 export function clientSettings(
@@ -58,6 +44,8 @@ export function clientSettings(
   resumes: boolean,
   observed: Observed,
 ): ClientConfig {
+  // TLS 1.2's session_ticket is offered always.
+  if (flags.noTicket) throw new Unimplemented('a client that takes no tickets');
   const groups = groupsOf(flags);
   return clientConfig({
     ...common(flags, shared, resumes, observed),
@@ -95,60 +83,39 @@ export function serverSettings(
     certificateAuthorities: authorities(flags.useClientCaList),
     tickets: flags.noTicket
       ? undefined
-      : // Two tickets for two days, as BoringSSL's server.
-        { keys: shared.ticketKeys, lifetime: 172_800, count: 2 },
+      : // Two tickets, as BoringSSL's server.
+        { keys: shared.ticketKeys, lifetime: LIFETIME, count: 2 },
+    sessions: {
+      lifetime: LIFETIME,
+      store: {
+        get: (id) => shared.sessions.get(hex(id)),
+        set: (id, session) => {
+          observed.stored = true;
+          shared.sessions.set(hex(id), session);
+        },
+      },
+    },
   });
 }
 
+/** Seconds; two days, as BoringSSL's. */
+const LIFETIME = 172_800;
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
 function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observed) {
-  requireVersion(flags);
+  const versions = versionsOf(flags);
   return {
     crypto: observing(observed),
-    suites: suitesOf(flags),
-    schemes: flags.verifyPrefs.length > 0 ? knownSchemes(flags.verifyPrefs) : DEFAULT_SCHEMES,
+    suites: versions.tls13 ? suites13(flags) : [],
+    // The runner tests both with and without extended_master_secret.
+    tls12: versions.tls12 ? { suites: suites12(flags), requireExtendedMasterSecret: false } : undefined,
+    schemes: verifiable(flags),
     verifyPeer: judge(flags, shared, resumes, observed),
     handshakeTimeout: 0,
     maxFragment: flags.maxSendFragment === 0 ? 2 ** 14 : flags.maxSendFragment,
     keylog: flags.exportTrafficSecrets,
   };
-}
-
-const DEFAULT_SCHEMES = SCHEMES.filter(({ handshake }) => handshake).map(({ id }) => id);
-
-/** A share for the first group, and for the first of the other kind: post-quantum or classical. */
-function defaultShares(groups: readonly number[]): readonly number[] {
-  const [first, ...more] = groups;
-  if (first === undefined) return [];
-  const isHybrid = (id: number): boolean => id === NamedGroup.x25519mlkem768;
-  const other = more.find((id) => isHybrid(id) !== isHybrid(first));
-  return other === undefined ? [first] : [first, other];
-}
-
-/** BoringSSL's default groups, as far as they are here. */
-const DEFAULT_GROUPS: readonly number[] = [
-  NamedGroup.x25519mlkem768,
-  NamedGroup.x25519,
-  NamedGroup.secp256r1,
-  NamedGroup.secp384r1,
-];
-
-function groupsOf({ curves }: Flags): readonly number[] {
-  if (curves.length === 0) return DEFAULT_GROUPS.filter((id) => nodeCrypto.group(id) !== undefined);
-  const missing = curves.find((id) => nodeCrypto.group(id) === undefined);
-  if (missing !== undefined) throw new Unimplemented(`group ${missing}`);
-  return curves;
-}
-
-/** The runner's cipher lists name suites of TLS 1.2, except where it means a TLS 1.3 suite by its number. */
-function suitesOf({ cipher }: Flags): readonly Suite[] {
-  const id = Number(cipher);
-  return cipher === '' || Number.isNaN(id) ? TLS13_SUITES : TLS13_SUITES.filter((suite) => suite.id === id);
-}
-
-function knownSchemes(ids: readonly number[]): readonly number[] {
-  const missing = ids.find((id) => schemeById(id) === undefined);
-  if (missing !== undefined) throw new Unimplemented(`signature scheme 0x${missing.toString(16)}`);
-  return ids;
 }
 
 /**
@@ -193,42 +160,6 @@ function observing(observed: Observed): CryptoProvider {
       return nodeCrypto.verify(algorithm, key, data, signature);
     },
   };
-}
-
-// ── credentials ──────────────────────────────────────────────────────────────────────────────────
-
-/** In BoringSSL's order: those of `-new-…-credential` first, the one of the older flags last. */
-function identitiesOf(flags: Flags): Identity[] {
-  return [...flags.credentials, flags.credential].flatMap((credential) =>
-    credential.certFile === '' ? [] : [identityOf(credential, flags.async)],
-  );
-}
-
-function identityOf({ certFile, keyFile, signingPrefs }: CredentialFlags, slow: boolean): Identity {
-  const key = importPrivateKey(readFileSync(keyFile));
-  const schemes = signingPrefs.length === 0 ? key.schemes : signable(signingPrefs, key);
-  return {
-    chain: readCertificates(certFile),
-    key: {
-      schemes,
-      sign: (scheme, data) => (slow ? later(() => key.sign(scheme, data)) : key.sign(scheme, data)),
-    },
-  };
-}
-
-/** Preferences that this key cannot follow are BoringSSL's to refuse; here they would choose nothing. */
-function signable(prefs: readonly number[], key: SigningKey): readonly number[] {
-  return knownSchemes(prefs).filter((scheme) => key.schemes.includes(scheme));
-}
-
-/** As a card or an HSM would. */
-async function later(sign: () => Uint8Array): Promise<Uint8Array> {
-  await new Promise((resolve) => setImmediate(resolve));
-  return sign();
-}
-
-export function readCertificates(file: string): Uint8Array[] {
-  return decodePemBlocks(readFileSync(file, 'latin1'), 'CERTIFICATE');
 }
 
 /** Comma-separated hexadecimal names; BoringSSL's two words for none. */

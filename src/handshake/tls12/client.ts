@@ -204,6 +204,8 @@ class ExpectServerHelloDone implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.server_hello_done) throw unexpected(message, 'ServerHelloDone');
     parseEmpty('ServerHelloDone', message.body);
+    // Nobody can know what to say next before our answer is there.
+    io.requireRecordEnd();
     const { config, transcript, group, serverPoint, suite, randoms, answer } = this.#state;
     transcript.add(message.raw);
     const say = (ours: Uint8Array): void => {

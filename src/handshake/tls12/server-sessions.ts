@@ -89,7 +89,10 @@ function judgeAgain(
   io: HandshakeIO,
 ): { peer: PeerIdentity | undefined } | undefined {
   if (config.clientCertificate === 'none') return { peer: undefined };
-  if (state.peerChain.length === 0) return undefined;
+  // A client may stay without certificate unless one is required.
+  if (state.peerChain.length === 0) {
+    return config.clientCertificate === 'require' ? undefined : { peer: undefined };
+  }
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
     return { peer: config.verifyPeer(state.peerChain, { now: io.now, serverName: undefined, schemes }) };

@@ -57,6 +57,8 @@ export function answerClientHello12(
   const { tls12 } = config;
   if (tls12 === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'TLS 1.2 is not configured');
   const checked = checkClientHello12(hello, tls12);
+  // Nobody can know what to say next before our answer is there.
+  io.requireRecordEnd();
   io.speakTls12(ProtocolVersion.tls12);
   const session = findSession(config, tls12, checked, io);
   const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
@@ -118,7 +120,7 @@ function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedC
   }
   const identities = config.selectIdentities(checked.serverName);
   for (const suite of suites) {
-    const chosen = chooseIdentity12(identities, checked.schemes, [suite.authentication]);
+    const chosen = chooseIdentity12(identities, checked.schemes, [suite.authentication], groups);
     if (chosen !== undefined) return { suite, group, ...chosen };
   }
   throw new TlsError(

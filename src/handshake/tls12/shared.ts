@@ -1,3 +1,4 @@
+import type { EcCurve } from '../../crypto/provider.ts';
 import { schemeById } from '../../crypto/schemes.ts';
 import type { Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
@@ -13,21 +14,34 @@ function authenticationOf(kind: PeerIdentity['publicKey']['kind']): Authenticati
   return kind === 'rsa' || kind === 'rsa-pss' ? 'rsa' : 'ecdsa';
 }
 
-/** The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme. */
+/**
+ * The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme.
+ * @param groups where the peer restricts itself to some: certificates too keep to their curves (RFC 8422 §4)
+ */
 export function chooseIdentity12(
   identities: readonly Identity[],
   accepted: readonly number[],
   kinds: readonly Authentication[],
+  groups?: readonly number[] | undefined,
 ): { readonly identity: Identity; readonly scheme: number } | undefined {
   for (const identity of identities) {
     const scheme = identity.key.schemes.find((id) => {
       const known = schemeById(id);
-      return known !== undefined && kinds.includes(authenticationOf(known.keyKind)) && accepted.includes(id);
+      if (known === undefined || !accepted.includes(id) || !kinds.includes(authenticationOf(known.keyKind))) {
+        return false;
+      }
+      return known.curve === undefined || (groups?.includes(GROUP_OF_CURVE[known.curve]) ?? true);
     });
     if (scheme !== undefined) return { identity, scheme };
   }
   return undefined;
 }
+
+const GROUP_OF_CURVE: Readonly<Record<EcCurve, number>> = {
+  'P-256': NamedGroup.secp256r1,
+  'P-384': NamedGroup.secp384r1,
+  'P-521': 0x0019, // secp521r1, in which we exchange no keys
+};
 
 /** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the certificate is not of the suite's kind (RFC 8422 §5.3) */
 export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void {

@@ -19,6 +19,7 @@ import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
 import { extensions12, type OfferedSession12, offerableSession12 } from '../tls12/client-hello.ts';
+import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
 import { speaksTls13, spokenVersions } from '../versions.ts';
 import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
@@ -135,7 +136,10 @@ function helloExtensions(
   }
   const tls13 = speaksTls13(config);
   if (tls13) add(ExtensionType.supported_versions, supportedVersions.build(spokenVersions(config)));
-  add(ExtensionType.supported_groups, supportedGroups.build(config.groups));
+  add(
+    ExtensionType.supported_groups,
+    supportedGroups.build(tls13 ? config.groups : pointGroups(config.groups)),
+  );
   add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
   if (config.certificateSchemes !== undefined) {
     add(ExtensionType.signature_algorithms_cert, signatureAlgorithms.build(config.certificateSchemes));

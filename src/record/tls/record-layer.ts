@@ -327,7 +327,8 @@ export class RecordLayer {
 
   #checkEmpty({ type, content }: Content): void {
     if (content.length > 0) {
-      this.#emptyRecords = 0;
+      // An alert carries no more than an empty record does.
+      if (type !== ContentType.alert) this.#emptyRecords = 0;
       return;
     }
     if (type === ContentType.handshake || type === ContentType.alert) {

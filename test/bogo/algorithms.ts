@@ -1,0 +1,92 @@
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { SCHEMES, schemeById } from '../../src/crypto/schemes.ts';
+import { type Suite, TLS13_SUITES } from '../../src/crypto/suites.ts';
+import { type Suite12, TLS12_SUITES } from '../../src/crypto/suites12.ts';
+import { NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
+import type { Flags } from './flags.ts';
+import { Unimplemented } from './report.ts';
+
+/*
+ * What of the engine's versions, suites, groups and schemes the flags leave. The runner takes BoringSSL's own defaults for
+ * granted, so those are given here as far as the engine has them.
+ */
+
+/** @throws Unimplemented when the flags leave only versions that the engine does not speak */
+export function versionsOf(flags: Flags): { readonly tls13: boolean; readonly tls12: boolean } {
+  const allows = (version: number, off: boolean): boolean =>
+    !off &&
+    (flags.minVersion === 0 || version >= flags.minVersion) &&
+    (flags.maxVersion === 0 || version <= flags.maxVersion);
+  const versions = {
+    tls13: allows(ProtocolVersion.tls13, flags.noTls13),
+    tls12: allows(ProtocolVersion.tls12, flags.noTls12),
+  };
+  if (!versions.tls13 && !versions.tls12)
+    throw new Unimplemented('no version is left that the engine speaks');
+  return versions;
+}
+
+/** Where a cipher list names suites of TLS 1.2 only, all of TLS 1.3 are meant as well. */
+export function suites13({ cipher }: Flags): readonly Suite[] {
+  const named = TLS13_SUITES.filter(({ id }) => cipher === `${id}`);
+  return named.length > 0 ? named : TLS13_SUITES;
+}
+
+/** @throws Unimplemented for a list with nothing in it that the engine has */
+export function suites12({ cipher }: Flags): readonly Suite12[] {
+  if (cipher === '' || /^\d+$/.test(cipher)) return TLS12_SUITES;
+  const suites = cipher.split(':').flatMap(suitesCalled);
+  if (suites.length === 0) throw new Unimplemented(`cipher list ${cipher}`);
+  return suites;
+}
+
+/** One element of OpenSSL's cipher list language: a suite, some of equal rank in brackets, or one of two keywords. */
+function suitesCalled(name: string): readonly Suite12[] {
+  if (name === 'ALL' || name === 'DEFAULT') return TLS12_SUITES;
+  const names = name.replace(/^\[|\]$/g, '').split('|');
+  return names.flatMap((one) => TLS12_SUITES.filter(({ standardName }) => standardName === one));
+}
+
+const DEFAULT_GROUPS: readonly number[] = [
+  NamedGroup.x25519mlkem768,
+  NamedGroup.x25519,
+  NamedGroup.secp256r1,
+  NamedGroup.secp384r1,
+];
+
+/** @throws Unimplemented for a group that the engine does not have */
+export function groupsOf({ curves }: Flags): readonly number[] {
+  const missing = curves.find((id) => nodeCrypto.group(id) === undefined);
+  if (missing !== undefined) throw new Unimplemented(`group ${missing}`);
+  return curves.length === 0 ? DEFAULT_GROUPS : curves;
+}
+
+/** A share for the first group, and for the first of the other kind: post-quantum or classical. */
+export function defaultShares(groups: readonly number[]): readonly number[] {
+  const [first, ...more] = groups;
+  if (first === undefined) return [];
+  const isHybrid = (id: number): boolean => id === NamedGroup.x25519mlkem768;
+  const other = more.find((id) => isHybrid(id) !== isHybrid(first));
+  return other === undefined ? [first] : [first, other];
+}
+
+const ALL_SCHEMES = SCHEMES.map(({ id }) => id);
+
+/** What we accept in the peer's signatures. @throws Unimplemented for a scheme that the engine does not have */
+export function verifiable({ verifyPrefs }: Flags): readonly number[] {
+  return verifyPrefs.length > 0 ? known(verifyPrefs) : ALL_SCHEMES;
+}
+
+/**
+ * What a key signs with. Preferences that it cannot follow are BoringSSL's to refuse; here they choose nothing.
+ * @throws Unimplemented for a scheme that the engine does not have
+ */
+export function signable(prefs: readonly number[], ofKey: readonly number[]): readonly number[] {
+  return prefs.length === 0 ? ofKey : known(prefs).filter((scheme) => ofKey.includes(scheme));
+}
+
+function known(ids: readonly number[]): readonly number[] {
+  const missing = ids.find((id) => schemeById(id) === undefined);
+  if (missing !== undefined) throw new Unimplemented(`signature scheme 0x${missing.toString(16)}`);
+  return ids;
+}
