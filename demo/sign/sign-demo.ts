@@ -181,10 +181,8 @@ class Case {
       return value.records;
     };
     const found = async (name: string): Promise<Found> => {
-      const [order, ...more] = await find(name, '--file', this.#at('order.xml'));
-      const receipts = await find(name, '--kind', 'receipt');
-      const receipt = receipts.find(({ target }) => target === order?.index);
-      if (order === undefined || receipt === undefined || more.length > 0)
+      const [order, receipt, ...more] = await find(name, '--file', this.#at('order.xml'));
+      if (order === undefined || receipt?.target !== order.index || more.length > 0)
         throw new Error(`${name}.db does not hold the order and its receipt`);
       return { order, receipt };
     };

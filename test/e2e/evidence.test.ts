@@ -67,9 +67,12 @@ describe('find', () => {
     expect(all).toMatchObject({ code: 0, err: '' });
     expect(all.out.split('\n')).toHaveLength(18);
     expect(all.out).toContain('receipt for 0');
+    // What this side has made itself needs no verdict.
+    expect(all.out).toMatch(/→ {2}receipt for 0 +made here/);
     const byFile = json(trellis('find', '--archive', 'server.db', '--file', 'order.txt', '--json'));
     expect(byFile.records).toMatchObject([
       { index: 6, kind: 'data', application: 'orders', direction: 'received' },
+      { index: 7, kind: 'receipt', target: 6, direction: 'sent' },
     ]);
     expect(trellis('find', '--archive', 'server.db', '--file', 'ca.pem')).toMatchObject({
       code: 1,

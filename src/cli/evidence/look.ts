@@ -36,6 +36,7 @@ import {
   reading,
   trustFrom,
 } from './input.ts';
+import { auditProgress } from './progress.ts';
 
 /* The commands that only read: they run beside a process that writes. */
 
@@ -44,6 +45,8 @@ const MAX_LIMIT = 1000;
 /** Sessions that a name may match. */
 const MAX_SESSIONS = 10_000;
 const SESSION_PAGE = 500;
+/** Receipts and erasures of one record. There is one of each, unless somebody has put in more. */
+const MAX_RELATED = 20;
 
 export interface FindArguments extends EvidenceArguments {
   readonly from?: string;
@@ -67,14 +70,15 @@ export async function find(
 ): Promise<number> {
   return reading(options, async (reader) => {
     const query = await queryFrom(options, reader);
-    const records = query === undefined ? [] : await reader.find(query);
+    const found = query === undefined ? [] : await reader.find(query);
+    const records = query?.digest === undefined ? found : await withReceipts(reader, found);
     const peers = await peerNames(reader, records);
     const views = records.map((record) => ({
       ...viewRecord(record),
       peer: peers.get(toHex(record.session)) ?? '',
     }));
-    const isMore = query !== undefined && records.length === query.limit;
-    const last = records.at(-1)?.index;
+    const isMore = query !== undefined && found.length === query.limit;
+    const last = found.at(-1)?.index;
     if (options.json) {
       printResult({ records: views, next: isMore ? last : undefined });
     } else if (records.length === 0) {
@@ -182,9 +186,21 @@ export async function auditCommand(
   try {
     for (const name of witness) witnesses.push({ name, reader: await openWitness(name) });
     const start = performance.now();
-    const found = await reading(options, (reader) =>
-      audit(nodeCrypto, reader, { ...trust, signatures: mode, checkpoints, witnesses }),
-    );
+    const found = await reading(options, async (reader) => {
+      const progress = auditProgress(await reader.size());
+      try {
+        const onProgress = progress.show;
+        return await audit(nodeCrypto, reader, {
+          ...trust,
+          signatures: mode,
+          checkpoints,
+          witnesses,
+          onProgress,
+        });
+      } finally {
+        progress.end();
+      }
+    });
     const seconds = (performance.now() - start) / 1000;
     if (options.json) printResult({ ...auditView(found), seconds });
     else printText(auditText(options.archive ?? '', found, seconds));
@@ -278,6 +294,20 @@ async function queryFrom(options: FindArguments, reader: EvidenceReader): Promis
     after: after === undefined ? undefined : parseCount('--after', after, Number.MAX_SAFE_INTEGER),
     limit: limit === undefined ? DEFAULT_LIMIT : Math.max(1, parseCount('--limit', limit, MAX_LIMIT)),
   };
+}
+
+/** Who looks for a document wants to know as well whether it arrived. */
+async function withReceipts(
+  reader: EvidenceReader,
+  found: readonly EvidenceRecord[],
+): Promise<EvidenceRecord[]> {
+  const all = new Map(found.map((record) => [record.index, record]));
+  for (const { index, kind } of found) {
+    if (kind !== 'data') continue;
+    const related = await reader.find({ target: index, limit: MAX_RELATED });
+    for (const record of related) all.set(record.index, record);
+  }
+  return [...all.values()].sort((a, b) => a.index - b.index);
 }
 
 /** By a part of the peer's name, by the beginning of its certificate's SHA-256, or by the session itself. */

@@ -1,5 +1,5 @@
 import type { Account, CertificateView, PartyView } from './account.ts';
-import { count, plain, verdictText } from './text.ts';
+import { count, flagsText, plain, verdictText } from './text.ts';
 
 /**
  * One page that needs nothing else: no script, no image, no font, no link. Every text in it is escaped, whoever wrote
@@ -86,7 +86,7 @@ function certificateRows({ subject, issuer, serial, notBefore, notAfter, sha256 
 
 function whatRows({ record, session, erased, acknowledges }: Account): Item[] {
   const items: (Item | undefined)[] = [
-    ['Kind', `${record.kind}${record.flags.length > 0 ? ` (${record.flags.join(', ')})` : ''}`],
+    ['Kind', `${record.kind}${flagsText(record.flags)}`],
     record.application === '' ? undefined : ['Application', record.application],
     ['Number', `${record.sequence} in its direction`],
     record.kind === 'data' ? ['Data', `${count(record.contentBytes)} bytes`] : undefined,

@@ -35,7 +35,7 @@ export function recordTable(records: readonly (RecordView & { readonly peer: str
     record.time.replace('T', ' ').replace(/\.\d+Z$/, 'Z'),
     record.direction === 'sent' ? '→' : '←',
     record.target === undefined ? record.kind : `${record.kind} for ${record.target}`,
-    record.held || record.status === 'missing' || record.kind === 'erasure' ? record.status : 'erased',
+    statusText(record),
     record.application || '-',
     record.peer || '-',
     record.contentBytes > 0 ? record.contentBytes.toLocaleString('en') : '-',
@@ -54,7 +54,7 @@ export function auditText(name: string, report: AuditReport, seconds: number): s
       ? 'NOT GOOD'
       : `NOT GOOD, first at record ${first.record}`;
   const lines = [
-    `${name}: archive ${report.archive}, ${count(report.records)} records, read in ${seconds.toFixed(1)} s`,
+    `${name}: archive ${report.archive}, ${counted(report.records, 'record')}, read in ${seconds.toFixed(1)} s`,
     '',
     verdict,
     ...findings.map(({ kind, text }) => `  ${kind.padEnd(18)} ${text}`),
@@ -76,11 +76,11 @@ export function auditText(name: string, report: AuditReport, seconds: number): s
   for (const witness of report.witnesses) {
     rows.push([
       'witness',
-      `${witness.name}: ${count(witness.sessions)} sessions in common, ${count(witness.same)} records the same, ${count(witness.differing)} different, ${count(witness.lacking)} not here`,
+      `${witness.name}: ${counted(witness.sessions, 'session')} in common, ${counted(witness.same, 'record')} the same, ${count(witness.differing)} different, ${count(witness.lacking)} not here`,
     ]);
   }
   rows.push(
-    ['covered', `${count(covered.byCheckpoint)} records by a checkpoint of the archive's own key`],
+    ['covered', `${counted(covered.byCheckpoint, 'record')} by a checkpoint of the archive's own key`],
     [
       '',
       `${count(covered.byTimestamp)} by a time authority, ${count(covered.byReceipt)} by receipts of the other party, ${count(covered.byWitness)} by what was given as witness`,
@@ -89,7 +89,9 @@ export function auditText(name: string, report: AuditReport, seconds: number): s
       'unwitnessed',
       report.unwitnessed === 0
         ? 'nothing'
-        : `the last ${count(report.unwitnessed)} records: only the owner's word stands for them`,
+        : report.unwitnessed === 1
+          ? "the last record: only the owner's word stands for it"
+          : `the last ${count(report.unwitnessed)} records: only the owner's word stands for them`,
     ],
   );
   lines.push('', ...rows.map(([label, text]) => `  ${label.padEnd(LABEL_WIDTH)}  ${text}`));
@@ -136,6 +138,29 @@ export function count(value: number): string {
   return value.toLocaleString('en');
 }
 
+/** "1 record", "2 records". */
+function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
+/** What an archive says of what it has made itself is not a verdict. */
+function statusText({ direction, held, kind, status }: RecordView): string {
+  if (!held && status !== 'missing' && kind !== 'erasure') return 'erased';
+  return direction === 'sent' && status === 'unverified' ? 'made here' : status;
+}
+
+/** `RecordView.flags` in words. */
+export function flagsText(flags: RecordView['flags']): string {
+  return flags.length === 0 ? '' : ` (${flags.map((flag) => FLAGS[flag] ?? flag).join(', ')})`;
+}
+
+const FLAGS: Readonly<Record<string, string>> = {
+  receiptRequested: 'a receipt was asked for',
+  unsigned: 'travelled unsigned',
+  streamed: 'signed as a stream',
+  imported: 'imported',
+};
+
 function section(label: string, lines: readonly string[]): string[] {
   return [...lines.map((line, i) => `${(i === 0 ? label : '').padEnd(LABEL_WIDTH)}${line}`), ''];
 }
@@ -179,7 +204,7 @@ function describe({
     kind === 'data' ? `data, ${count(contentBytes)} bytes` : kind === 'receipt' ? 'a receipt' : 'an erasure';
   const where = application === '' ? '' : `, application ${application}`;
   const how = kind === 'erasure' ? '' : `, ${format}, ${count(objectBytes)} bytes as an object`;
-  return `${what}${where}, number ${sequence} in its direction${how}${flags.length > 0 ? ` (${flags.join(', ')})` : ''}`;
+  return `${what}${where}, number ${sequence} in its direction${how}${flagsText(flags)}`;
 }
 
 function whatLines({ record, session, erased }: Account): string[] {

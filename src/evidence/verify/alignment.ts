@@ -168,7 +168,7 @@ export class Alignment {
         kind: 'removed',
         record: at,
         lastRecord: later > 1 ? at + later - 1 : undefined,
-        text: `${later === 1 ? `Record ${at} was` : `Records ${at} to ${at + later - 1} were`} removed: the tree has them.`,
+        text: `${later === 1 ? `Record ${at} was` : `Records ${at} to ${at + later - 1} were`} removed: the tree has ${later === 1 ? 'it' : 'them'}.`,
       });
       // One at a time, since there may be claims about each size.
       this.#removed = later - 1;
@@ -178,7 +178,7 @@ export class Alignment {
         kind: 'inserted',
         record: row.index,
         lastRecord: isLater > 1 ? row.index + isLater - 1 : undefined,
-        text: `${isLater === 1 ? `Record ${row.index} was` : `${isLater} records were`} inserted at ${row.index}: the tree does not have them.`,
+        text: `${isLater === 1 ? `Record ${row.index} was` : `${isLater} records were`} inserted at ${row.index}: the tree does not have ${isLater === 1 ? 'it' : 'them'}.`,
       });
       for (let i = 0; i < isLater; i++) this.#rows.shift();
       this.#isDiverged = true;
