@@ -70,5 +70,7 @@ export {
   type SecureContextOptions,
 } from './node/secure-context.ts';
 export { createServer, type SecureConnectionListener, Server, type ServerOptions } from './node/server.ts';
-export type { SignedMessages, SignWriteOptions, SocketSigning } from './node/sign.ts';
+export type { SignWriteOptions, SocketSigning } from './node/sign.ts';
+export type { SignSource } from './node/sign-source.ts';
+export { type SignedMessages, StreamedMessage } from './node/signed-messages.ts';
 export { type StreamOptions, TLSSocket, type TLSSocketOptions } from './node/tls-socket.ts';

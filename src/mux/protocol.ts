@@ -68,7 +68,7 @@ export class Multiplexing implements SubProtocol {
   readonly contentTypes: readonly number[];
   readonly handshakeTypes: readonly number[] = [];
   /** Another sub-protocol may refuse plain data of an application, by throwing a TlsError. */
-  guard: ((application: string) => void) | undefined;
+  guard: ((application: string, data: Uint8Array) => void) | undefined;
 
   readonly #side: Side;
   readonly #limits: Limits;
@@ -114,7 +114,7 @@ export class Multiplexing implements SubProtocol {
     const shared = {
       role: side.role,
       send: (content: Uint8Array) => link.send(this.#contentType, content),
-      admit: (application: string) => this.guard?.(application),
+      admit: (application: string, data: Uint8Array) => this.guard?.(application, data),
     };
     const known = side.role === 'server' ? side.policy.applications : [];
     this.#session =

@@ -4,14 +4,9 @@ import { Duplex } from 'node:stream';
 import type { Application, Destination, MultiplexedConnection, Priority } from '../mux/index.ts';
 import type { ReceivedMessage, ReceivedReceipt } from '../sign/index.ts';
 import { preciseNow } from './clock.ts';
-import {
-  kAbandon,
-  kTake,
-  SignedMessages,
-  type SignWriteOptions,
-  type SocketSigning,
-  unavailable,
-} from './sign.ts';
+import { kAbandon, kTake, type SignWriteOptions, type SocketSigning } from './sign.ts';
+import type { SignSource } from './sign-source.ts';
+import { SignedMessages, type StreamedMessage, unavailable } from './signed-messages.ts';
 
 /** Options of one connection; those of `MuxSession` are the default for connections that the peer opens. */
 export interface MuxConnectionOptions {
@@ -156,7 +151,7 @@ export class MuxConnection extends Duplex {
 
   /** As `TLSSocket.signWrite`. The message belongs to this connection; what else it carries stays unsigned. */
   async signWrite(
-    data: string | Uint8Array,
+    data: string | Uint8Array | SignSource,
     options?: SignWriteOptions,
   ): Promise<ReceivedReceipt | undefined> {
     const { signing } = this;
@@ -174,7 +169,7 @@ export class MuxConnection extends Duplex {
     return this.#signed;
   }
 
-  [kTake](message: ReceivedMessage): void {
+  [kTake](message: ReceivedMessage | StreamedMessage): void {
     this.signed.push(message);
   }
 
@@ -367,8 +362,8 @@ export class MuxConnection extends Duplex {
     const { signing } = this;
     if (signing === undefined) return;
     signing[kAbandon](this.#connection, error);
-    if (error === undefined) signing.afterDelivery(() => this.signed.end(undefined));
-    else this.signed.end(error);
+    if (error === undefined) signing.afterDelivery(() => this.signed.end(undefined, true));
+    else this.signed.end(error, true);
   }
 
   static #onIdle(connection: MuxConnection): void {

@@ -6,15 +6,21 @@ import {
   type EvidenceSession,
   type EvidenceSessionRef,
   type EvidenceSink,
+  type EvidenceWriter,
   type ReceivedMessage,
   type ReceivedReceipt,
+  type ReceivedStream,
   type SentMessage,
   type SignAgreement,
   type SignEvent,
   Signing,
   type SigningSession,
   type SignWanted,
+  type StreamedObject,
+  type WantedEntry,
 } from '../sign/index.ts';
+import { type SignSource, SourcePump } from './sign-source.ts';
+import { type MessageHost, SignedMessages, StreamedMessage } from './signed-messages.ts';
 
 /** What signing needs of the socket under it. TLSSocket is one. */
 export interface SigningSocket extends EventEmitter {
@@ -52,10 +58,12 @@ type WantedVerification = Extract<SignWanted, { kind: 'verification' }>;
 interface Waiting {
   readonly resolve: (receipt: ReceivedReceipt | undefined) => void;
   readonly reject: (error: Error) => void;
+  /** Of a message that goes out in pieces. */
+  readonly pump?: SourcePump;
 }
 
 /** Signing over one socket: `TLSSocket.signing`. */
-export class SocketSigning {
+export class SocketSigning implements MessageHost {
   /** Signed messages outside of multiplexed connections; each is to be read once. */
   readonly messages: SignedMessages;
   readonly #socket: SigningSocket;
@@ -71,6 +79,10 @@ export class SocketSigning {
   /** Verifications that have not begun, oldest first; and how many signatures are being checked. */
   #unverified: WantedVerification[] = [];
   #checks = 0;
+  /** Messages that come in pieces, and have not got their verdict. */
+  readonly #streams = new Set<StreamedMessage>();
+  /** Objects on their way into the archive. */
+  readonly #writers = new Map<StreamedObject, Promise<EvidenceWriter>>();
 
   /** @param protocol what the socket has agreed on as `sign` */
   constructor(socket: SigningSocket, protocol: unknown) {
@@ -113,18 +125,27 @@ export class SocketSigning {
     this.#session.off();
   }
 
+  /** What a reader of whole messages takes at most. Bytes. */
+  get maxObject(): number {
+    return this.#session.maxObject;
+  }
+
   /**
-   * Signs and sends data, which must not change until the promise is settled.
+   * Signs and sends data, which must not change until the promise is settled; or data of any size from a source, in the
+   * format pkcs7, each piece of which must not change until the next one is asked for. Nothing but receipts leaves while
+   * a source is read, and when it fails in the middle the session ends.
    * @param connection of a multiplexed session, that the data belongs to
    * @returns the receipt, verified, and in the archive as the data are; with `receipt: false`, nothing, when it has left
    * @throws ConnectionError ERR_SIGN_UNAVAILABLE, ERR_SIGN_LIMIT, ERR_TLS_CLOSED, and ERR_SIGN_NO_RECEIPT when the
    *   session ended before the receipt came; SignatureError ERR_SIGN_TOO_LARGE
    */
   write(
-    data: string | Uint8Array,
+    data: string | Uint8Array | SignSource,
     options: SignWriteOptions = {},
     connection?: MultiplexedConnection,
   ): Promise<ReceivedReceipt | undefined> {
+    if (typeof data !== 'string' && !(data instanceof Uint8Array))
+      return this.#stream(data, options, connection);
     return new Promise((resolve, reject) => {
       const content = typeof data === 'string' ? Buffer.from(data) : data;
       const message = this.#session.send(content, { ...options, connection }, Date.now());
@@ -143,6 +164,26 @@ export class SocketSigning {
     });
   }
 
+  #stream(
+    source: SignSource,
+    options: SignWriteOptions,
+    connection: MultiplexedConnection | undefined,
+  ): Promise<ReceivedReceipt | undefined> {
+    return new Promise((resolve, reject) => {
+      const message = this.#session.stream({ ...options, connection });
+      const pump = new SourcePump(message);
+      const waiting: Waiting = { resolve, reject, pump };
+      message.attachment = waiting;
+      if (connection !== undefined) this.#remember(connection, waiting);
+      pump.run(source).catch(reject);
+    });
+  }
+
+  /** A stream cannot be taken. */
+  refuse(stream: ReceivedStream, error: TlsError): void {
+    this.#session.refuse(stream, error, Date.now());
+  }
+
   /** A reader has taken it. */
   release(message: ReceivedMessage): void {
     this.#session.release(message);
@@ -150,6 +191,8 @@ export class SocketSigning {
 
   /** The connection has closed. */
   [kAbandon](connection: MultiplexedConnection, cause: Error | undefined): void {
+    for (const message of this.#streams)
+      if (message.connection === connection) message.fail(cause ?? closedConnection());
     const waiting = this.#waiting.get(connection);
     this.#waiting.delete(connection);
     if (waiting === undefined) return;
@@ -204,6 +247,13 @@ export class SocketSigning {
           (error) => wanted.fail(error),
         );
         break;
+      case 'stored':
+        settle(
+          () => this.#store(wanted),
+          () => wanted.provide(),
+          (error) => wanted.fail(error),
+        );
+        break;
       case 'persisted':
         settle(
           () => this.#append(wanted),
@@ -239,13 +289,52 @@ export class SocketSigning {
       ref = archive.addSession(session);
       this.#sessionRefs.set(session, ref);
     }
-    return archive.append({ ...entry, session: ref });
+    const { object } = entry;
+    if (object instanceof Uint8Array) return archive.append({ ...entry, object, session: ref });
+    return this.#appendStreamed(archive, entry, object, ref);
+  }
+
+  async #appendStreamed(
+    archive: EvidenceSink,
+    entry: WantedEntry,
+    object: StreamedObject,
+    session: EvidenceSessionRef,
+  ): Promise<number> {
+    const writer = this.#writers.get(object) ?? archive.newContent();
+    this.#writers.delete(object);
+    const content = await (await writer).finish();
+    return archive.append({ ...entry, object: content, session });
+  }
+
+  async #store({ object, pieces }: Extract<SignWanted, { kind: 'stored' }>): Promise<void> {
+    let opening = this.#writers.get(object);
+    if (opening === undefined) {
+      opening = (this.#session.archive as EvidenceSink).newContent();
+      this.#writers.set(object, opening);
+    }
+    const writer = await opening;
+    for (const piece of pieces) await writer.write(piece);
   }
 
   #handle(event: SignEvent): void {
     switch (event.type) {
       case 'message':
         this.#deliver(event.message);
+        break;
+      case 'stream':
+        this.#begin(event.stream);
+        break;
+      case 'content':
+        messageOf(event.stream)?.wake();
+        break;
+      case 'verdict':
+        this.#over(event.stream)?.conclude(event.verdict);
+        break;
+      case 'broken':
+        this.#over(event.stream)?.fail(event.error);
+        break;
+      case 'drain':
+        (event.message.attachment as Waiting | undefined)?.pump?.drained();
         break;
       case 'sent':
         if (!event.message.receiptRequested) this.#forget(event.message)?.resolve(undefined);
@@ -254,10 +343,12 @@ export class SocketSigning {
         this.#forget(event.message)?.resolve(event.receipt);
         break;
       case 'lost':
-        this.#forget(event.message)?.reject(event.error);
+        this.#lose(event.message, event.error);
         break;
       case 'end':
         this.messages.end(event.error);
+        for (const message of this.#streams) message.fail(event.error ?? closedConnection());
+        this.#streams.clear();
         // What has not been delivered by now never will be.
         this.#due.push(...this.#barriers);
         break;
@@ -272,15 +363,39 @@ export class SocketSigning {
     for (const call of due) if (this.#barriers.delete(call)) call();
   }
 
-  #deliver(message: ReceivedMessage): void {
-    if (message.connection === undefined) {
+  #begin(stream: ReceivedStream): void {
+    const message = new StreamedMessage(stream);
+    stream.attachment = message;
+    this.#streams.add(message);
+    this.#deliver(message);
+  }
+
+  #over(stream: ReceivedStream): StreamedMessage | undefined {
+    const message = messageOf(stream);
+    if (message !== undefined) this.#streams.delete(message);
+    return message;
+  }
+
+  #lose(message: SentMessage, error: Error): void {
+    const waiting = this.#forget(message);
+    waiting?.pump?.stop(error);
+    waiting?.reject(error);
+  }
+
+  /** @param isLate the multiplexed session has had its turn since the message came */
+  #deliver(message: ReceivedMessage | StreamedMessage, isLate = false): void {
+    const { connection } = message;
+    if (connection === undefined) {
       this.messages.push(message);
       return;
     }
-    const stream = message.connection.attachment as { [kTake]?(message: ReceivedMessage): void } | undefined;
+    const stream = connection.attachment as Taker | undefined;
+    if (stream?.[kTake] !== undefined) stream[kTake](message);
+    // It came together with what has opened the connection, of which the multiplexed session has not heard yet.
+    else if (stream === undefined && !isLate) process.nextTick(() => this.#deliver(message, true));
     // Refused, or closed meanwhile.
-    if (stream?.[kTake] === undefined) this.release(message);
-    else stream[kTake](message);
+    else if (message instanceof StreamedMessage) message.discard();
+    else this.release(message);
   }
 
   #remember(connection: MultiplexedConnection, waiting: Waiting): void {
@@ -317,64 +432,16 @@ export class SocketSigning {
   }
 }
 
-/** Messages in the order in which they came. One reader, by `for await`; it may stop and go on with another loop. */
-export class SignedMessages implements AsyncIterable<ReceivedMessage> {
-  readonly #signing: Pick<SocketSigning, 'release'>;
-  #queue: ReceivedMessage[] = [];
-  #readers: {
-    readonly resolve: (result: IteratorResult<ReceivedMessage>) => void;
-    readonly reject: (error: Error) => void;
-  }[] = [];
-  #ended = false;
-  #error: Error | undefined;
-
-  constructor(signing: Pick<SocketSigning, 'release'>) {
-    this.#signing = signing;
-  }
-
-  push(message: ReceivedMessage): void {
-    const reader = this.#readers.shift();
-    if (reader === undefined && !this.#ended) {
-      this.#queue.push(message);
-      return;
-    }
-    this.#signing.release(message);
-    reader?.resolve({ value: message, done: false });
-  }
-
-  /** What has come can be read; then the loop ends, or fails with `error`. */
-  end(error: Error | undefined): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#error = error;
-    for (const { resolve, reject } of this.#readers) {
-      if (error === undefined) resolve({ value: undefined, done: true });
-      else reject(error);
-    }
-    this.#readers = [];
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<ReceivedMessage> {
-    return { next: () => this.#next() };
-  }
-
-  #next(): Promise<IteratorResult<ReceivedMessage>> {
-    const message = this.#queue.shift();
-    if (message !== undefined) {
-      this.#signing.release(message);
-      return Promise.resolve({ value: message, done: false });
-    }
-    if (this.#error !== undefined) return Promise.reject(this.#error);
-    if (this.#ended) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
-  }
+interface Taker {
+  [kTake]?(message: ReceivedMessage | StreamedMessage): void;
 }
 
-export function unavailable(): ConnectionError {
-  return new ConnectionError(
-    'ERR_SIGN_UNAVAILABLE',
-    'Both sides have to agree to signing, in the handshake: give signClient() and signServer() among the subProtocols',
-  );
+function messageOf({ attachment }: ReceivedStream): StreamedMessage | undefined {
+  return attachment as StreamedMessage | undefined;
+}
+
+function closedConnection(): ConnectionError {
+  return new ConnectionError('ERR_TLS_CLOSED', 'It was closed before this message had come to its end');
 }
 
 /** Answers at once where the answer is there at once. */

@@ -28,7 +28,9 @@ import { type EphemeralKeyInfo, GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { type ContextOptions, contextOf } from './secure-context.ts';
 import { SessionStream } from './session-stream.ts';
-import { type SignedMessages, type SignWriteOptions, SocketSigning, unavailable } from './sign.ts';
+import { type SignWriteOptions, SocketSigning } from './sign.ts';
+import type { SignSource } from './sign-source.ts';
+import { type SignedMessages, unavailable } from './signed-messages.ts';
 import { readBuffer } from './transport.ts';
 
 /** Options of both sides that concern the socket itself. */
@@ -336,12 +338,13 @@ export class TLSSocket extends SessionStream {
   }
 
   /**
-   * Signs and sends data. `signing.on()` comes before it. The data must not change until the promise is settled.
+   * Signs and sends data. `signing.on()` comes before it. The data must not change until the promise is settled. From a
+   * source (a Readable, any iterable of bytes) a message of any size, see `SocketSigning.write`.
    * @returns the peer's signed receipt; with `receipt: false`, nothing, when it has left
    * @throws as `SocketSigning.write`; ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
    */
   async signWrite(
-    data: string | Uint8Array,
+    data: string | Uint8Array | SignSource,
     options?: SignWriteOptions,
   ): Promise<ReceivedReceipt | undefined> {
     if (this.#signing === undefined) throw unavailable();

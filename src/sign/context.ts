@@ -6,10 +6,10 @@ import type { SignerJudge } from '../formats/format.ts';
 import { type MultiplexedConnection, Multiplexing } from '../mux/index.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
-import type { EvidenceEntry, EvidenceSession } from './evidence.ts';
+import type { EvidenceSession } from './evidence.ts';
 import { FORMATS, type FormatSupport } from './formats.ts';
 import { sessionJudge } from './judge.ts';
-import type { Place, SignEvent, SignWanted } from './messages.ts';
+import type { Place, SignEvent, SignWanted, WantedEntry } from './messages.ts';
 import type { SignAgreement } from './negotiation.ts';
 import type { SignSettings } from './options.ts';
 
@@ -86,7 +86,7 @@ export class SessionContext {
 
   /** Has an entry kept, if there is an archive, and goes on when it is durable. */
   persist(
-    entry: () => Omit<EvidenceEntry, 'format'>,
+    entry: () => Omit<WantedEntry, 'format'>,
     now: number,
     done: (record: number | undefined, now: number) => void,
   ): void {
@@ -99,12 +99,25 @@ export class SessionContext {
       session: this.#evidenceSession(now),
       entry: { ...entry(), format: this.agreement.format },
       provide: done,
-      fail: (cause) =>
-        this.fail(
-          new TlsError('ERR_TLS_INTERNAL', 'The evidence could not be archived, so the session ends', {
-            cause,
-          }),
-        ),
+      fail: (cause) => this.failArchive(cause),
+    });
+  }
+
+  failArchive(cause: unknown): void {
+    this.fail(
+      new TlsError('ERR_TLS_INTERNAL', 'The evidence could not be archived, so the session ends', { cause }),
+    );
+  }
+
+  /** Calls back with the time, which does not come with what ends a session. */
+  later(call: (now: number) => void): void {
+    this.want({
+      kind: 'verification',
+      begin: (now) => {
+        call(now);
+        return undefined;
+      },
+      conclude: () => {},
     });
   }
 

@@ -24,8 +24,11 @@ export interface EvidenceSession {
   readonly peerChain: readonly Uint8Array[];
 }
 
-/** One object or receipt that was sent or received. Its bytes are not changed by anybody. */
-export interface EvidenceEntry {
+/**
+ * One object or receipt that was sent or received. Its bytes are not changed by anybody.
+ * @typeParam Streamed stands for an object that came in pieces
+ */
+export interface EvidenceEntry<Streamed = EvidenceContent> {
   readonly direction: 'sent' | 'received';
   readonly kind: 'data' | 'receipt';
   /** `unverified`: this side made it, or it travelled unsigned. */
@@ -39,8 +42,8 @@ export interface EvidenceEntry {
   readonly application: string;
   readonly contentType: number;
   readonly format: ContentFormat;
-  /** Byte for byte as it travels. */
-  readonly object: Uint8Array;
+  /** Byte for byte as it travels; what came of it, where it was refused. */
+  readonly object: Uint8Array | Streamed;
   /** SHA-256 of `object`, where it is known. */
   readonly objectDigest: Uint8Array | undefined;
   /** Of the data inside. */
@@ -59,6 +62,8 @@ export const EvidenceFlag = {
   receiptRequested: 1,
   /** Data that travelled unsigned, sign type {0,2}. */
   unsigned: 2,
+  /** Signed as a stream: the object has indefinite lengths outside. */
+  streamed: 4,
 } as const;
 
 /** Names a session of the archive. */
@@ -66,10 +71,28 @@ export interface EvidenceSessionRef {
   readonly digest: Uint8Array;
 }
 
+/** An object that is in the archive already, and waits for the record that it belongs to. */
+export interface EvidenceContent {
+  /** Names it there. */
+  readonly id: number;
+  readonly length: number;
+  /** SHA-256. */
+  readonly digest: Uint8Array;
+}
+
+/** Takes an object in pieces. Without a record for what `finish` gives it is nothing, also after a crash. */
+export interface EvidenceWriter {
+  /** Resolves when `bytes` may be changed and there is room for more. */
+  write(bytes: Uint8Array): Promise<void>;
+  finish(): Promise<EvidenceContent>;
+}
+
 export interface EvidenceSink {
   /** The latest tree head, at most 2,048 bytes; it goes into the binding of what leaves next. */
   treeHead(): Uint8Array;
   addSession(session: EvidenceSession): EvidenceSessionRef;
+  /** For a streamed object. */
+  newContent(): Promise<EvidenceWriter>;
   /** Resolves with the record's index when it is durable: then a receipt may leave. */
   append(entry: EvidenceEntry & { readonly session: EvidenceSessionRef }): Promise<number>;
 }

@@ -31,14 +31,25 @@ export function encodeSigntext(
   version: number,
   data: Uint8Array,
 ): Uint8Array {
-  const out = new Uint8Array(HEADER_BYTES + data.length);
+  const out = startSigntext(contentType, flags, version, data.length);
+  out.set(data, HEADER_BYTES);
+  return out;
+}
+
+/** @returns a TLSSigntext whose data are still to be filled in, after its `HEADER_BYTES` */
+export function startSigntext(
+  contentType: number,
+  flags: number,
+  version: number,
+  length: number,
+): Uint8Array {
+  const out = new Uint8Array(HEADER_BYTES + length);
   out[0] = contentType;
   out[1] = flags;
   out[2] = version >>> 8;
   out[3] = version;
-  out[4] = data.length >>> 8;
-  out[5] = data.length;
-  out.set(data, HEADER_BYTES);
+  out[4] = length >>> 8;
+  out[5] = length;
   return out;
 }
 
@@ -109,6 +120,14 @@ export class SignReader {
     this.ends = this.#remaining === 0;
     this.#at = end;
     return true;
+  }
+
+  /** Of what cannot be taken: the header as far as it has come, or the piece that `next` has found. */
+  remains(): { readonly contentType: number; readonly flags: number; readonly bytes: Uint8Array } {
+    if (this.#headerLength === 0)
+      return { contentType: this.contentType, flags: this.flags, bytes: this.piece };
+    const bytes = this.#header.slice(0, this.#headerLength);
+    return { contentType: bytes[0] as number, flags: bytes[1] ?? 0, bytes };
   }
 
   #usedUp(): false {

@@ -14,7 +14,14 @@
  * limits.ts            every bound
  * ```
  */
-export type { EvidenceEntry, EvidenceSession, EvidenceSessionRef, EvidenceSink } from './evidence.ts';
+export type {
+  EvidenceContent,
+  EvidenceEntry,
+  EvidenceSession,
+  EvidenceSessionRef,
+  EvidenceSink,
+  EvidenceWriter,
+} from './evidence.ts';
 export { EvidenceFlag } from './evidence.ts';
 export type { SignatureRequest, SignType, Spelling } from './extension.ts';
 export { decodeSignatureRequests, encodeSignatureRequests } from './extension.ts';
@@ -22,9 +29,14 @@ export type {
   Place,
   ReceivedMessage,
   ReceivedReceipt,
+  ReceivedStream,
   SentMessage,
+  SentStream,
   SignEvent,
   SignWanted,
+  StreamedObject,
+  StreamVerdict,
+  WantedEntry,
 } from './messages.ts';
 export type { SignAgreement } from './negotiation.ts';
 export type { SignClientOptions, SigningIdentity, SignOptions, SignServerOptions } from './options.ts';

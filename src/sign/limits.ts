@@ -26,3 +26,12 @@ export const MAX_REQUESTS = 64;
 
 /** A TLSSignOnOff costs its sender one byte. So many in a row, without an object between, are a flood. */
 export const MAX_SWITCHES = 64;
+
+/**
+ * Bytes of a streamed object that wait for the archive or the reader; above it, the session stops reading. Two chunks of
+ * the archive: more would not make anything faster.
+ */
+export const STREAM_BUFFER = 2 * 1024 * 1024;
+
+/** A streamed object, by default as large as an archive can keep one. Its receiver's disk is the sender's to fill. */
+export const MAX_STREAM_BYTES = 2 ** 40;

@@ -6,7 +6,7 @@ import type { TrustStore } from '../x509/trust-store.ts';
 import type { EvidenceSink } from './evidence.ts';
 import type { SignType, Spelling } from './extension.ts';
 import { SPOKEN_FORMATS } from './formats.ts';
-import { MAX_OBJECT_BYTES, PENDING_RECEIPTS, RECEIVE_BUFFER } from './limits.ts';
+import { MAX_OBJECT_BYTES, MAX_STREAM_BYTES, PENDING_RECEIPTS, RECEIVE_BUFFER } from './limits.ts';
 import type { ClientPolicy, ServerPolicy } from './negotiation.ts';
 
 /** Who signs for this side. */
@@ -45,8 +45,13 @@ export interface SignOptions {
   readonly demand?: boolean | readonly string[] | undefined;
   /** Keeps what was sent and received; receipts leave when what they are for is durable. */
   readonly archive?: EvidenceSink | undefined;
-  /** Bytes of one object, 1 KiB or more. Default 24 MiB. */
+  /** Bytes of one object that comes as a whole, 1 KiB or more. Default 24 MiB. */
   readonly maxObject?: number | undefined;
+  /**
+   * Bytes of one streamed pkcs7 object. They are in the archive before anybody knows whose they are, so the peer can fill
+   * the disk up to here. Default 1 TiB, as much as an archive can keep in one record.
+   */
+  readonly maxStream?: number | undefined;
   /** Bytes of objects that wait to be verified, archived and read before reading from the network stops. Default 16 MiB. */
   readonly receiveBuffer?: number | undefined;
   /** Receipts that are awaited at once. Default 65,536. */
@@ -78,6 +83,7 @@ export interface SignSettings {
   readonly demands: (application: string) => boolean;
   readonly archive: EvidenceSink | undefined;
   readonly maxObject: number;
+  readonly maxStream: number;
   readonly receiveBuffer: number;
   readonly maxPendingReceipts: number;
 }
@@ -117,6 +123,7 @@ export function settings(options: SignOptions): SignSettings {
     ]),
     demands: typeof demand === 'boolean' ? () => demand : (application) => demand.includes(application),
     maxObject: within('maxObject', options.maxObject ?? MAX_OBJECT_BYTES, 1024, 2 ** 31),
+    maxStream: within('maxStream', options.maxStream ?? MAX_STREAM_BYTES, 1024, MAX_STREAM_BYTES),
     receiveBuffer: within('receiveBuffer', options.receiveBuffer ?? RECEIVE_BUFFER, 1024, 2 ** 40),
     maxPendingReceipts: within(
       'maxPendingReceipts',

@@ -1,26 +1,40 @@
 import { concat } from '../wire/writer.ts';
-import { encodeSigntext, Flag } from './frame.ts';
+import type { ByteQueue } from './byte-queue.ts';
+import { encodeSigntext, Flag, HEADER_BYTES, startSigntext } from './frame.ts';
 import { PIECE_BYTES, RECORD_BYTES } from './limits.ts';
 
 /** One thing to be sent; it waits in line until it is ready. */
 export interface Outgoing {
   /** The bytes of a TLSSignOnOff, or of an object; `undefined` while its signature is awaited. */
   readonly bytes: Uint8Array | undefined;
-  readonly content:
-    | { readonly kind: 'switch' }
-    | {
-        readonly kind: 'object';
-        readonly contentType: number;
-        readonly flags: number;
-        /** In front of the object: where it belongs in a multiplexed session. */
-        readonly prefix: Uint8Array | undefined;
-      };
+  readonly content: { readonly kind: 'switch' } | ObjectContent | StreamContent;
   /** Must happen before the first byte leaves. */
   readonly before?: (() => void) | undefined;
   /** It has left as a whole. */
   readonly after?: (() => void) | undefined;
   /** It has not left, and will not. */
   readonly lost?: (() => void) | undefined;
+}
+
+export interface ObjectHeader {
+  readonly contentType: number;
+  readonly flags: number;
+  /** In front of the object: where it belongs in a multiplexed session. */
+  readonly prefix: Uint8Array | undefined;
+}
+
+interface ObjectContent extends ObjectHeader {
+  readonly kind: 'object';
+}
+
+/** Comes in pieces, which leave as they come. Receipts may leave between them. */
+export interface StreamContent extends ObjectHeader {
+  readonly kind: 'stream';
+  readonly queue: ByteQueue;
+  /** Nothing more comes into the queue. It is not empty then. */
+  readonly isComplete: boolean;
+  /** Some of the queue has left. */
+  readonly moved: () => void;
 }
 
 /** Keeps the order in which objects were numbered, whichever signature comes first. */
@@ -48,7 +62,9 @@ export class Outbox {
   }
 
   get ready(): boolean {
-    return this.#queue[this.#head]?.bytes !== undefined;
+    const item = this.#queue[this.#head];
+    if (item?.content.kind !== 'stream') return item?.bytes !== undefined;
+    return item.content.queue.length > 0 || this.#nextReceipt() !== undefined;
   }
 
   push(item: Outgoing): void {
@@ -60,16 +76,23 @@ export class Outbox {
     let sent = 0;
     while (sent < most) {
       const item = this.#queue[this.#head];
-      const bytes = item?.bytes;
-      if (item === undefined || bytes === undefined) break;
+      if (item === undefined) break;
+      const { bytes, content } = item;
+      if (content.kind === 'stream') {
+        const length = this.#sendStream(item, content);
+        if (length === 0) break;
+        sent += length;
+        continue;
+      }
+      if (bytes === undefined) break;
       if (this.#offset === 0) item.before?.();
-      sent += item.content.kind === 'switch' ? this.#sendSwitch(bytes) : this.#sendPiece(item.content, bytes);
+      sent += content.kind === 'switch' ? this.#sendSwitch(bytes) : this.#sendPiece(content, bytes);
       if (this.#offset < bytes.length) continue;
       this.#offset = 0;
       this.#shift();
       this.#complete.push(item);
       // certificate_sign is the next message after its switch.
-      if (item.content.kind === 'switch') this.#seal();
+      if (content.kind === 'switch') this.#seal();
     }
     this.#seal();
   }
@@ -109,10 +132,7 @@ export class Outbox {
     return this.#put(bytes);
   }
 
-  #sendPiece(
-    { contentType, flags, prefix }: Extract<Outgoing['content'], { kind: 'object' }>,
-    bytes: Uint8Array,
-  ): number {
+  #sendPiece({ contentType, flags, prefix }: ObjectHeader, bytes: Uint8Array): number {
     const isFirst = this.#offset === 0;
     const room = PIECE_BYTES - (isFirst && prefix !== undefined ? prefix.length : 0);
     const end = Math.min(bytes.length, this.#offset + room);
@@ -128,6 +148,52 @@ export class Outbox {
     return this.#put(encodeSigntext(contentType, flags | more, this.#version, piece));
   }
 
+  /** @returns bytes of its next piece, or of a receipt; 0 when there is neither now */
+  #sendStream(item: Outgoing, content: StreamContent): number {
+    const { contentType, flags, queue, isComplete } = content;
+    const isFirst = this.#offset === 0;
+    // An object begins before those with higher numbers.
+    const receipt = isFirst ? undefined : this.#nextReceipt();
+    if (receipt !== undefined) return this.#sendReceipt(receipt);
+    if (queue.length === 0) return 0;
+    if (isFirst) item.before?.();
+    const prefix = isFirst && content.prefix !== undefined ? content.prefix : NOTHING;
+    const length = Math.min(queue.length, PIECE_BYTES - prefix.length);
+    const isLast = isComplete && length === queue.length;
+    const more = isLast ? 0 : Flag.more;
+    const text = startSigntext(contentType, flags | more, this.#version, prefix.length + length);
+    text.set(prefix, HEADER_BYTES);
+    queue.fill(text.subarray(HEADER_BYTES + prefix.length));
+    this.#put(text);
+    this.#offset += length;
+    if (isLast) {
+      this.#offset = 0;
+      this.#shift();
+      this.#complete.push(item);
+    }
+    content.moved();
+    return text.length;
+  }
+
+  /** Behind the stream, and ready. */
+  #nextReceipt(): ReadyReceipt | undefined {
+    const item = this.#queue[this.#head + 1];
+    return item !== undefined && isReadyReceipt(item) ? item : undefined;
+  }
+
+  /** As a whole: between its pieces nothing else may come. */
+  #sendReceipt(receipt: ReadyReceipt): number {
+    const offset = this.#offset;
+    this.#offset = 0;
+    receipt.before?.();
+    let sent = 0;
+    while (this.#offset < receipt.bytes.length) sent += this.#sendPiece(receipt.content, receipt.bytes);
+    this.#offset = offset;
+    this.#queue.splice(this.#head + 1, 1);
+    this.#complete.push(receipt);
+    return sent;
+  }
+
   #shift(): void {
     this.#head++;
     if (this.#head < this.#queue.length && this.#head < COMPACT) return;
@@ -135,6 +201,18 @@ export class Outbox {
     this.#head = 0;
   }
 }
+
+interface ReadyReceipt extends Outgoing {
+  readonly bytes: Uint8Array;
+  readonly content: ObjectContent;
+}
+
+function isReadyReceipt(item: Outgoing): item is ReadyReceipt {
+  const { bytes, content } = item;
+  return bytes !== undefined && content.kind === 'object' && (content.flags & Flag.acknowledgement) !== 0;
+}
+
+const NOTHING = new Uint8Array(0);
 
 /** Sent items that are let go together. */
 const COMPACT = 1024;

@@ -1,6 +1,7 @@
 import type { HelloContext, Role, SubProtocol, SubProtocolLink } from '../connection/sub-protocol.ts';
-import { ConnectionError, SignatureError } from '../errors/errors.ts';
+import { ConnectionError } from '../errors/errors.ts';
 import { Multiplexing } from '../mux/index.ts';
+import { ContentType } from '../wire/codepoints.ts';
 import { decodeSignatureRequests, encodeSignatureRequests } from './extension.ts';
 import {
   type ClientPolicy,
@@ -101,7 +102,10 @@ export class Signing implements SubProtocol {
     const session = new SigningSession(link, this.#agreement, this.#settings, this.#points);
     this.#session = session;
     const mux = link.neighbour('mux');
-    if (mux instanceof Multiplexing) mux.guard = (name) => this.#checkUnsigned(name);
+    if (mux instanceof Multiplexing) {
+      const contentType = mux.contentTypes[0] as number;
+      mux.guard = (name, data) => this.#checkUnsigned(name, contentType, data);
+    }
   }
 
   receiveRecord(_contentType: number, content: Uint8Array): void {
@@ -113,8 +117,8 @@ export class Signing implements SubProtocol {
   }
 
   /** @throws SignatureError ERR_SIGN_UNSIGNED */
-  checkApplicationData(): void {
-    this.#checkUnsigned('');
+  checkApplicationData(content: Uint8Array): void {
+    this.#checkUnsigned('', ContentType.application_data, content);
   }
 
   receiveEnd(): void {
@@ -125,12 +129,8 @@ export class Signing implements SubProtocol {
     this.#session?.closed(error);
   }
 
-  #checkUnsigned(application: string): void {
-    if (!this.#settings.demands(application)) return;
-    throw new SignatureError(
-      'ERR_SIGN_UNSIGNED',
-      `Data ${application === '' ? '' : `for ${application} `}came without the signature that is demanded here`,
-    );
+  #checkUnsigned(application: string, contentType: number, data: Uint8Array): void {
+    if (this.#settings.demands(application)) this.#session?.refuseUnsigned(application, contentType, data);
   }
 }
 

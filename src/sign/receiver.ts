@@ -3,16 +3,18 @@ import { DecodeError, SignatureError, TlsError } from '../errors/errors.ts';
 import { type Binding, checkBinding } from '../formats/binding.ts';
 import { type ObjectReference, RECEPTION_CLOCK_SKEW, type VerifyContext } from '../formats/format.ts';
 import { decodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
-import type { VerifiedObject, VerifiedReceipt } from '../formats/verified.ts';
+import type { ObjectFacts, VerifiedObject, VerifiedReceipt } from '../formats/verified.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { Assembler, type RawObject } from './assembler.ts';
 import { decodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
+import { Delivery, DeliveryQueue } from './delivery.ts';
 import { EvidenceFlag } from './evidence.ts';
 import { Flag, SignReader } from './frame.ts';
-import { MAX_SWITCHES, RECEIVE_OBJECTS } from './limits.ts';
-import type { Place, ReceivedMessage } from './messages.ts';
+import { IncomingStream, type IncomingStreamHost } from './incoming-stream.ts';
+import { MAX_SWITCHES, RECEIVE_OBJECTS, STREAM_BUFFER } from './limits.ts';
+import type { Place, ReceivedMessage, ReceivedStream } from './messages.ts';
 import type { Pending, Sender } from './sender.ts';
 import { type Verification, Verifications } from './verifications.ts';
 
@@ -20,7 +22,7 @@ import { type Verification, Verifications } from './verifications.ts';
 const PORTS_BYTES = 4;
 
 /** What comes: puts objects together, has them verified and kept, and delivers them in order. */
-export class Receiver {
+export class Receiver implements IncomingStreamHost {
   readonly #context: SessionContext;
   readonly #sender: Sender;
   readonly #reader: SignReader;
@@ -33,12 +35,14 @@ export class Receiver {
   /** From certificate_sign. */
   #announced: readonly Uint8Array[] | undefined;
   readonly #verifications: Verifications;
-  /** Objects that have come and were not delivered, oldest first. */
-  #queue: Incoming[] = [];
-  #hasFailed = false;
+  readonly #deliveries = new DeliveryQueue();
   /** Bytes and objects that nobody has taken. */
   #unreadBytes = 0;
   #unreadObjects = 0;
+  /** Streams that have not come to their end, or of which something waits. */
+  readonly #streams = new Set<IncomingStream>();
+  /** What the adapter was last told. */
+  #wasPaused = false;
 
   constructor(context: SessionContext, sender: Sender) {
     this.#context = context;
@@ -48,7 +52,16 @@ export class Receiver {
     if (this.#muxType !== undefined) types.push(this.#muxType);
     this.#verifications = new Verifications((wanted) => context.want(wanted));
     this.#reader = new SignReader(types, context.link.session.version);
-    this.#assembler = new Assembler(context.settings.maxObject, (flags) => this.#admit(flags));
+    const { maxObject } = context.settings;
+    const streams = {
+      before: (contentType: number) => (contentType === this.#muxType ? PORTS_BYTES : 0),
+      open: (start: RawObject) => this.#openStream(start),
+    };
+    this.#assembler = new Assembler(
+      maxObject,
+      (flags) => this.#admit(flags),
+      context.agreement.format === 'pkcs7' ? streams : undefined,
+    );
   }
 
   /** The peer signs its data. */
@@ -57,31 +70,49 @@ export class Receiver {
   }
 
   get paused(): boolean {
-    return this.#unreadBytes > this.#context.settings.receiveBuffer || this.#unreadObjects > RECEIVE_OBJECTS;
+    this.#wasPaused =
+      this.#unreadBytes > this.#context.settings.receiveBuffer ||
+      this.#unreadObjects + this.#streams.size > RECEIVE_OBJECTS ||
+      (this.#streams.size > 0 && this.#streamsAreFull());
+    return this.#wasPaused;
   }
 
   /** Objects wait for their verification, or for the archive. */
   get isBusy(): boolean {
-    return this.#queue.length > 0;
+    return !this.#deliveries.isEmpty || this.#assembler.midObject;
   }
 
   /** The content of one `tls_sign` record. @throws TlsError */
   receive(content: Uint8Array): void {
     const reader = this.#reader;
     reader.push(content);
-    while (reader.next()) {
-      if (reader.kind !== 'text') {
-        this.#receiveSwitch(reader.kind === 'on');
-        continue;
+    try {
+      while (reader.next()) {
+        if (reader.kind !== 'text') {
+          this.#receiveSwitch(reader.kind === 'on');
+          continue;
+        }
+        this.#mayAnnounce = false;
+        const object = this.#assembler.add(reader);
+        if (object !== undefined) this.#arrived(object);
       }
-      this.#mayAnnounce = false;
-      const object = this.#assembler.add(reader);
-      if (object !== undefined) this.#arrived(object);
+    } catch (error) {
+      this.#refuse(error);
+      throw error;
     }
   }
 
   /** @throws TlsError */
   receiveCertificate(body: Uint8Array): void {
+    try {
+      this.#announce(new Uint8Array(body));
+    } catch (error) {
+      this.#refuseCertificate(body, error);
+      throw error;
+    }
+  }
+
+  #announce(body: Uint8Array): void {
     if (!this.#mayAnnounce) {
       throw new TlsError(
         'ERR_TLS_UNEXPECTED_MESSAGE',
@@ -90,7 +121,7 @@ export class Receiver {
     }
     this.#mayAnnounce = false;
     const { link, settings, judge } = this.#context;
-    const chain = decodeCertificateSign(new Uint8Array(body));
+    const chain = decodeCertificateSign(body);
     const peer = link.session.peer?.path[0];
     const subject = Certificate.parse(chain[0] as Uint8Array).subject;
     const isSame = peer === undefined || peer.subject.key === subject.key;
@@ -106,32 +137,75 @@ export class Receiver {
         yield;
         judge(chain, now);
       },
-      (error) => this.#fail(error),
+      (error) => {
+        this.#refuseCertificate(body, error);
+        this.#fail(error);
+      },
     );
   }
 
   /** Nothing more comes. @throws SignatureError ERR_SIGN_INCOMPLETE when an object was cut off */
   receiveEnd(): void {
-    if (!this.#reader.midText && !this.#assembler.midObject) return;
-    throw new SignatureError(
-      'ERR_SIGN_INCOMPLETE',
-      'The session was closed in the middle of a signed object',
+    const error = this.#torn();
+    if (error !== undefined) throw error;
+  }
+
+  /** The session is over. */
+  closed(cause: Error | undefined): void {
+    this.#torn(cause);
+  }
+
+  /** Plain data came where it must be signed. @throws SignatureError ERR_SIGN_UNSIGNED */
+  refuseUnsigned(application: string, contentType: number, bytes: Uint8Array): never {
+    const error = new SignatureError(
+      'ERR_SIGN_UNSIGNED',
+      `Data ${application === '' ? '' : `for ${application} `}came without the signature that is demanded here`,
     );
+    const raw = { ...this.#unknown(contentType, bytes), unsigned: true };
+    this.#refuseAll(
+      [new Incoming(raw, bytes, { contentType, application, connection: undefined }, undefined)],
+      error,
+    );
+    throw error;
+  }
+
+  /** Its reader cannot take it. */
+  refuseStream(refused: ReceivedStream, error: TlsError, now: number): void {
+    for (const stream of this.#streams)
+      if (stream === refused && !stream.isOver) this.#breakStream(stream, error, now);
+    this.#fail(error);
   }
 
   /** Calls back when everything that has come so far is delivered. */
   afterDelivery(then: () => void): void {
-    const last = this.#queue.at(-1);
-    if (last === undefined) then();
-    else last.after.push(then);
+    this.#deliveries.afterDelivery(then);
   }
 
   /** The message was taken by its reader. */
   release({ object }: ReceivedMessage): void {
-    const wasPaused = this.paused;
-    this.#unreadBytes -= object.length;
+    this.#unreadBytes -= object?.length ?? 0;
     this.#unreadObjects--;
-    if (wasPaused && !this.paused) this.#context.wake?.();
+    this.#taken();
+  }
+
+  // ── for streams that come ──────────────────────────────────────────────────────────────────────
+
+  streamMoved(stream: IncomingStream): void {
+    if (stream.isOver && stream.waiting === 0) this.#streams.delete(stream);
+    this.#taken();
+  }
+
+  streamEnded(stream: IncomingStream): void {
+    const incoming = new Incoming(stream.raw, EMPTY, stream.place, stream.announced);
+    this.#deliveries.add(incoming);
+    this.#verifications.add(
+      (now) => this.#verifyStream(stream, incoming, now),
+      (error, now) => {
+        this.#breakStream(stream, error, now);
+        this.#fail(error);
+      },
+    );
+    this.streamMoved(stream);
   }
 
   // ── the stream ─────────────────────────────────────────────────────────────────────────────────
@@ -177,9 +251,11 @@ export class Receiver {
   }
 
   #arrived(raw: RawObject): void {
-    const { ports, bytes } = this.#split(raw);
-    const incoming = new Incoming(raw, bytes, this.#placeOf(raw, ports), this.#announced);
-    this.#queue.push(incoming);
+    if (raw.bytes.length <= this.#portsOf(raw))
+      throw new RefusedObject(raw, 'Signed data of a multiplexed connection ends in its ports');
+    const incoming = this.#incoming(raw);
+    const { bytes } = incoming;
+    this.#deliveries.add(incoming);
     if (raw.kind === 'data') {
       this.#unreadBytes += bytes.length;
       this.#unreadObjects++;
@@ -190,19 +266,51 @@ export class Receiver {
     );
   }
 
-  #split({ kind, contentType, bytes }: RawObject): { ports: Uint8Array; bytes: Uint8Array } {
-    const length = kind === 'data' && contentType === this.#muxType ? PORTS_BYTES : 0;
-    if (length > 0 && bytes.length <= length)
-      throw new DecodeError('Signed data of a multiplexed connection ends in its ports');
-    return { ports: bytes.subarray(0, length), bytes: bytes.subarray(length) };
+  #openStream(start: RawObject): IncomingStream {
+    const place = this.#placeOf(start);
+    const stream = new IncomingStream(this.#context, this, start, place, this.#announced);
+    this.#streams.add(stream);
+    // Nobody can read it: it is kept, and that is all.
+    if (this.#isLost(start, place)) stream.drop();
+    const beginning = new Delivery();
+    this.#deliveries.add(beginning);
+    this.#deliveries.ready(beginning, () => stream.deliver());
+    return stream;
+  }
+
+  #streamsAreFull(): boolean {
+    let waiting = 0;
+    for (const stream of this.#streams) waiting += stream.waiting;
+    return waiting > STREAM_BUFFER;
+  }
+
+  /** There may be room again. */
+  #taken(): void {
+    if (this.#wasPaused && !this.paused) this.#context.wake?.();
+  }
+
+  #incoming(raw: RawObject): Incoming {
+    return new Incoming(raw, raw.bytes.subarray(this.#portsOf(raw)), this.#placeOf(raw), this.#announced);
+  }
+
+  /** Bytes in front of the object. */
+  #portsOf({ kind, contentType }: RawObject): number {
+    return kind === 'data' && contentType === this.#muxType ? PORTS_BYTES : 0;
   }
 
   /** `undefined` for data of a connection that is not there (any more). Of receipts, the object says it. */
-  #placeOf({ kind }: RawObject, ports: Uint8Array): Place | undefined {
-    if (kind === 'receipt') return undefined;
-    if (ports.length === 0) return this.#context.placeOf(undefined);
-    const connection = this.#context.mux?.session?.find(ports);
+  #placeOf(raw: RawObject): Place | undefined {
+    if (raw.kind === 'receipt') return undefined;
+    const length = this.#portsOf(raw);
+    if (length === 0) return this.#context.placeOf(undefined);
+    if (raw.bytes.length < length) return undefined;
+    const connection = this.#context.mux?.session?.find(raw.bytes.subarray(0, length));
     return connection && this.#context.placeOf(connection);
+  }
+
+  /** It is for a connection that has gone: it is kept, and nobody waits for it. */
+  #isLost({ contentType }: RawObject, place: Place | undefined): boolean {
+    return contentType === this.#muxType && place?.connection === undefined;
   }
 
   // ── one object ─────────────────────────────────────────────────────────────────────────────────
@@ -218,14 +326,7 @@ export class Receiver {
     const { raw, bytes, place } = incoming;
     const context = this.#expecting(incoming, now);
     const verified = yield* formats.verifier.judgeObject(link.crypto, bytes, context);
-    this.#context.checkAddressee(verified.binding);
-    if (verified.receiptRequested !== raw.receiptRequested) {
-      throw new SignatureError(
-        'ERR_SIGN_RECEIPT_MISMATCH',
-        'The flags and the signed object differ about whether a receipt is asked for',
-        'receiptRequest',
-      );
-    }
+    this.#checkData(verified, raw);
     const { content, signer, signingTime, objectDigest, reference, contentDigest } = verified;
     this.#keepData(incoming, now, verified.binding, {
       place: place ?? {
@@ -241,6 +342,46 @@ export class Receiver {
       objectDigest,
       reference,
     });
+  }
+
+  /** What the session alone can know. @throws SignatureError */
+  #checkData({ binding, receiptRequested }: ObjectFacts, raw: RawObject): void {
+    this.#context.checkAddressee(binding);
+    if (receiptRequested === raw.receiptRequested) return;
+    throw new SignatureError(
+      'ERR_SIGN_RECEIPT_MISMATCH',
+      'The flags and the signed object differ about whether a receipt is asked for',
+      'receiptRequest',
+    );
+  }
+
+  *#verifyStream(stream: IncomingStream, incoming: Incoming, now: number): Verification {
+    // All of it before the verdict has its turn; not more than hashes that are ready, and one signature.
+    const verified = stream.verify(this.#expecting(incoming, now));
+    yield;
+    const { raw, place } = stream;
+    this.#checkData(verified, raw);
+    const { binding, signer, signingTime, reference, objectDigest, contentLength, contentDigest } = verified;
+    const isLost = this.#isLost(raw, place);
+    const acknowledged = raw.receiptRequested && this.#sender.canSign && !isLost;
+    stream.keeper.finish(
+      () => ({
+        ...this.#entry(incoming, binding, now),
+        kind: 'data',
+        objectDigest,
+        content: { length: contentLength, digest: contentDigest },
+        target: undefined,
+        flags: EvidenceFlag.streamed | (raw.receiptRequested ? EvidenceFlag.receiptRequested : 0),
+      }),
+      now,
+      (record, then) =>
+        this.#kept(incoming, () => {
+          if (acknowledged) this.#sender.sendReceipt(reference, stream, record, then);
+          if (isLost) return;
+          const verdict = { verified, signer, signingTime, acknowledged, record };
+          this.#context.emit({ type: 'verdict', stream, verdict });
+        }),
+    );
   }
 
   *#readUnsigned(incoming: Incoming, now: number): Verification {
@@ -287,6 +428,7 @@ export class Receiver {
       this.#context.persist(
         () => ({
           ...this.#entry(incoming, verified.binding, now),
+          object: incoming.bytes,
           kind: 'receipt',
           objectDigest: verified.objectDigest,
           content: undefined,
@@ -326,12 +468,13 @@ export class Receiver {
     const { raw, bytes } = incoming;
     const { place, content, contentDigest, reference, objectDigest, verified, signer, signingTime } = data;
     const isUnsigned = verified === undefined;
-    const isLost = raw.contentType === this.#muxType && place.connection === undefined;
+    const isLost = this.#isLost(raw, place);
     const acknowledged = raw.receiptRequested && this.#sender.canSign && !isLost;
     this.#context.persist(
       () => ({
         ...this.#entry(incoming, binding, now),
         ...(isUnsigned && { status: 'unverified' as const }),
+        object: bytes,
         kind: 'data',
         objectDigest,
         content: { length: content.length, digest: contentDigest },
@@ -359,7 +502,6 @@ export class Receiver {
             objectDigest,
             record,
           };
-          // The connection that it was for has gone: it is in the archive, and nobody waits for it.
           if (isLost) this.release(message);
           else this.#context.emit({ type: 'message', message });
         }),
@@ -367,48 +509,95 @@ export class Receiver {
   }
 
   #kept(incoming: Incoming, deliver: () => void): void {
-    incoming.deliver = deliver;
-    while (this.#queue[0]?.deliver !== undefined && !this.#hasFailed) {
-      const { deliver: deliverNow, after } = this.#queue.shift() as Incoming;
-      deliverNow?.();
-      for (const call of after) call();
-    }
+    this.#deliveries.ready(incoming, deliver);
     this.#context.wake?.();
   }
 
+  // ── what is refused ────────────────────────────────────────────────────────────────────────────
+
   #reject(incoming: Incoming, error: unknown, now: number): void {
-    const { raw, place } = incoming;
-    const reason = error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL';
-    this.#context.persist(
-      () => ({
-        direction: 'received',
-        kind: raw.kind,
-        status: 'rejected',
-        reason,
-        time: now,
-        sequence: raw.sequence,
-        application: place?.application ?? '',
-        contentType: raw.contentType,
-        object: incoming.bytes,
-        objectDigest: undefined,
-        content: undefined,
-        target: undefined,
-        treeHead: new Uint8Array(0),
-        signerChain: incoming.announced,
-        flags: raw.unsigned ? EvidenceFlag.unsigned : 0,
-      }),
-      now,
-      () => {},
-    );
+    this.#keepRejected(incoming, error, now);
     this.#fail(error);
   }
 
+  #keepRejected(incoming: Incoming, error: unknown, now: number): void {
+    const object = incoming.bytes;
+    this.#context.persist(
+      () => ({ ...rejectedEntry(incoming, error, now), object }),
+      now,
+      () => {},
+    );
+  }
+
+  #breakStream(stream: IncomingStream, error: unknown, now: number): void {
+    stream.isOver = true;
+    stream.keeper.finish(
+      () => rejectedEntry(stream, error, now),
+      now,
+      () => {},
+    );
+    if (stream.isDelivered) this.#context.emit({ type: 'broken', stream, error: asError(error) });
+  }
+
+  /** The stream from the peer cannot go on: what has come of the objects under way, or of what is wrong, is kept. */
+  #refuse(error: unknown): void {
+    const torn = this.#assembler.abandon().map((raw) => this.#incoming(raw));
+    const streams = [...this.#streams].filter(({ isOver }) => !isOver);
+    if (error instanceof RefusedObject) torn.push(this.#incoming(error.raw));
+    if (torn.length + streams.length === 0) {
+      const { contentType, flags, bytes } = this.#reader.remains();
+      if (bytes.length > 0)
+        torn.push(new Incoming(this.#unknown(contentType, bytes, flags), bytes, undefined, this.#announced));
+    }
+    this.#refuseAll(torn, error, streams);
+  }
+
+  #refuseAll(torn: readonly Incoming[], error: unknown, streams: readonly IncomingStream[] = []): void {
+    if (torn.length + streams.length === 0) return;
+    for (const stream of streams) stream.isOver = true;
+    this.#context.later((now) => {
+      for (const incoming of torn) this.#keepRejected(incoming, error, now);
+      for (const stream of streams) this.#breakStream(stream, error, now);
+    });
+  }
+
+  /** @returns the fault, when an object was cut off */
+  #torn(cause?: Error): SignatureError | undefined {
+    if (!this.#reader.midText && !this.#assembler.midObject) return undefined;
+    const error = new SignatureError(
+      'ERR_SIGN_INCOMPLETE',
+      'The session was closed in the middle of a signed object',
+      undefined,
+      { cause },
+    );
+    this.#refuse(error);
+    return error;
+  }
+
+  #refuseCertificate(body: Uint8Array, error: unknown): void {
+    const raw = this.#unknown(ContentType.handshake, body);
+    this.#refuseAll([new Incoming(raw, body, undefined, undefined)], error);
+  }
+
+  /** Something that has come where an object could have begun. */
+  #unknown(contentType: number, bytes: Uint8Array, flags = 0): RawObject {
+    const { sequence } = this.#assembler;
+    return {
+      kind: (flags & Flag.acknowledgement) !== 0 ? 'receipt' : 'data',
+      contentType,
+      receiptRequested: (flags & Flag.receipt) !== 0,
+      unsigned: (flags & Flag.unsigned) !== 0,
+      sequence,
+      bytes,
+    };
+  }
+
   #fail(error: unknown): void {
-    this.#hasFailed = true;
+    this.#deliveries.stop();
     this.#context.fail(error);
   }
 
-  #entry({ raw, bytes, announced }: Incoming, binding: Binding, time: number) {
+  #entry({ raw, announced }: Incoming, binding: Binding, time: number) {
     return {
       direction: 'received',
       status: 'verified',
@@ -417,7 +606,6 @@ export class Receiver {
       sequence: raw.sequence,
       application: binding.application,
       contentType: raw.contentType,
-      object: bytes,
       treeHead: binding.treeHead,
       signerChain: announced,
     } as const;
@@ -454,16 +642,13 @@ interface VerifiedData {
 }
 
 /** An object on its way from the wire to its reader. */
-class Incoming {
+class Incoming extends Delivery {
   readonly raw: RawObject;
   /** Without ports. */
   readonly bytes: Uint8Array;
   readonly place: Place | undefined;
   /** The signer's chain from certificate_sign, as it was when the object came. */
   readonly announced: readonly Uint8Array[] | undefined;
-  /** Set when it is verified and kept. */
-  deliver: (() => void) | undefined;
-  readonly after: (() => void)[] = [];
 
   constructor(
     raw: RawObject,
@@ -471,9 +656,49 @@ class Incoming {
     place: Place | undefined,
     announced: readonly Uint8Array[] | undefined,
   ) {
+    super();
     this.raw = raw;
     this.bytes = bytes;
     this.place = place;
     this.announced = announced;
   }
 }
+
+/** A whole object that is none. */
+class RefusedObject extends DecodeError {
+  readonly raw: RawObject;
+
+  constructor(raw: RawObject, message: string) {
+    super(message);
+    this.raw = raw;
+  }
+}
+
+function rejectedEntry(
+  { raw, place, announced }: Pick<Incoming, 'raw' | 'place' | 'announced'>,
+  error: unknown,
+  time: number,
+) {
+  return {
+    direction: 'received',
+    kind: raw.kind,
+    status: 'rejected',
+    reason: error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL',
+    time,
+    sequence: raw.sequence,
+    application: place?.application ?? '',
+    contentType: raw.contentType,
+    objectDigest: undefined,
+    content: undefined,
+    target: undefined,
+    treeHead: EMPTY,
+    signerChain: announced,
+    flags: raw.unsigned ? EvidenceFlag.unsigned : 0,
+  } as const;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+const EMPTY = new Uint8Array(0);

@@ -1,6 +1,7 @@
 import { equalBytes, toHex } from '../der/bytes.ts';
-import { ConnectionError } from '../errors/errors.ts';
+import { ConnectionError, TlsError } from '../errors/errors.ts';
 import type { Binding, BindingKind } from '../formats/binding.ts';
+import { startObject } from '../formats/cms/make-stream.ts';
 import type { ObjectReference, Signer, Unsigned } from '../formats/format.ts';
 import { encodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
@@ -8,9 +9,11 @@ import { encodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
 import { EvidenceFlag } from './evidence.ts';
 import { Flag, Switch } from './frame.ts';
-import type { Place, SentMessage } from './messages.ts';
+import type { Place, SentMessage, SentStream } from './messages.ts';
 import type { SigningIdentity } from './options.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { type ObjectHeader, Outbox } from './outbox.ts';
+import { OutgoingStream } from './outgoing-stream.ts';
+import { SentObject } from './sent-object.ts';
 
 export interface SendOptions {
   /** Ask for a signed receipt. Default true. */
@@ -44,6 +47,10 @@ export class Sender {
   #ended: ConnectionError | undefined;
   /** Receipts that were promised to messages under way, signed or not. */
   #awaited = 0;
+  /** A stream that has begun, and whose end has not got its signature. */
+  #open: OutgoingStream | undefined;
+  /** Only receipts may come between the pieces of a stream: what else was asked for meanwhile, in order. */
+  #deferred: Deferred[] = [];
 
   constructor(context: SessionContext, contentType: number, handshakeType: number) {
     this.#context = context;
@@ -73,50 +80,43 @@ export class Sender {
         'This side has no certificate to sign with; connect with one, or give the option signer',
       );
     }
-    this.#switch(true);
+    this.#inTurn(() => this.#switch(true));
     this.#isOn = true;
   }
 
   off(): void {
     this.#checkOpen();
-    this.#switch(false);
+    this.#inTurn(() => this.#switch(false));
     this.#isOn = false;
   }
 
   /** @throws ConnectionError ERR_SIGN_UNAVAILABLE, ERR_SIGN_LIMIT, ERR_TLS_CLOSED; SignatureError ERR_SIGN_TOO_LARGE */
   send(content: Uint8Array, options: SendOptions, now: number): SentMessage {
     const { receipt = true, connection } = options;
-    const context = this.#context;
-    this.#checkOpen();
-    if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
-    if (connection !== undefined && connection.address === undefined)
-      throw unavailable('The connection is not open; wait for its connect, or open another');
+    this.#checkReady(receipt, connection);
     const unsigned = this.#travelsUnsigned(options, receipt);
-    if (receipt && this.#awaited >= context.settings.maxPendingReceipts) {
-      throw new ConnectionError(
-        'ERR_SIGN_LIMIT',
-        `${this.#awaited} receipts are awaited already; wait for some of them, or raise maxPendingReceipts`,
-      );
-    }
-    const place = context.placeOf(connection);
-    const message = new SentObject(place, this.#sequence, receipt, unsigned);
-    const binding = this.#binding('data', place);
-    if (unsigned) {
-      const object = encodeUnsignedObject({ binding, content });
-      this.#admit(message, Flag.unsigned | (receipt ? Flag.receipt : 0));
-      this.#complete(message, object, content, binding, now);
-      return message;
-    }
-    const prepared = context.formats.maker.prepareObject(context.link.crypto, content, {
-      signer: this.#signer as Signer,
-      binding,
-      signingTime: now,
-      receiptRequest: receipt,
-      includeCertificates: true,
-    });
-    this.#admit(message, receipt ? Flag.receipt : 0);
-    this.#sign(prepared, (object, then) => this.#complete(message, object, content, binding, then));
+    const message = new SentObject(this.#context.placeOf(connection), receipt, unsigned);
+    if (this.#open === undefined) this.#dispatch(message, content, now);
+    else this.#deferred.push({ message, run: (then) => this.#dispatch(message, content, then) });
+    if (receipt) this.#awaited++;
     return message;
+  }
+
+  /**
+   * Begins a message of any size, when its turn comes: the event `drain` says so.
+   * @throws ConnectionError as `send`, and ERR_SIGN_UNAVAILABLE for what cannot be streamed
+   */
+  stream(options: SendOptions): SentStream {
+    const { receipt = true, connection } = options;
+    this.#checkReady(receipt, connection);
+    if (this.#context.agreement.format !== 'pkcs7' || this.#travelsUnsigned(options, receipt))
+      throw unavailable('Only signed messages in the format pkcs7 can be streamed; send this one as a whole');
+    const host = { end: this.#endStream.bind(this), abort: this.#abortStream.bind(this) };
+    const stream = new OutgoingStream(this.#context, host, this.#context.placeOf(connection), receipt);
+    if (this.#open === undefined) this.#begin(stream);
+    else this.#deferred.push({ message: stream, run: () => this.#begin(stream) });
+    if (receipt) this.#awaited++;
+    return stream;
   }
 
   /** @param target index in the archive of what it is for */
@@ -135,9 +135,10 @@ export class Sender {
       signingTime: now,
       includeCertificates: true,
     });
-    const message = new SentObject(place, this.#sequence, false, false);
+    const message = new SentObject(place, false, false);
     this.#admit(message, Flag.acknowledgement);
-    this.#sign(prepared, (object, then) => {
+    this.#sign(prepared, (signature, then) => {
+      const object = prepared.finish(signature);
       context.persist(
         () => ({
           ...this.#entry(message, binding, then),
@@ -167,23 +168,48 @@ export class Sender {
   /** Nothing can be sent any more: tells of what has not left. */
   end(error: ConnectionError): void {
     this.#ended ??= error;
+    const open = this.#open;
+    this.#open = undefined;
+    if (open !== undefined && !open.isSettled) this.#context.later((now) => this.#keepTorn(open, now));
     this.outbox.discard();
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    for (const { message } of deferred) if (message !== undefined) this.#lose(message, 0);
   }
 
   // ── one object ─────────────────────────────────────────────────────────────────────────────────
 
+  /** @throws SignatureError ERR_SIGN_TOO_LARGE */
+  #dispatch(message: SentObject, content: Uint8Array, now: number): void {
+    const context = this.#context;
+    const { receiptRequested, unsigned } = message;
+    const binding = this.#binding('data', message);
+    if (unsigned) {
+      const object = encodeUnsignedObject({ binding, content });
+      this.#admit(message, Flag.unsigned | (receiptRequested ? Flag.receipt : 0));
+      this.#complete(message, object, content, binding, now);
+      return;
+    }
+    const prepared = context.formats.maker.prepareObject(context.link.crypto, content, {
+      signer: this.#signer as Signer,
+      binding,
+      signingTime: now,
+      receiptRequest: receiptRequested,
+      includeCertificates: true,
+    });
+    this.#admit(message, receiptRequested ? Flag.receipt : 0);
+    this.#sign(prepared, (signature, then) =>
+      this.#complete(message, prepared.finish(signature), content, binding, then),
+    );
+  }
+
+  /** Gives it its number and its place in the outbox. */
   #admit(message: SentObject, flags: number): void {
-    this.#sequence++;
-    if (message.receiptRequested) this.#awaited++;
+    message.sequence = this.#sequence++;
     const { contentType, connection } = message;
     const { mux } = this.#context;
-    message.content = {
-      kind: 'object',
-      contentType,
-      flags,
-      prefix:
-        connection === undefined || (flags & Flag.acknowledgement) !== 0 ? undefined : connection.address,
-    };
+    const prefix = (flags & Flag.acknowledgement) !== 0 ? undefined : message.address;
+    message.content = { kind: 'object', contentType, flags, prefix };
     // What opens the connection must be there before the data of it.
     if (connection !== undefined) message.before = () => mux?.session?.flush();
     message.after = () => this.#progress(message, 'left');
@@ -201,14 +227,17 @@ export class Sender {
     this.#context.emit({ type: 'lost', message, error });
   }
 
-  #sign(prepared: Unsigned, done: (object: Uint8Array, now: number) => void): void {
+  #sign(
+    prepared: Pick<Unsigned, 'scheme' | 'toBeSigned'>,
+    done: (signature: Uint8Array, now: number) => void,
+  ): void {
     const { key } = this.#identity as SigningIdentity;
     this.#context.want({
       kind: 'signature',
       key,
       scheme: prepared.scheme,
       input: prepared.toBeSigned,
-      provide: (signature, now) => done(prepared.finish(signature), now),
+      provide: done,
       // Its number is given away: without it the peer would see a gap.
       fail: (error) => this.#context.fail(error),
     });
@@ -284,13 +313,13 @@ export class Sender {
     } as const;
   }
 
-  #binding(kind: BindingKind, { contentType, application }: Place): Binding {
+  #binding(kind: BindingKind, { contentType, application }: Place, sequence = this.#sequence): Binding {
     const { link, addressee, sessionBinding } = this.#context;
     return {
       version: 1,
       role: link.role,
       kind,
-      sequence: this.#sequence,
+      sequence,
       contentType,
       application,
       peer: addressee,
@@ -308,6 +337,122 @@ export class Sender {
     if (!receipt)
       throw unavailable('Data without signature and without receipt is no evidence; write() sends it');
     return true;
+  }
+
+  // ── streams ────────────────────────────────────────────────────────────────────────────────────
+
+  #begin(stream: OutgoingStream): void {
+    this.#open = stream;
+    this.#admit(stream, stream.receiptRequested ? Flag.receipt : 0);
+    const object = startObject(this.#context.link.crypto, this.#signer as Signer);
+    stream.content = stream.begin(object, stream.content as ObjectHeader);
+    this.#context.wake?.();
+  }
+
+  #endStream(stream: OutgoingStream, now: number): void {
+    const context = this.#context;
+    const { receiptRequested } = stream;
+    const binding = this.#binding('data', stream, stream.sequence);
+    const prepared = stream.prepare({
+      binding,
+      signingTime: now,
+      receiptRequest: receiptRequested,
+      includeCertificates: true,
+    });
+    this.#sign(prepared, (signature, then) => {
+      if (stream.isLost || stream.isSettled) return;
+      stream.isSettled = true;
+      const { trailer, reference, contentLength, contentDigest } = prepared.finish(signature);
+      const { objectDigest } = reference;
+      stream.keeper.write(trailer);
+      stream.keeper.finish(
+        () => ({
+          ...this.#entry(stream, binding, then),
+          kind: 'data',
+          objectDigest,
+          content: { length: contentLength, digest: contentDigest },
+          target: undefined,
+          flags: EvidenceFlag.streamed | (receiptRequested ? EvidenceFlag.receiptRequested : 0),
+        }),
+        then,
+        (record, later) => {
+          stream.recorded(record);
+          if (stream.isLost) return;
+          if (receiptRequested) this.pending.set(toHex(objectDigest), { message: stream, reference });
+          // Its signature is the last that leaves, and not before it is in the archive.
+          stream.complete(trailer);
+          this.#resume(later);
+          context.wake?.();
+          this.#progress(stream, 'kept');
+        },
+      );
+    });
+  }
+
+  #abortStream(stream: OutgoingStream, error: unknown, now: number): void {
+    if (!stream.hasBegun) {
+      this.#deferred = this.#deferred.filter(({ message }) => message !== stream);
+      this.#giveUp(stream, error);
+      return;
+    }
+    this.#open = undefined;
+    this.#keepTorn(stream, now);
+    this.#context.fail(
+      new TlsError(
+        'ERR_TLS_INTERNAL',
+        'A streamed message was given up in the middle, and nothing can follow what has left of it',
+        { cause: error },
+      ),
+    );
+  }
+
+  /** What has left of it, as something that proves nothing. */
+  #keepTorn(stream: OutgoingStream, now: number): void {
+    stream.isSettled = true;
+    const binding = this.#binding('data', stream, stream.sequence);
+    stream.keeper.finish(
+      () => ({
+        ...this.#entry(stream, binding, now),
+        treeHead: EMPTY,
+        kind: 'data',
+        status: 'rejected',
+        reason: 'ERR_SIGN_INCOMPLETE',
+        content: undefined,
+        target: undefined,
+        flags: EvidenceFlag.streamed,
+      }),
+      now,
+      () => {},
+    );
+  }
+
+  /** It was never sent, and the session goes on. */
+  #giveUp(message: SentObject, error: unknown): void {
+    message.isLost = true;
+    if (message.receiptRequested) this.#awaited--;
+    const cause = error instanceof Error ? error : new Error(String(error));
+    this.#context.emit({ type: 'lost', message, error: cause });
+  }
+
+  /** Does what must not come between the pieces of an object, or has it wait. */
+  #inTurn(run: () => void): void {
+    if (this.#open === undefined) run();
+    else this.#deferred.push({ message: undefined, run });
+  }
+
+  /** The stream is complete: what has waited for that goes on, up to the next stream. */
+  #resume(now: number): void {
+    this.#open = undefined;
+    while (this.#open === undefined) {
+      const next = this.#deferred.shift();
+      if (next === undefined) return;
+      try {
+        next.run(now);
+      } catch (error) {
+        if (next.message === undefined) throw error;
+        this.#giveUp(next.message, error);
+      }
+    }
   }
 
   // ── switching ──────────────────────────────────────────────────────────────────────────────────
@@ -328,54 +473,29 @@ export class Sender {
     this.#context.wake?.();
   }
 
+  #checkReady(receipt: boolean, connection: MultiplexedConnection | undefined): void {
+    this.#checkOpen();
+    if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
+    if (connection !== undefined && connection.address === undefined)
+      throw unavailable('The connection is not open; wait for its connect, or open another');
+    if (!receipt || this.#awaited < this.#context.settings.maxPendingReceipts) return;
+    throw new ConnectionError(
+      'ERR_SIGN_LIMIT',
+      `${this.#awaited} receipts are awaited already; wait for some of them, or raise maxPendingReceipts`,
+    );
+  }
+
   #checkOpen(): void {
     if (this.#ended !== undefined)
       throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed, nothing can be signed in it');
   }
 }
 
-export class SentObject implements SentMessage, Outgoing {
-  readonly contentType: number;
-  readonly application: string;
-  readonly connection: MultiplexedConnection | undefined;
-  readonly sequence: number;
-  readonly receiptRequested: boolean;
-  readonly unsigned: boolean;
-  attachment: unknown;
-
-  // Sender's own
-  bytes: Uint8Array | undefined;
-  content: Outgoing['content'] = { kind: 'switch' };
-  before: (() => void) | undefined;
-  after: (() => void) | undefined;
-  lost: (() => void) | undefined;
-  isLost = false;
-  left = false;
-  kept = false;
-  #record: number | undefined;
-  #waiting: ((record: number | undefined) => void)[] = [];
-
-  constructor(place: Place, sequence: number, receiptRequested: boolean, unsigned: boolean) {
-    this.contentType = place.contentType;
-    this.application = place.application;
-    this.connection = place.connection;
-    this.sequence = sequence;
-    this.receiptRequested = receiptRequested;
-    this.unsigned = unsigned;
-  }
-
-  recorded(record: number | undefined): void {
-    this.#record = record;
-    this.kept = true;
-    for (const tell of this.#waiting) tell(record);
-    this.#waiting = [];
-  }
-
-  /** Calls back with its index in the archive, when it is there. */
-  whenRecorded(tell: (record: number | undefined) => void): void {
-    if (this.kept) tell(this.#record);
-    else this.#waiting.push(tell);
-  }
+/** What waits for the end of a stream. */
+interface Deferred {
+  /** Of those that are one. */
+  readonly message: SentObject | undefined;
+  run(now: number): void;
 }
 
 const EMPTY = new Uint8Array(0);

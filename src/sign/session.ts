@@ -1,8 +1,15 @@
 import type { Role, SubProtocolLink } from '../connection/sub-protocol.ts';
-import { ConnectionError } from '../errors/errors.ts';
+import { ConnectionError, type TlsError } from '../errors/errors.ts';
 import { SessionContext } from './context.ts';
 import type { EvidenceSink } from './evidence.ts';
-import type { ReceivedMessage, SentMessage, SignEvent, SignWanted } from './messages.ts';
+import type {
+  ReceivedMessage,
+  ReceivedStream,
+  SentMessage,
+  SentStream,
+  SignEvent,
+  SignWanted,
+} from './messages.ts';
 import type { SignAgreement } from './negotiation.ts';
 import type { CodePoints, SignSettings } from './options.ts';
 import { Receiver } from './receiver.ts';
@@ -37,6 +44,11 @@ export class SigningSession {
   onWake(wake: () => void): void {
     this.#context.wake = wake;
     wake();
+  }
+
+  /** Bytes of one object that comes as a whole. */
+  get maxObject(): number {
+    return this.#context.settings.maxObject;
   }
 
   /** Where to keep evidence; entries for it come as `persisted` of `nextWanted`. */
@@ -104,6 +116,15 @@ export class SigningSession {
     return this.#sender.send(content, options, now);
   }
 
+  /**
+   * Begins to send data of any size, when the event `drain` says so; only pkcs7 can. Until it is complete nothing else
+   * leaves but receipts.
+   * @throws ConnectionError as `send`
+   */
+  stream(options: SendOptions): SentStream {
+    return this.#sender.stream(options);
+  }
+
   nextEvent(): SignEvent | undefined {
     const { events } = this.#context;
     const event = events[this.#nextEvent];
@@ -145,6 +166,11 @@ export class SigningSession {
     this.#receiver.release(message);
   }
 
+  /** A stream cannot be taken: it is kept as rejected, and the session ends with that. */
+  refuse(stream: ReceivedStream, error: TlsError, now: number): void {
+    this.#receiver.refuseStream(stream, error, now);
+  }
+
   /** Calls back when everything that has come so far is delivered. */
   afterDelivery(then: () => void): void {
     this.#receiver.afterDelivery(then);
@@ -160,6 +186,11 @@ export class SigningSession {
     this.#receiver.receiveCertificate(body);
   }
 
+  /** Plain data of an application whose data must be signed. @throws SignatureError ERR_SIGN_UNSIGNED */
+  refuseUnsigned(application: string, contentType: number, bytes: Uint8Array): never {
+    this.#receiver.refuseUnsigned(application, contentType, bytes);
+  }
+
   receiveEnd(): void {
     this.#receiver.receiveEnd();
     this.#endReceiving(undefined);
@@ -168,6 +199,7 @@ export class SigningSession {
   closed(error: Error | undefined): void {
     if (this.#context.isClosed) return;
     this.#context.isClosed = true;
+    this.#receiver.closed(error);
     this.#endSending(
       new ConnectionError('ERR_TLS_CLOSED', 'The session ended before this was sent', { cause: error }),
     );

@@ -13,47 +13,33 @@ import {
   type MuxSession,
   muxSession,
   type SigningKey,
-  type TLSSocket,
 } from '../../src/index.ts';
 import { muxServer } from '../../src/mux/index.ts';
 import { connectMux } from '../../src/node/mux.ts';
 import {
   type EvidenceEntry,
   type EvidenceSink,
+  type EvidenceWriter,
   type SignClientOptions,
   type SignServerOptions,
   signClient,
   signServer,
 } from '../../src/sign/index.ts';
-import { CA, CLIENT, closeAll, deferred, dial, nextError, serve, track, trellis } from './node-kit.ts';
+import { CA, CLIENT, closeAll, nextError, serve, track, trellis } from './node-kit.ts';
+import { ours, signedSession } from './sign-sockets.ts';
 
 afterEach(closeAll);
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString();
-
-/** As `TLSSocket`; the kit types both stacks as node:tls. */
-const ours = (socket: unknown): TLSSocket => socket as TLSSocket;
-
-async function signedSession(
-  client: SignClientOptions = {},
-  server: SignServerOptions = {},
-): Promise<{ client: TLSSocket; server: TLSSocket }> {
-  const accepted = deferred<TLSSocket>();
-  const { port } = await serve(
-    trellis,
-    { requestCert: true, ca: CA, subProtocols: [signServer(server)] },
-    (socket) => accepted.resolve(ours(socket)),
-  );
-  const socket = ours(dial(trellis, port, { ...CLIENT, subProtocols: [signClient(client)] }));
-  await once(socket, 'secureConnect');
-  return { client: socket, server: await accepted.promise };
-}
 
 /** Durable only after a turn of the event loop, as a disk would be. */
 class SlowArchive implements EvidenceSink {
   readonly entries: EvidenceEntry[] = [];
   treeHead = () => Buffer.from(`head ${this.entries.length}`);
   addSession = () => ({ digest: new Uint8Array(32) });
+  async newContent(): Promise<EvidenceWriter> {
+    throw new Error('nothing is streamed here');
+  }
   async append(entry: EvidenceEntry): Promise<number> {
     await turn();
     return this.entries.push(entry) - 1;

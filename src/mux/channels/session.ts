@@ -49,7 +49,7 @@ export interface ChannelsSessionOptions {
   /** Seals the content of one record before it returns. */
   readonly send: (content: Uint8Array) => void;
   /** Is asked before data is taken on a channel of this name; throws a TlsError to end the session. */
-  readonly admit?: ((name: string) => void) | undefined;
+  readonly admit?: ((name: string, data: Uint8Array) => void) | undefined;
   /** Ends the session because of a fault that no message has brought. */
   readonly fail: (error: TlsError) => void;
 }
@@ -403,7 +403,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   }
 
   #receiveData(channel: Channel, piece: Uint8Array): void {
-    this.#options.admit?.(labelOf(channel.application, channel.destination));
+    this.#options.admit?.(labelOf(channel.application, channel.destination), piece);
     if (channel.lingers) {
       // Nobody will read it, and the sender must not believe that someone did.
       this.abandon(channel);

@@ -31,7 +31,7 @@ export interface PortsSessionOptions {
   /** Seals the content of one record before it returns. */
   readonly send: (content: Uint8Array) => void;
   /** Is asked before data is taken for a connection to this application; throws a TlsError to end the session. */
-  readonly admit?: ((name: string) => void) | undefined;
+  readonly admit?: ((name: string, data: Uint8Array) => void) | undefined;
 }
 
 /**
@@ -286,7 +286,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   }
 
   #receiveData(connection: PortsConnection, piece: Uint8Array): void {
-    this.#admit?.(connection.application.name);
+    this.#admit?.(connection.application.name, piece);
     if (connection.lingers) {
       // Nobody will read it, and the sender must not believe that someone did.
       this.abandon(connection, 'abort');

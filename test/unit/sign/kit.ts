@@ -4,7 +4,7 @@ import type { Role } from '../../../src/connection/sub-protocol.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../../src/crypto/node/signing-key.ts';
 import type { AlertName } from '../../../src/errors/alerts.ts';
-import type { TlsErrorCode } from '../../../src/errors/errors.ts';
+import type { TlsError, TlsErrorCode } from '../../../src/errors/errors.ts';
 import type { Identity } from '../../../src/handshake/config.ts';
 import type { Multiplexing, MuxFactory } from '../../../src/mux/index.ts';
 import type {
@@ -12,17 +12,23 @@ import type {
   EvidenceSession,
   EvidenceSessionRef,
   EvidenceSink,
+  EvidenceWriter,
   ReceivedMessage,
   ReceivedReceipt,
+  ReceivedStream,
   SentMessage,
+  SentStream,
   SignClientOptions,
   SignEvent,
   SigningIdentity,
   SigningSession,
   SignServerOptions,
   SignWanted,
+  StreamedObject,
+  StreamVerdict,
 } from '../../../src/sign/index.ts';
 import { type Signing, signClient, signServer } from '../../../src/sign/index.ts';
+import { concat } from '../../../src/wire/writer.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
 import { verifyPeer } from '../../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../../setup/engine-config.ts';
@@ -69,9 +75,19 @@ export function legible(value: object): object {
   );
 }
 
+/** What has come of a stream; it must say that it is unverified. */
+export function readAll(stream: ReceivedStream | undefined): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  for (let piece = stream?.read(); piece !== undefined; piece = stream?.read()) {
+    expect(piece.verified).toBe(false);
+    pieces.push(piece.bytes);
+  }
+  return concat(pieces);
+}
+
 /** Keeps evidence in memory; durable when the test says so, at once by default. */
 export class MemoryArchive implements EvidenceSink {
-  readonly entries: (EvidenceEntry & { readonly session: EvidenceSessionRef })[] = [];
+  readonly entries: (EvidenceEntry<never> & { readonly session: EvidenceSessionRef })[] = [];
   readonly sessions: EvidenceSession[] = [];
   head: Uint8Array = new Uint8Array(0);
 
@@ -88,8 +104,12 @@ export class MemoryArchive implements EvidenceSink {
     return Promise.resolve(this.add(entry));
   }
 
+  async newContent(): Promise<EvidenceWriter> {
+    throw new Error('the pair stores pieces itself');
+  }
+
   add(entry: EvidenceEntry & { readonly session: EvidenceSessionRef }): number {
-    return this.entries.push(entry) - 1;
+    return this.entries.push({ ...entry, object: entry.object as Uint8Array }) - 1;
   }
 }
 
@@ -130,13 +150,26 @@ export class SignSide {
     return this.messages.map(({ content }) => text(content));
   }
 
+  get streams(): ReceivedStream[] {
+    return this.events.flatMap((event) => (event.type === 'stream' ? [event.stream] : []));
+  }
+
+  get verdicts(): StreamVerdict[] {
+    return this.events.flatMap((event) => (event.type === 'verdict' ? [event.verdict] : []));
+  }
+
+  /** Codes of what has ended streams. */
+  get broken(): string[] {
+    return this.events.flatMap((event) => (event.type === 'broken' ? [(event.error as TlsError).code] : []));
+  }
+
   get receipts(): { message: SentMessage; receipt: ReceivedReceipt }[] {
     return this.events.flatMap((event) => (event.type === 'receipt' ? [event] : []));
   }
 
   get lost(): { message: SentMessage; code: string }[] {
     return this.events.flatMap((event) =>
-      event.type === 'lost' ? [{ message: event.message, code: event.error.code }] : [],
+      event.type === 'lost' ? [{ message: event.message, code: (event.error as TlsError).code }] : [],
     );
   }
 }
@@ -146,6 +179,7 @@ export class SignPair {
   readonly client: SignSide;
   readonly server: SignSide;
   readonly #hold: SignPairSetup['hold'];
+  readonly #stored = new Map<StreamedObject, readonly Uint8Array[]>();
 
   constructor(setup: SignPairSetup = {}) {
     const made: { client?: Signing; server?: Signing } = {};
@@ -253,9 +287,15 @@ export class SignPair {
       wanted.conclude(isGood ?? true, this.now);
     } else if (wanted.kind === 'signature') {
       wanted.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, this.now);
+    } else if (wanted.kind === 'stored') {
+      this.#stored.set(wanted.object, [...(this.#stored.get(wanted.object) ?? []), ...wanted.pieces]);
+      wanted.provide();
     } else {
       const archive = session.archive as MemoryArchive;
-      wanted.provide(archive.add({ ...wanted.entry, session: archive.addSession(wanted.session) }), this.now);
+      const { object } = wanted.entry;
+      const bytes = object instanceof Uint8Array ? object : concat(this.#stored.get(object) ?? []);
+      const ref = archive.addSession(wanted.session);
+      wanted.provide(archive.add({ ...wanted.entry, object: bytes, session: ref }), this.now);
     }
   }
 
@@ -265,6 +305,19 @@ export class SignPair {
     if (!session.isOn) session.on();
     const content = typeof data === 'string' ? bytes(data) : data;
     return session.send(content, { receipt }, this.now);
+  }
+
+  /** As `say`, for a message in pieces, which are sent in one go when its turn comes. */
+  stream(from: Role, pieces: readonly (string | Uint8Array)[], receipt = true): SentStream {
+    const { session } = this[from];
+    if (!session.isOn) session.on();
+    const stream = session.stream({ receipt });
+    this.run();
+    for (const piece of pieces) {
+      stream.write(typeof piece === 'string' ? bytes(piece) : piece);
+      this.run();
+    }
+    return stream;
   }
 
   /** `finder` has ended the session with this code, and the other side was told this alert. */

@@ -208,7 +208,7 @@ describe('bad_sign, and the object is kept as rejected', () => {
     stream.send(ON, text.subarray(0, -1));
     stream.pair.pair.client.connection.close();
     stream.pair.run();
-    stream.expectBadSign('ERR_SIGN_INCOMPLETE', false);
+    stream.expectBadSign('ERR_SIGN_INCOMPLETE');
   });
 
   test.each([
@@ -226,7 +226,7 @@ describe('bad_sign, and the object is kept as rejected', () => {
     hostile
       .send(ON)
       .data(hostile.object({ content: new Uint8Array(4096) }))
-      .expectBadSign('ERR_SIGN_TOO_LARGE', false);
+      .expectBadSign('ERR_SIGN_TOO_LARGE');
   });
 
   test('under a certificate that has expired since the handshake', () => {
@@ -310,7 +310,7 @@ describe('what is not signed', () => {
     expect(hostile.pair.server.texts).toEqual(['order']);
     hostile.pair.pair.client.connection.send(bytes('plain'));
     hostile.pair.run();
-    hostile.expectBadSign('ERR_SIGN_UNSIGNED', false);
+    hostile.expectBadSign('ERR_SIGN_UNSIGNED');
     expect(hostile.pair.pair.server.data).toHaveLength(0);
   });
 
@@ -398,12 +398,12 @@ describe('certificate_sign', () => {
 
   test('of another subject is bad_sign', () => {
     const hostile = new Hostile({ server: { trust: TRUST } });
-    hostile.send(ON).announce(owner('mallory')).expectBadSign('ERR_SIGN_WRONG_SIGNER', false);
+    hostile.send(ON).announce(owner('mallory')).expectBadSign('ERR_SIGN_WRONG_SIGNER');
   });
 
   test('where none is taken is bad_sign', () => {
     const hostile = anonymous({ trust: TRUST, otherSigners: 'never' });
-    hostile.send(ON).announce(CLIENT).expectBadSign('ERR_SIGN_WRONG_SIGNER', false);
+    hostile.send(ON).announce(CLIENT).expectBadSign('ERR_SIGN_WRONG_SIGNER');
   });
 
   test('holds until the next tls_sign_on', () => {

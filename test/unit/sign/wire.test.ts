@@ -248,7 +248,7 @@ describe('TLSSigntext', () => {
 describe('objects from pieces', () => {
   const assemble = (pieces: [flags: number, length: number, type?: number][], max = 100) => {
     const reader = new SignReader([23, 28], 0x0304);
-    const assembler = new Assembler(max, () => {});
+    const assembler = new Assembler(max, () => {}, undefined);
     const objects: RawObject[] = [];
     for (const [flags, length, type = 23] of pieces) {
       reader.push(encodeSigntext(type, flags, 0x0304, new Uint8Array(length).fill(length)));
@@ -320,7 +320,7 @@ describe('objects from pieces', () => {
 
   test('pieces of one byte cost what they hold', () => {
     const reader = new SignReader([23], 0x0304);
-    const assembler = new Assembler(1 << 20, () => {});
+    const assembler = new Assembler(1 << 20, () => {}, undefined);
     reader.push(encodeSigntext(23, more, 0x0304, Uint8Array.of(1)));
     for (let i = 0; i < 50_000; i++) {
       while (reader.next()) expect(assembler.add(reader)).toBeUndefined();
