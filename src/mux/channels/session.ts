@@ -288,7 +288,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
       window: window.credit,
       maxPacket: PACKET_MAX,
     });
-    this.#schedule(channel);
+    this.#sendWritten(channel);
   }
 
   write(channel: Channel, data: Uint8Array): void {
@@ -482,8 +482,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
     }
     this.#counts.opened++;
     this.#news.tell(channel, News.confirmed);
-    if (channel.queue !== undefined) this.#schedule(channel);
-    else if (channel.endPending) this.#sendEnd(channel);
+    this.#sendWritten(channel);
   }
 
   #receiveEchec({ sender, error }: Echec): void {
@@ -678,6 +677,12 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   }
 
   // Sending.
+
+  /** What was written, or ended, before the channel was open. */
+  #sendWritten(channel: Channel): void {
+    if (channel.queue !== undefined) this.#schedule(channel);
+    else if (channel.endPending) this.#sendEnd(channel);
+  }
 
   /** Lets it send when its turn comes. */
   #schedule(channel: Channel): void {

@@ -66,6 +66,17 @@ describe('opening', () => {
     expect(said(pair.server)).toEqual([{ ...success(0, 1, WINDOW_INITIAL), maxPacket: PACKET_MAX }]);
   });
 
+  it('what the acceptor wrote, or ended, before it accepted follows the acceptance', () => {
+    const pair = channels();
+    say(pair.server, request(0), request(2));
+    const [written, ended] = pair.server.events().map(({ connection }) => connection);
+    written?.write(ascii('220'));
+    ended?.end();
+    written?.accept();
+    ended?.accept();
+    expect(said(pair.server).slice(2)).toEqual([end(0x0002_0003), { channel: ID, data: '220' }]);
+  });
+
   it('is both sides’: the server opens with odd ids', () => {
     const pair = channels();
     const near = pair.server.session.open('backup');
