@@ -125,7 +125,7 @@ class Case {
     };
   }
 
-  /** The orders, one after the other, and an unsigned neighbour in the same session. */
+  /** The orders, one after the other, and an unsigned neighbour. */
   async #trade(onProgress: (line: string) => void): Promise<void> {
     const pki = (name: string): string => this.#at(join('pki', name));
     const supplier = await startProgram<{ listen: string }>('src/cli/main.ts', [
@@ -163,7 +163,7 @@ class Case {
           arrived.length === this.#orders.length && confirmed === this.#orders.length,
         );
         const page = await getPage(port('web'));
-        this.#claim('the web page beside them came through the same session', page === 'our catalogue');
+        this.#claim('a web page came through the same tunnel, unsigned', page === 'our catalogue');
       } finally {
         await buyer.stop();
       }

@@ -22,7 +22,8 @@ import {
   WAITING_MAX,
 } from './options.ts';
 import { pump, socketLeg, streamLeg } from './pump.ts';
-import { SessionKeeper } from './session-keeper.ts';
+import { SessionKeeper, type SessionKeeperOptions } from './session-keeper.ts';
+import { SessionPool } from './session-pool.ts';
 import {
   describeSession,
   muxLimits,
@@ -35,7 +36,7 @@ import {
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { onSignedMessage, signedPump } from './signed-pump.ts';
-import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
+import { isStreamed, notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */
@@ -70,8 +71,10 @@ class Client implements ClientTunnel {
   readonly #traffic: Traffic;
   readonly #ending: Ending;
   readonly #signing: SigningPlan | undefined;
-  /** One session for each format, or a plain one. The first carries what is not signed as well. */
+  /** Sessions that connections share: one for each format, or a plain one. The first carries what is not signed. */
   readonly #keepers: ReadonlyMap<SessionKind, SessionKeeper<OpenSession>>;
+  /** Of connections that are streamed. */
+  readonly #pool: SessionPool<OpenSession>;
   readonly #listeners: net.Server[] = [];
   #forwards: readonly Forward[] = [];
   /** For resumption: the next session needs no certificates. */
@@ -94,14 +97,17 @@ class Client implements ClientTunnel {
       );
     }
     this.#traffic = new Traffic(log);
-    const kinds: readonly SessionKind[] = this.#signing?.formats ?? [undefined];
-    this.#keepers = new Map(kinds.map((kind) => [kind, this.#makeKeeper(kind)]));
+    this.#keepers = new Map(this.#sharedKinds().map((kind) => [kind, this.#makeKeeper(kind)]));
+    this.#pool = new SessionPool(
+      (keeper) => this.#keeping('pkcs7', keeper),
+      ({ session }) => void sayGoodbye(session),
+    );
     this.#ending = new Ending(this.#traffic, drainTimeout, {
       stopAccepting: () => {
         for (const listener of this.#listeners) listener.close();
       },
       closeSessions: async () => {
-        const open = [...this.#keepers.values()].map((keeper) => keeper.close());
+        const open = [...this.#keepers.values()].map((keeper) => keeper.close()).concat(this.#pool.close());
         await Promise.all(open.map((one) => one && sayGoodbye(one.session)));
       },
     });
@@ -141,8 +147,13 @@ class Client implements ClientTunnel {
   }
 
   #makeKeeper(kind: SessionKind): SessionKeeper<OpenSession> {
-    const keeper: SessionKeeper<OpenSession> = new SessionKeeper({
-      open: (signal) => this.#openSession(kind, keeper, signal),
+    const keeper: SessionKeeper<OpenSession> = new SessionKeeper(this.#keeping(kind, () => keeper));
+    return keeper;
+  }
+
+  #keeping(kind: SessionKind, keeper: () => SessionKeeper<OpenSession>): SessionKeeperOptions<OpenSession> {
+    return {
+      open: (signal) => this.#openSession(kind, keeper(), signal),
       discard: ({ session }) => session.destroy(),
       onRetry: (delay, error) => {
         const server = formatEndpoint(this.#options.server);
@@ -151,15 +162,33 @@ class Client implements ClientTunnel {
           `no session; next try in ${delay} ms`,
         );
       },
-    });
-    return keeper;
+    };
   }
 
-  #keeperOf(application: string): SessionKeeper<OpenSession> {
+  /** Of the sessions that the forwards share. */
+  #sharedKinds(): SessionKind[] {
+    const kinds = new Set<SessionKind>();
+    let isPlain = false;
+    for (const { application } of this.#options.forwards) {
+      const signed = this.#signing?.of(application);
+      if (signed === undefined) isPlain = true;
+      else if (!isStreamed(signed)) kinds.add(signed.format);
+    }
+    if (isPlain && kinds.size === 0) kinds.add(undefined);
+    return [...kinds];
+  }
+
+  /** @throws TunnelError ERR_TUNNEL_LIMIT */
+  #keeperFor(record: ConnectionRecord): SessionKeeper<OpenSession> {
+    const signed = this.#signing?.of(record.application);
+    if (signed !== undefined && isStreamed(signed)) {
+      const keeper = this.#pool.take();
+      record.whenClosed(() => this.#pool.give(keeper));
+      return keeper;
+    }
     const [first] = this.#keepers.values();
-    const keeper = this.#keepers.get(this.#signing?.of(application)?.format) ?? first;
-    // There is one for each format of the applications, and one where none is signed.
-    return keeper as SessionKeeper<OpenSession>;
+    // There is one for each format that is shared, and one where none is.
+    return (this.#keepers.get(signed?.format) ?? first) as SessionKeeper<OpenSession>;
   }
 
   #makeListener(application: string): net.Server {
@@ -172,13 +201,25 @@ class Client implements ClientTunnel {
 
   #accept(socket: Socket, application: string): void {
     const record = this.#traffic.openConnection(peerOf(socket), application);
-    const open = this.#keeperOf(application).current;
-    if (open === undefined) void this.#acceptLater(socket, record);
+    let keeper: SessionKeeper<OpenSession>;
+    try {
+      keeper = this.#keeperFor(record);
+    } catch (error) {
+      socket.resetAndDestroy();
+      record.close(reasonOfError(error), error);
+      return;
+    }
+    const open = keeper.current;
+    if (open === undefined) void this.#acceptLater(socket, record, keeper);
     else this.#carry(socket, record, open);
   }
 
   /** There is no session yet, or none just now. */
-  async #acceptLater(socket: Socket, record: ConnectionRecord): Promise<void> {
+  async #acceptLater(
+    socket: Socket,
+    record: ConnectionRecord,
+    keeper: SessionKeeper<OpenSession>,
+  ): Promise<void> {
     const withdrawn = new AbortController();
     let failure: Error | undefined;
     const onError = (error: Error): void => {
@@ -192,7 +233,7 @@ class Client implements ClientTunnel {
       socket.resetAndDestroy();
     });
     try {
-      const open = await this.#wait(record.application, withdrawn.signal);
+      const open = await this.#wait(keeper, withdrawn.signal);
       socket.off('close', onClose);
       this.#carry(socket, record, open);
     } catch (error) {
@@ -231,13 +272,13 @@ class Client implements ClientTunnel {
     }
   }
 
-  async #wait(application: string, signal: AbortSignal): Promise<OpenSession> {
+  async #wait(keeper: SessionKeeper<OpenSession>, signal: AbortSignal): Promise<OpenSession> {
     if (this.#waiting >= WAITING_MAX) {
       throw new TunnelError('ERR_TUNNEL_WAIT', `${WAITING_MAX} connections wait for a session already.`);
     }
     this.#waiting++;
     try {
-      return await this.#keeperOf(application).acquire(this.#options.waitTimeout ?? WAIT_TIMEOUT, signal);
+      return await keeper.acquire(this.#options.waitTimeout ?? WAIT_TIMEOUT, signal);
     } finally {
       this.#waiting--;
     }

@@ -8,6 +8,7 @@ export type TunnelErrorCode =
   | 'ERR_TUNNEL_LISTEN' // an address that cannot be listened on
   | 'ERR_TUNNEL_SIGN' // signing that one side wants and the other does not do; the message says what to do
   | 'ERR_TUNNEL_UNIT' // bytes that are not of the unit that is signed, or a unit that is too long
+  | 'ERR_TUNNEL_LIMIT' // more connections than may be open
   | 'ERR_TUNNEL_WAIT' // no session within the time that a connection may wait for one
   | 'ERR_TUNNEL_CLOSED'; // the tunnel was closed meanwhile
 

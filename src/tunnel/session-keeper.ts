@@ -7,6 +7,8 @@ export interface SessionKeeperOptions<S> {
   readonly discard: (session: S) => void;
   /** Called before each pause, with the pause in milliseconds and what went wrong. */
   readonly onRetry?: (delay: number, error: unknown) => void;
+  /** Open another when one drops, also while nobody waits for it. Default true. */
+  readonly isLasting?: boolean;
   /** Number in [0, 1), for the jitter. */
   readonly random?: () => number;
 }
@@ -133,7 +135,7 @@ export class SessionKeeper<S> {
   #failed(error: unknown): void {
     this.#lastError = error;
     this.#failures++;
-    this.start();
+    if (this.#options.isLasting !== false || this.#waiters.size > 0) this.start();
   }
 
   #waitError(limit: number): TunnelError {

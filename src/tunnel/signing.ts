@@ -15,6 +15,11 @@ export interface SignedApplication {
   readonly unit: Unit;
 }
 
+/** Each direction is an object of unknown length, which leaves while it comes: only pkcs7 can do that. */
+export function isStreamed({ unit, format }: SignedApplication): boolean {
+  return unit === 'connection' && format === 'pkcs7';
+}
+
 /** `APP=FORMAT[:receipt]` of --sign. */
 export interface SignRule {
   readonly application: string;
@@ -113,7 +118,7 @@ export class SigningPlan {
       [this.#signer] = secureContext('The certificate and key to sign with', { cert, key }).identities;
   }
 
-  /** Each format once, in the order of the applications. */
+  /** Each format once, in the order of the applications: what a server agrees to. */
   get formats(): readonly ContentFormat[] {
     return [...new Set([...this.#byName.values()].map(({ format }) => format))];
   }

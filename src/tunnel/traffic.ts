@@ -37,6 +37,7 @@ const REASON_BY_CODE: Readonly<Record<string, ConnectionReason>> = {
   ERR_MUX_SESSION_CLOSED: 'session-lost',
   ERR_SIGN_LIMIT: 'limit',
   ERR_TLS_CLOSED: 'session-lost',
+  ERR_TUNNEL_LIMIT: 'limit',
   ERR_TUNNEL_SIGN: 'unsigned',
   ERR_TUNNEL_UNIT: 'unit',
   ERR_TUNNEL_WAIT: 'no-session',
@@ -197,6 +198,7 @@ export class ConnectionRecord {
   readonly #onClose: (reason: ConnectionReason, error: unknown) => void;
   #pump: Pump | undefined;
   #giveUp: ((error: Error) => void) | undefined;
+  #whenClosed: (() => void) | undefined;
   #open = true;
 
   constructor(
@@ -232,6 +234,11 @@ export class ConnectionRecord {
     this.#giveUp = giveUp;
   }
 
+  /** Calls back when it is closed. */
+  whenClosed(call: () => void): void {
+    this.#whenClosed = call;
+  }
+
   /** Carries between the socket on this side and the session's connection until both have closed. */
   carry(start: (done: (result: PumpResult) => void) => Pump): void {
     this.#pump = start((result) => this.close(reasonOf(result), result.error));
@@ -248,6 +255,7 @@ export class ConnectionRecord {
     if (!this.#open) return;
     this.#open = false;
     this.#onClose(reason, error);
+    this.#whenClosed?.();
   }
 }
 
