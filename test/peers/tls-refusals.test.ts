@@ -180,13 +180,21 @@ describe('peers that do not speak TLS', () => {
 
   it('our client at a server that speaks first', async () => {
     const server = net.createServer((socket) => socket.write('SSH-2.0-OpenSSH_9.2\r\n'));
-    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert, minVersion: 'TLSv1.3' });
+    const error = await connectFailure({
+      port: await listen(server),
+      ca: pki.ca.cert,
+      minVersion: 'TLSv1.3',
+    });
     expect(error.code).toBe('ERR_TLS_UNEXPECTED_MESSAGE');
   });
 
   it('our client at a server that hangs up', async () => {
     const server = net.createServer((socket) => socket.end());
-    const error = await connectFailure({ port: await listen(server), ca: pki.ca.cert, minVersion: 'TLSv1.3' });
+    const error = await connectFailure({
+      port: await listen(server),
+      ca: pki.ca.cert,
+      minVersion: 'TLSv1.3',
+    });
     expect(error.code).toBe('ECONNRESET');
   });
 });

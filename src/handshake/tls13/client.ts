@@ -42,6 +42,7 @@ import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.t
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { acceptServerHello12 } from '../tls12/client.ts';
 import { Transcript } from '../transcript.ts';
+import { speaksTls13 } from '../versions.ts';
 import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
 import type { OfferedPsk } from './client-psk.ts';
 import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.ts';
@@ -114,6 +115,7 @@ class ExpectServerHello implements Expect {
 
   /** §4.1.3: without supported_versions the old field counts. After a HelloRetryRequest it is TLS 1.3 already. */
   #selectsTls12(hello: ServerHello): boolean {
+    if (!speaksTls13(this.#setup.config)) return true;
     return (
       this.#retried === undefined &&
       !isHelloRetryRequest(hello) &&

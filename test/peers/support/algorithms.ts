@@ -1,6 +1,6 @@
 import type { SigningKind } from './pki.ts';
 
-/** What TLS 1.3 lets two sides agree on here, with the names that each program has for it. */
+/** What TLS lets two sides agree on here, with the names that each program has for it. */
 
 export interface GroupNames {
   /** RFC 8446's and our name. */
@@ -112,6 +112,52 @@ export const SCHEMES: readonly SchemeNames[] = [
     gnutls: 'EdDSA-Ed25519',
   },
 ];
+
+/** Suites, groups and signature schemes of one version, and which of them go together. */
+export interface Axes {
+  readonly suites: readonly SuiteNames[];
+  readonly groups: readonly GroupNames[];
+  readonly schemes: readonly SchemeNames[];
+  fits(suite: SuiteNames, scheme: SchemeNames): boolean;
+}
+
+export const TLS13: Axes = { suites: SUITES, groups: GROUPS, schemes: SCHEMES, fits: () => true };
+
+function pkcs1(bits: 256 | 384 | 512): SchemeNames {
+  return {
+    name: `rsa_pkcs1_sha${bits}`,
+    short: `pkcs1 ${bits}`,
+    key: 'rsa2048',
+    opensslType: 'RSA',
+    digest: `SHA${bits}`,
+    gnutls: `RSA-SHA${bits}`,
+  };
+}
+
+/** In TLS 1.2 the suite says whose certificate it is for, and RSASSA-PKCS1-v1_5 signs handshakes too. */
+export const TLS12: Axes = {
+  suites: [
+    { name: 'ECDHE-ECDSA-AES128-GCM-SHA256', gnutls: 'AES-128-GCM' },
+    { name: 'ECDHE-ECDSA-AES256-GCM-SHA384', gnutls: 'AES-256-GCM' },
+    { name: 'ECDHE-ECDSA-CHACHA20-POLY1305', gnutls: 'CHACHA20-POLY1305' },
+    { name: 'ECDHE-ECDSA-AES128-CCM', gnutls: 'AES-128-CCM' },
+    { name: 'ECDHE-ECDSA-AES256-CCM', gnutls: 'AES-256-CCM' },
+    { name: 'ECDHE-ECDSA-AES128-CCM8', gnutls: 'AES-128-CCM-8' },
+    { name: 'ECDHE-ECDSA-AES256-CCM8', gnutls: 'AES-256-CCM-8' },
+    { name: 'ECDHE-RSA-AES128-GCM-SHA256', gnutls: 'AES-128-GCM' },
+    { name: 'ECDHE-RSA-AES256-GCM-SHA384', gnutls: 'AES-256-GCM' },
+    { name: 'ECDHE-RSA-CHACHA20-POLY1305', gnutls: 'CHACHA20-POLY1305' },
+  ],
+  groups: GROUPS,
+  schemes: [...SCHEMES, pkcs1(256), pkcs1(384), pkcs1(512)],
+  fits: (suite, { key }) => suite.name.includes('-RSA-') === key.startsWith('rsa'),
+};
+
+/** In TLS 1.2 the curve of the certificate has to be among the groups too (RFC 8422 §5.1.1). */
+export function withCurveOf({ key }: SchemeNames, group: string): string {
+  const curve = key === 'p256' ? 'P-256' : key === 'p384' ? 'P-384' : group;
+  return curve === group ? group : `${group}:${curve}`;
+}
 
 /** Every certificate of the tests is signed by a P-256 key, which the schemes offered must allow too. */
 const CA_SCHEME = 'ecdsa_secp256r1_sha256';

@@ -34,7 +34,9 @@ export class OpensslClient extends Program {
 
   /** The handshake is complete and its summary printed. */
   async connected(): Promise<void> {
-    await this.until(/Verify return code: .*\n---|Verification error|Keying material: /);
+    await this.until(
+      /Verify return code: .*\n(?: +Extended master secret: .*\n)?---|Verification error|Keying material: /,
+    );
   }
 
   /** Sends close_notify and ends. */

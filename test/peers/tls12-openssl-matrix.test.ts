@@ -1,0 +1,76 @@
+import { beforeAll, expect } from 'vitest';
+import { describeWith } from '../setup/need.ts';
+import { TLS12, withCaScheme, withCurveOf } from './support/algorithms.ts';
+import { type Combination, matrixTests } from './support/matrix.ts';
+import { OpensslClient, OpensslServer, openssl, opensslVersion } from './support/openssl.ts';
+import { connectOurs, Incoming, type OurServer, serve } from './support/ours.ts';
+import { KEY_KINDS, makePki, type Pki, type SigningKind } from './support/pki.ts';
+
+/** OpenSSL's default security level leaves out CCM_8, whose tags are short. */
+const CIPHERS = `${TLS12.suites.map(({ name }) => name).join(':')}:@SECLEVEL=0`;
+
+let pki: Pki;
+let ours: OurServer;
+/** One for each kind of key: OpenSSL holds only one certificate with an elliptic curve. */
+let theirs: Record<SigningKind, OpensslServer>;
+
+describeWith(openssl, 'OpenSSL, TLS 1.2', () => {
+  beforeAll(async () => {
+    pki = makePki();
+    theirs = Object.fromEntries(
+      KEY_KINDS.map((kind) => [
+        kind,
+        new OpensslServer(pki.servers[kind], ['-rev', '-tls1_2', '-cipher', CIPHERS]),
+      ]),
+    ) as typeof theirs;
+    ours = await serve({
+      ciphers: CIPHERS,
+      cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
+      key: KEY_KINDS.map((kind) => pki.servers[kind].key),
+    });
+    await Promise.all(KEY_KINDS.map((kind) => theirs[kind].port));
+  });
+
+  matrixTests('openssl-tls12', opensslVersion, { client: ourClient, server: ourServer }, TLS12);
+});
+
+/** `-rev` answers each line reversed. */
+async function ourClient({ suite, group, scheme }: Combination): Promise<void> {
+  const socket = await connectOurs({
+    port: await theirs[scheme.key].port,
+    ca: pki.ca.cert,
+    ciphers: suite.name,
+    ecdhCurve: withCurveOf(scheme, group.name),
+    sigalgs: withCaScheme(scheme),
+  });
+  expect(socket.authorized).toBe(true);
+  expect(socket.getProtocol()).toBe('TLSv1.2');
+  expect(socket.getCipher()?.name).toBe(suite.name);
+  expect(socket.getEphemeralKeyInfo()).toMatchObject(group.key);
+  const incoming = new Incoming(socket);
+  socket.write('abcdef\n');
+  await incoming.until('fedcba\n');
+  socket.end();
+  await incoming.end();
+}
+
+async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
+  const peer = new OpensslClient(ours.port, [
+    ...['-tls1_2', '-cipher', `${suite.name}:@SECLEVEL=0`],
+    ...['-groups', withCurveOf(scheme, group.openssl)],
+    ...['-sigalgs', scheme.name],
+    ...['-CAfile', pki.ca.certFile, '-verify_hostname', 'localhost', '-verify_return_error'],
+  ]);
+  await peer.connected();
+  peer.say('abcdef');
+  await peer.until(/^abcdef$/m);
+  expect(await peer.quit()).toBe(0);
+  expect(peer.output).toContain(`New, TLSv1.2, Cipher is ${suite.name}`);
+  expect(peer.output).toContain(`Peer signature type: ${scheme.opensslType}`);
+  if (scheme.digest !== undefined) expect(peer.output).toContain(`Peer signing digest: ${scheme.digest}`);
+  expect(peer.output).toContain('Secure Renegotiation IS supported');
+  expect(peer.output).toContain('Extended master secret: yes');
+  expect(peer.output).toContain('Verify return code: 0 (ok)');
+  const socket = await ours.session();
+  expect(socket.getProtocol()).toBe('TLSv1.2');
+}
