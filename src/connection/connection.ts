@@ -17,8 +17,9 @@ import { startServer } from '../handshake/tls13/server.ts';
 import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
 import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType, ProtocolVersion } from '../wire/codepoints.ts';
+import type { SessionEngine } from './engine.ts';
 import { EngineIO } from './engine-io.ts';
-import type { ConnectionEvent, ConnectionInfo, TrafficState } from './events.ts';
+import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME, type TrafficState } from './events.ts';
 
 export type { ConnectionEvent, ConnectionInfo };
 
@@ -35,7 +36,7 @@ export const MAX_WARNING_ALERTS = 4;
  * The peer's faults never throw: they queue an alert for `transmit` and an `error` event.
  * While `wanted` is set, received bytes wait; the caller should stop reading the transport until it has answered.
  */
-export class Connection {
+export class Connection implements SessionEngine {
   readonly role: Role;
   readonly #config: ClientConfig | ServerConfig;
   readonly #records: RecordLayer;
@@ -162,6 +163,15 @@ export class Connection {
     if (this.#readState === 'failed') return undefined;
     return step.kind === 'waiting' || step.kind === 'choosing' ? step.wanted : undefined;
   }
+
+  /** What was received waits for the answer to `wanted`. */
+  get inputFull(): boolean {
+    return this.wanted !== undefined;
+  }
+
+  /** Records are made at once. */
+  readonly outputFull = false;
+  readonly drained = true;
 
   /** Answers `wanted` where it is a signature. */
   provide(signature: Uint8Array, now: number): void {
@@ -536,12 +546,6 @@ export class Connection {
     };
   }
 }
-
-/** node:tls's names. */
-const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>> = {
-  [ProtocolVersion.tls13]: 'TLSv1.3',
-  [ProtocolVersion.tls12]: 'TLSv1.2',
-};
 
 /** `enum { change_cipher_spec(1), (255) } type;`, RFC 5246 §7.1. */
 function isChangeCipherSpec(content: Uint8Array): boolean {

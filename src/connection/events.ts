@@ -2,6 +2,7 @@ import type { Suite } from '../crypto/suites.ts';
 import type { TrellisError } from '../errors/errors.ts';
 import type { Agreement } from '../handshake/established.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
+import { ProtocolVersion } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 
 /** What happened, in order; the reader polls with `nextEvent()`. */
@@ -27,6 +28,12 @@ export interface ConnectionInfo extends Agreement {
   /** Names of the sub-protocols that were negotiated. */
   readonly subProtocols: readonly string[];
 }
+
+/** Names of versions, as node:tls has them. */
+export const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>> = {
+  [ProtocolVersion.tls13]: 'TLSv1.3',
+  [ProtocolVersion.tls12]: 'TLSv1.2',
+};
 
 /** A session at one moment, for another record layer: both traffic secrets (RFC 8446 §7.2) and where they stand. */
 export interface TrafficState {

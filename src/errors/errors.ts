@@ -224,6 +224,14 @@ export function errorForAlert(description: number, message: string): TlsError {
   return new TlsError(codes.find((code) => ALERT_OF[code] === name) ?? 'ERR_TLS_INTERNAL', message);
 }
 
+/** A fault that was found elsewhere, by its code. */
+export function errorForCode(code: string, message: string): TrellisError {
+  const text = `${message}: ${code}`;
+  return Object.hasOwn(ALERT_OF, code)
+    ? new TlsError(code as TlsErrorCode, text)
+    : new TrellisError(code, text);
+}
+
 /** Turns anything thrown into an Error that has a code. */
 export function asTrellisError(error: unknown): TrellisError {
   if (error instanceof TrellisError) return error;

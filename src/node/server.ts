@@ -126,6 +126,6 @@ class Owner implements ServerOwner {
 }
 
 function socketOptions(options: ServerOptions): TLSSocketOptions {
-  const { requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols } = options;
-  return { isServer: true, requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols };
+  const { requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols, module } = options;
+  return { isServer: true, requestCert, allowHalfOpen, highWaterMark, allowTruncation, subProtocols, module };
 }

@@ -1,5 +1,6 @@
 import { Duplex, type DuplexOptions } from 'node:stream';
-import type { Connection, ConnectionEvent } from '../connection/connection.ts';
+import type { ConnectionEvent } from '../connection/connection.ts';
+import type { SessionEngine } from '../connection/engine.ts';
 import { asTrellisError, ConnectionError } from '../errors/errors.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { lingerAndClose, writePieces } from './transport.ts';
@@ -30,7 +31,7 @@ type Callback = (error?: Error | null) => void;
 const NO_WRITES: readonly Uint8Array[] = [];
 
 /**
- * Moves bytes between a transport, a `Connection` and the two sides of a Duplex. It knows the rules of streams
+ * Moves bytes between a transport, a `SessionEngine` and the two sides of a Duplex. It knows the rules of streams
  * (back-pressure, half-close, destroy) and nothing of options, certificates or events of `node:tls`.
  *
  * For whoever multiplexes over the session: `flush`, `outputPending`, `outputBlocked`, the event `outputDrain`,
@@ -38,7 +39,7 @@ const NO_WRITES: readonly Uint8Array[] = [];
  */
 export abstract class SessionStream extends Duplex {
   #transport: Attached | undefined;
-  #connection: Connection | undefined;
+  #connection: SessionEngine | undefined;
   #handshakeDone = false;
   #peerEnded = false;
   #transportEnded = false;
@@ -47,6 +48,8 @@ export abstract class SessionStream extends Duplex {
   #allowTruncation: boolean;
   #pauses = 0;
   #pumping = false;
+  /** What the connection wants is being done. */
+  #asked = false;
   #timer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   #truncated = false;
@@ -97,7 +100,9 @@ export abstract class SessionStream extends Duplex {
 
   /** Moves what the connection has to transmit to the transport. */
   flush(): void {
-    this.#flush();
+    // What was given to the connection may be a wish now, where it was sealed at once elsewhere.
+    if (this.#connection?.wanted !== undefined && !this.#asked) this.#pump();
+    else this.#flush();
   }
 
   /** Bytes that the transport has not accepted yet. */
@@ -108,7 +113,8 @@ export abstract class SessionStream extends Duplex {
   /** The transport asked to wait; the event 'outputDrain' says when it takes more. */
   get outputBlocked(): boolean {
     const transport = this.#transport;
-    return transport?.writableNeedDrain === true && transport.writableLength > 0;
+    const isFull = transport?.writableNeedDrain === true && transport.writableLength > 0;
+    return isFull || this.#connection?.outputFull === true;
   }
 
   /** Stops reading from the network, for a sub-protocol whose receive buffer is full. Idempotent. */
@@ -145,7 +151,7 @@ export abstract class SessionStream extends Duplex {
   }
 
   /** @throws ConnectionError ERR_TLS_NOT_CONNECTED before the session has begun */
-  get connection(): Connection {
+  get connection(): SessionEngine {
     if (this.#connection === undefined) {
       throw new ConnectionError(
         'ERR_TLS_NOT_CONNECTED',
@@ -182,7 +188,7 @@ export abstract class SessionStream extends Duplex {
    * Starts the handshake over the attached transport.
    * @param readsEvents the transport's bytes come as 'data'; otherwise somebody calls `receive`
    */
-  protected begin(connection: Connection, readsEvents: boolean): void {
+  protected begin(connection: SessionEngine, readsEvents: boolean): void {
     this.#connection = connection;
     this.#armTimer(connection);
     const transport = this.#transport;
@@ -212,6 +218,7 @@ export abstract class SessionStream extends Duplex {
     this.#idleTimer?.refresh();
     connection.receive(bytes, Date.now());
     this.#pump();
+    if (this.#asked && connection.inputFull) this.#pause(Pause.wanted);
     return this.#pauses === 0;
   }
 
@@ -353,9 +360,15 @@ export abstract class SessionStream extends Duplex {
   // Work that the connection waits for
 
   /** True when it was answered at once and the connection may have gone on. */
-  #answerWanted(connection: Connection): boolean {
+  #answerWanted(connection: SessionEngine): boolean {
     const { wanted } = connection;
-    if (wanted === undefined || (this.#pauses & Pause.wanted) !== 0) return false;
+    if (wanted === undefined || this.#asked) return false;
+    if (wanted.kind === 'command') {
+      return this.#answer(
+        () => wanted.perform(),
+        (answer) => connection.provide(answer, Date.now()),
+      );
+    }
     if (wanted.kind === 'signature') {
       return this.#answer(
         () => wanted.key.sign(wanted.scheme, wanted.input),
@@ -381,8 +394,9 @@ export abstract class SessionStream extends Duplex {
       give(answer);
       return true;
     }
-    // The peer has nothing to say that could be used before our answer: its bytes wait in the kernel.
-    this.#pause(Pause.wanted);
+    // In a handshake the peer has nothing to say that could be used before our answer: its bytes wait in the kernel.
+    this.#asked = true;
+    if (connection.inputFull) this.#pause(Pause.wanted);
     answer.then(
       (later) => this.#answered(() => give(later)),
       (error: unknown) => this.#answered(() => connection.abandon(asTrellisError(error))),
@@ -392,9 +406,16 @@ export abstract class SessionStream extends Duplex {
 
   #answered(act: () => void): void {
     if (this.destroyed) return;
+    const { connection } = this;
+    const wasFull = connection.outputFull;
+    this.#asked = false;
     act();
     this.#resume(Pause.wanted);
     this.#pump();
+    if (this.destroyed) return;
+    if (wasFull && !connection.outputFull) this.#drained();
+    if (this.#finalDone !== undefined && this.#handshakeDone) this.#continueFinal();
+    if (this.#transport?.closed === true && !this.destroyed) this.#transportClosed();
   }
 
   // Writing
@@ -408,7 +429,7 @@ export abstract class SessionStream extends Duplex {
     try {
       do {
         this.#sendSlice(connection);
-        this.#flush();
+        this.flush();
         // The rest, and the callback that lets the next write in, wait until the transport has taken this.
         if (this.outputBlocked) return;
       } while (this.#writeIndex < this.#writes.length);
@@ -423,7 +444,7 @@ export abstract class SessionStream extends Duplex {
     done?.();
   }
 
-  #sendSlice(connection: Connection): void {
+  #sendSlice(connection: SessionEngine): void {
     let room = WRITE_SLICE;
     while (room > 0 && this.#writeIndex < this.#writes.length) {
       const chunk = this.#writes[this.#writeIndex] as Uint8Array;
@@ -451,11 +472,14 @@ export abstract class SessionStream extends Duplex {
   /** Half-close, RFC 8446 §6.1: close_notify, then the transport's own end. Reading goes on. */
   #continueFinal(): void {
     if (this.#endHeld) return;
+    this.#connection?.close();
+    this.flush();
+    // A module may still have to say it; `#answered` comes back here.
+    if (this.#connection?.drained === false || this.#finalDone === undefined) return;
     const done = this.#finalDone;
     this.#finalDone = undefined;
-    this.#connection?.close();
     this.#flush();
-    this.#transport?.end(() => done?.());
+    this.#transport?.end(() => done());
   }
 
   /** True when something was written. */
@@ -492,7 +516,8 @@ export abstract class SessionStream extends Duplex {
       return;
     }
     this.#endOfTransport();
-    if (this.destroyed || this.#saidGoodbye || this.#truncated) return;
+    // What came before is still on its way through a module, a goodbye perhaps; `#answered` comes back here.
+    if (this.destroyed || this.#saidGoodbye || this.#truncated || this.#asked) return;
     this.#destroyBecause(
       new ConnectionError('ERR_TLS_CLOSED', 'The transport under the TLS session was closed'),
     );
@@ -520,7 +545,7 @@ export abstract class SessionStream extends Duplex {
     this.#pump();
   }
 
-  #armTimer(connection: Connection): void {
+  #armTimer(connection: SessionEngine): void {
     const deadline = connection.nextTimeout();
     this.#timer =
       deadline === undefined

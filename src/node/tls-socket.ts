@@ -8,6 +8,7 @@ import {
 } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
 import { Connection, type ConnectionInfo } from '../connection/connection.ts';
+import type { EngineSource, SessionEngine } from '../connection/engine.ts';
 import type { SubProtocol, SubProtocolFactory } from '../connection/sub-protocol.ts';
 import { type X509Certificate, x509Certificate } from '../crypto/node/certificate-object.ts';
 import { ConnectionError, TrellisError } from '../errors/errors.ts';
@@ -45,6 +46,8 @@ export interface StreamOptions {
   allowTruncation?: boolean | undefined;
   /** Protocols that share the session with application data. */
   subProtocols?: readonly SubProtocolFactory[] | undefined;
+  /** Where the session's engine runs, keys and all: a `SecurityModule`. Default: in this process. */
+  module?: EngineSource | undefined;
 }
 
 /** Options of `new TLSSocket(transport, options)`: for STARTTLS, and for transports that are not TCP. */
@@ -182,7 +185,7 @@ export class TLSSocket extends SessionStream {
     const options = this.#options;
     if (options === undefined || this.destroyed) return;
     this.#options = undefined;
-    let connection: Connection;
+    let connection: SessionEngine;
     try {
       connection = this.#isServer ? this.#accept(options) : this.#open(options);
     } catch (error) {
@@ -192,17 +195,26 @@ export class TLSSocket extends SessionStream {
     this.begin(connection, listenForData);
   }
 
-  #open(options: TLSSocketOptions): Connection {
+  #open(options: TLSSocketOptions): SessionEngine {
     const context = contextOf(options);
     const config = clientConfig(context, options, this.#session, () => this.listenerCount('keylog') > 0);
     this.#ownCertificate = context.identities[0]?.chain[0];
     this.servername = config.sendServerName ? (config.serverName ?? false) : false;
-    return Connection.client(config, Date.now(), this.#factories(options));
+    const factories = this.#factories(options);
+    const judges = context.hasOwnTrust || options.rejectUnauthorized === false;
+    return (
+      options.module?.client(config, Date.now(), factories, judges) ??
+      Connection.client(config, Date.now(), factories)
+    );
   }
 
-  #accept(options: TLSSocketOptions): Connection {
+  #accept(options: TLSSocketOptions): SessionEngine {
     const config = this.#owner?.config ?? this.#ownServerConfig(options);
-    return Connection.server(config, Date.now(), this.#factories(options));
+    const factories = this.#factories(options);
+    return (
+      options.module?.server(config, Date.now(), factories, config.certificateAuthorities.length > 0) ??
+      Connection.server(config, Date.now(), factories)
+    );
   }
 
   #ownServerConfig(options: TLSSocketOptions): ServerConfig {

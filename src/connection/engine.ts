@@ -1,0 +1,70 @@
+import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
+import type { Wanted } from '../handshake/step.ts';
+import type { ConnectionEvent, ConnectionInfo } from './events.ts';
+import type { SubProtocolFactory } from './sub-protocol.ts';
+
+/** Work that only the outside can do: a command to a security module, that the session waits for. */
+export interface CommandWanted {
+  readonly kind: 'command';
+  /** @returns what `provide` is given */
+  perform(): Uint8Array | Promise<Uint8Array>;
+}
+
+/**
+ * One session as an adapter sees it, wherever its engine runs: `Connection` in this process, `ModuleConnection` in a
+ * security module. Bytes from the transport go into `receive`, bytes for it come out of `transmit`; what happens between
+ * comes as events; what the outside has to do is `wanted`. Times are Unix milliseconds.
+ */
+export interface SessionEngine {
+  /** The buffer is the caller's again when this returns. */
+  receive(bytes: Uint8Array, now: number): void;
+  /** The transport has ended. */
+  receiveEnd(): void;
+  transmit(): Uint8Array[];
+  nextEvent(): ConnectionEvent | undefined;
+
+  readonly wanted: Wanted | CommandWanted | undefined;
+  /** Answers `wanted` where it is a signature or a command. */
+  provide(answer: Uint8Array, now: number): void;
+  /** Answers `wanted` where it is the identities for a name. */
+  provideIdentities(identities: readonly Identity[], now: number): void;
+  /** `wanted` cannot be answered: ends the session with the error's alert, where it still can be told. */
+  abandon(error: unknown): void;
+
+  nextTimeout(): number | undefined;
+  handleTimeout(now: number): void;
+
+  send(data: Uint8Array): void;
+  close(): void;
+  updateKeys(requestPeer: boolean): void;
+  drop(error?: Error): void;
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array;
+
+  /** What this side may show, or has shown. */
+  readonly identities: readonly Identity[];
+  readonly info: ConnectionInfo | undefined;
+  readonly writable: boolean;
+  /** So much has been received that is not processed yet that the transport should not be read. */
+  readonly inputFull: boolean;
+  /** So much was given to `send` that has not come out of `transmit` that the sender should wait. */
+  readonly outputFull: boolean;
+  /** Everything that was given to `send` and `close` has come out of `transmit`, or can. */
+  readonly drained: boolean;
+}
+
+/** Where the engines of sessions run. The option `module` of `connect` and `createServer` takes one. */
+export interface EngineSource {
+  /** @param judges the host has anchors of its own, and `config.verifyPeer` shall judge the peer as well */
+  client(
+    config: ClientConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+  ): SessionEngine;
+  server(
+    config: ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+  ): SessionEngine;
+}

@@ -1,0 +1,197 @@
+import { DecodeError } from '../../errors/errors.ts';
+import { ModuleError } from '../../errors/module.ts';
+import { writeChain } from '../../handshake/session.ts';
+import { Writer } from '../../wire/writer.ts';
+import { statusError } from '../apdu/status.ts';
+import {
+  CapabilityTag,
+  INTERFACE_VERSION,
+  Instruction,
+  type KeyAlgorithm,
+  KeyAlgorithmCode,
+  MODULE_AID,
+  ObjectTag,
+  PinKind,
+  RequestTag,
+} from '../protocol.ts';
+import { TlvFields, writeTlvs } from '../tlv.ts';
+import type { Card } from './card.ts';
+
+const PIN_BLOCK = 8;
+
+/** What a module says of itself when it is selected. */
+export interface ModuleCapabilities {
+  readonly name: string;
+  readonly version: number;
+  /** Sessions at once. */
+  readonly sessions: number;
+}
+
+/** What a server asks of its clients, who may have which secret, what EAP says of the identity. */
+export interface IdentityPolicy {
+  /** Bits of `Permission`. */
+  readonly permissions: number;
+  /** A `ClientCertificate`. */
+  readonly clientCertificate: number;
+  /** Empty for the alias. */
+  readonly nai: string;
+}
+
+/** Commands outside of sessions: PINs, identities, provisioning. All throw ModuleError. */
+export class ModuleClient {
+  readonly card: Card;
+
+  constructor(card: Card) {
+    this.card = card;
+  }
+
+  /** Begins: sessions and PINs of this connection are as after a reset. */
+  async select(): Promise<ModuleCapabilities> {
+    const answer = await this.#run(Instruction.select, 4, 0, MODULE_AID, 'SELECT');
+    try {
+      const fields = new TlvFields(answer, 'SELECT', Object.values(CapabilityTag));
+      const version = fields.number(CapabilityTag.version, 1) ?? 0;
+      if (version !== INTERFACE_VERSION) {
+        throw new ModuleError(
+          'ERR_MODULE_UNSUPPORTED',
+          `The module speaks version ${version} of the interface, only ${INTERFACE_VERSION} is known here`,
+        );
+      }
+      const name = new TextDecoder().decode(fields.get(CapabilityTag.name));
+      return { name, version, sessions: fields.number(CapabilityTag.sessions, 1) ?? 1 };
+    } catch (cause) {
+      if (!(cause instanceof DecodeError)) throw cause;
+      throw new ModuleError('ERR_MODULE_PROTOCOL', 'The answer to SELECT is not that of a Trellis module', {
+        cause,
+      });
+    }
+  }
+
+  /** @param pin 4 to 8 ASCII digits; the bytes are the caller's, to be wiped */
+  async verifyPin(owner: keyof typeof PinKind, pin: Uint8Array): Promise<void> {
+    const block = pinBlock(pin);
+    try {
+      await this.#run(Instruction.verifyPin, 0, PinKind[owner], block, 'Verify PIN');
+    } finally {
+      block.fill(0);
+    }
+  }
+
+  /** Tries that are left; `verified` when that PIN was verified on this connection. */
+  async pinState(owner: keyof typeof PinKind): Promise<number | 'verified'> {
+    try {
+      await this.#run(Instruction.verifyPin, 0, PinKind[owner], NOTHING, 'Verify PIN');
+      return 'verified';
+    } catch (error) {
+      if (!(error instanceof ModuleError)) throw error;
+      if (error.code === 'ERR_MODULE_PIN_BLOCKED') return 0;
+      if (error.triesLeft === undefined) throw error;
+      return error.triesLeft;
+    }
+  }
+
+  async changePin(owner: keyof typeof PinKind, old: Uint8Array, pin: Uint8Array): Promise<void> {
+    const blocks = new Uint8Array(2 * PIN_BLOCK);
+    blocks.set(pinBlock(old));
+    blocks.set(pinBlock(pin), PIN_BLOCK);
+    await this.#run(Instruction.changePin, 0, PinKind[owner], blocks, 'Change PIN');
+    blocks.fill(0);
+  }
+
+  /** Operator: gives the user a new PIN, and its tries back. */
+  async unblockUserPin(pin: Uint8Array): Promise<void> {
+    await this.#run(Instruction.unblockPin, 0, 0, pinBlock(pin), 'Unblock PIN');
+  }
+
+  async identities(): Promise<string[]> {
+    const found: string[] = [];
+    for (;;) {
+      try {
+        found.push(decode(await this.#run(Instruction.getNextIdentity, 0, 1, NOTHING, 'Get-Next-Identity')));
+      } catch (error) {
+        if (error instanceof ModuleError && error.code === 'ERR_MODULE_NOT_FOUND') return found;
+        throw error;
+      }
+    }
+  }
+
+  // Operator
+
+  /** @returns SubjectPublicKeyInfo, DER */
+  generateKey(alias: string, algorithm: KeyAlgorithm): Promise<Uint8Array> {
+    return this.#run(
+      Instruction.generateKey,
+      0,
+      KeyAlgorithmCode[algorithm],
+      encode(alias),
+      'Generate key pair',
+    );
+  }
+
+  /** @param subject Name, DER. @returns PKCS#10, DER */
+  makeRequest(alias: string, subject: Uint8Array, hosts: readonly string[]): Promise<Uint8Array> {
+    const data = writeTlvs([
+      { tag: RequestTag.alias, value: encode(alias) },
+      { tag: RequestTag.subject, value: subject },
+      ...hosts.map((host) => ({ tag: RequestTag.host, value: encode(host) })),
+    ]);
+    return this.#run(Instruction.makeRequest, 0, 0, data, 'the certificate request');
+  }
+
+  /** @param chain DER, end entity first */
+  putChain(alias: string, chain: readonly Uint8Array[]): Promise<void> {
+    return this.#put(ObjectTag.certificateChain, alias, certificates(chain), 'the certificate');
+  }
+
+  putAnchors(alias: string, anchors: readonly Uint8Array[]): Promise<void> {
+    return this.#put(ObjectTag.trustAnchors, alias, certificates(anchors), 'the trust anchors');
+  }
+
+  /** @param roles bits of `IdentityRole` */
+  putRole(alias: string, roles: number): Promise<void> {
+    return this.#put(ObjectTag.role, alias, Uint8Array.of(roles), 'the role');
+  }
+
+  putPolicy(alias: string, { permissions, clientCertificate, nai }: IdentityPolicy): Promise<void> {
+    const object = new Writer(64).u8(permissions).u8(clientCertificate).vector(1, encode(nai)).finish();
+    return this.#put(ObjectTag.policy, alias, object, 'the policy');
+  }
+
+  /** A key from outside. @param pkcs8 DER */
+  importKey(alias: string, pkcs8: Uint8Array): Promise<void> {
+    return this.#put(ObjectTag.privateKey, alias, pkcs8, 'the private key');
+  }
+
+  removeIdentity(alias: string): Promise<void> {
+    return this.#put(ObjectTag.remove, alias, NOTHING, 'the removal');
+  }
+
+  async #put(tag: number, alias: string, object: Uint8Array, doing: string): Promise<void> {
+    const data = new Writer(object.length + 80).vector(1, encode(alias)).bytes(object).finish();
+    await this.#run(Instruction.putData, tag >> 8, tag & 0xff, data, doing);
+  }
+
+  async #run(ins: number, p1: number, p2: number, data: Uint8Array, doing: string): Promise<Uint8Array> {
+    return new Uint8Array(await this.card.run(this, { ins, p1, p2, data, doing }));
+  }
+}
+
+/** Padded with FF. @throws ModuleError ERR_MODULE_STATUS as the module would, before a wrong form is sent anywhere */
+function pinBlock(pin: Uint8Array): Uint8Array {
+  const isPin =
+    pin.length >= 4 && pin.length <= PIN_BLOCK && pin.every((digit) => digit >= 0x30 && digit <= 0x39);
+  if (!isPin) throw statusError(0x6a80, 'the PIN: it has 4 to 8 digits');
+  const block = new Uint8Array(PIN_BLOCK).fill(0xff);
+  block.set(pin);
+  return block;
+}
+
+function certificates(chain: readonly Uint8Array[]): Uint8Array {
+  const writer = new Writer(4096);
+  writeChain(writer, chain);
+  return writer.finish();
+}
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,626 @@
+import type { CommandWanted, SessionEngine } from '../../connection/engine.ts';
+import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME } from '../../connection/events.ts';
+import { Seat } from '../../connection/seat.ts';
+import type {
+  Role,
+  SessionFacts,
+  SubProtocol,
+  SubProtocolFactory,
+  SubProtocolLink,
+} from '../../connection/sub-protocol.ts';
+import { equalBytes } from '../../der/bytes.ts';
+import { AlertDescription, AlertLevel } from '../../errors/alerts.ts';
+import {
+  AlertReceivedError,
+  alertFor,
+  asTrellisError,
+  ConnectionError,
+  errorForCode,
+  TlsError,
+  type TrellisError,
+} from '../../errors/errors.ts';
+import { ModuleError } from '../../errors/module.ts';
+import { SESSION_BINDING_LABEL } from '../../formats/binding.ts';
+import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
+import { asHandshakeMessage, handshakeMessage } from '../../messages/handshake.ts';
+import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { concat } from '../../wire/writer.ts';
+import type { PeerIdentity } from '../../x509/verify.ts';
+import { InformationKind, Instruction, RECORDS_ITEM, SessionState } from '../protocol.ts';
+import { type Card, wasReset } from './card.ts';
+import { type Dialogue, EapClient, guarded } from './eap-client.ts';
+import type { CardRequest } from './exchange.ts';
+import { HelloPeek, type PeekedHello } from './hello-peek.ts';
+import { type AgreedSession, attestedPeer, readInformation, schemesOf } from './information.ts';
+import { type Item, readItems } from './items.ts';
+import { openRequest } from './open-request.ts';
+import { Outbox } from './outbox.ts';
+import { RecordSplitter } from './record-splitter.ts';
+
+/** Bytes of records that wait for the module before the transport is read no more: several full records. */
+const MAX_INPUT = 131_072;
+/** Bytes of clear text that wait for the module before senders shall wait. */
+const MAX_OUTPUT = 131_072;
+/** Of one message to the module: four full records, well below what it takes. */
+const BATCH = 65_536;
+
+export interface ModuleConnectionOptions {
+  readonly card: Card;
+  /** The identity in the module; `undefined` for its current one. */
+  readonly alias: string | undefined;
+  /** Bytes of an EAP packet, both ways. */
+  readonly fragmentSize: number;
+  /** Judges the peer once more, with the host's own anchors; absent: as the module has judged. */
+  readonly verifyPeer?: PeerVerifier | undefined;
+}
+
+/** Waits until there is something to do. */
+const IDLE = Symbol('idle');
+type Script<T> = Generator<CardRequest | typeof IDLE, T, Uint8Array>;
+
+/**
+ * A session whose engine is in a security module: the software bridge. Records become flights, flights EAP-TLS
+ * messages, those APDUs, and back. To the layers above it is a `SessionEngine` like `Connection`; sub-protocols run
+ * here, on the host, and the module passes their extension and their records on.
+ *
+ * What the module is to do next is `wanted`; its answer comes by `provide`, at once or later.
+ */
+export class ModuleConnection implements SessionEngine {
+  readonly role: Role;
+  readonly #config: ClientConfig | ServerConfig;
+  readonly #options: ModuleConnectionOptions;
+  readonly #splitter = new RecordSplitter();
+  readonly #outbox = new Outbox();
+  readonly #script: Script<void>;
+  #seats: readonly Seat[];
+  #watchers: readonly SubProtocol[] = [];
+  #eap: EapClient | undefined;
+  #request: CardRequest | undefined;
+  #inbox: Uint8Array[] = [];
+  #inboxBytes = 0;
+  #records: Uint8Array[] = [];
+  #events: ConnectionEvent[] = [];
+  #now: number;
+  #deadline: number | undefined;
+  #agreed: AgreedSession | undefined;
+  #info: ConnectionInfo | undefined;
+  #readState: 'open' | 'ended' | 'failed' = 'open';
+  #writeState: 'open' | 'closed' = 'open';
+  /** Clear text is in the module. */
+  #sending = false;
+  /** Items wait in the module for the next Process-EAP-Decrypt. */
+  #itemsWait = false;
+  #transportEnded = false;
+  /** Of this side; the peer has yet to be told. */
+  #verdict: TrellisError | undefined;
+  #advancing = false;
+  #released = false;
+
+  constructor(
+    role: Role,
+    config: ClientConfig | ServerConfig,
+    options: ModuleConnectionOptions,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[] = [],
+  ) {
+    this.role = role;
+    this.#config = config;
+    this.#options = options;
+    this.#now = now;
+    this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
+    this.#seats = subProtocols.map((make) => new Seat(make(role)));
+    this.#script = this.#life();
+    this.#advance();
+  }
+
+  // ── from and to the transport ──────────────────────────────────────────────────────────────────
+
+  receive(bytes: Uint8Array, now: number): void {
+    // RFC 8446 §6.1: data after a closure alert MUST be ignored.
+    if (this.#readState !== 'open' || this.#verdict !== undefined) return;
+    this.#now = now;
+    for (const record of this.#splitter.push(bytes)) {
+      this.#inbox.push(record);
+      this.#inboxBytes += record.length;
+    }
+    this.#advance();
+  }
+
+  /** The transport has ended. Without close_notify before, data may be missing (RFC 8446 §6.1): an error. */
+  receiveEnd(): void {
+    this.#transportEnded = true;
+    this.#advance();
+  }
+
+  transmit(): Uint8Array[] {
+    const records = this.#records;
+    this.#records = [];
+    return records;
+  }
+
+  nextEvent(): ConnectionEvent | undefined {
+    return this.#events.shift();
+  }
+
+  // ── the module ─────────────────────────────────────────────────────────────────────────────────
+
+  get wanted(): CommandWanted | undefined {
+    const request = this.#request;
+    if (request === undefined || this.#readState === 'failed') return undefined;
+    return { kind: 'command', perform: () => this.#perform(request) };
+  }
+
+  provide(answer: Uint8Array, now: number): void {
+    if (this.#request === undefined || this.#readState === 'failed') return;
+    this.#now = now;
+    this.#request = undefined;
+    // The module may use its memory again.
+    this.#advance(new Uint8Array(answer));
+  }
+
+  provideIdentities(): void {
+    // Never wanted: Open has named the identity, and it is in the module.
+  }
+
+  /** A fault of the module ends the session without a word to the peer: the module alone could say it. */
+  abandon(error: unknown): void {
+    this.#request = undefined;
+    if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
+    else if (this.#eap === undefined || !wasReset(error)) this.#end(error);
+    else {
+      this.#end(
+        new ModuleError('ERR_MODULE_RESET', 'The module has forgotten this session: it was reset meanwhile', {
+          cause: error,
+          status: error.status,
+        }),
+      );
+    }
+  }
+
+  get inputFull(): boolean {
+    return this.#inboxBytes > MAX_INPUT;
+  }
+
+  get outputFull(): boolean {
+    return this.#outbox.bytes > MAX_OUTPUT;
+  }
+
+  get drained(): boolean {
+    return this.#readState === 'failed' || (this.#outbox.empty && !this.#sending);
+  }
+
+  nextTimeout(): number | undefined {
+    return this.#deadline;
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#deadline === undefined || now < this.#deadline) return;
+    const { handshakeTimeout } = this.#config;
+    this.#fail(
+      new TlsError('ERR_TLS_HANDSHAKE_TIMEOUT', `The handshake did not finish in ${handshakeTimeout} ms`),
+    );
+  }
+
+  // ── for the application ────────────────────────────────────────────────────────────────────────
+
+  /** @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`, ERR_TLS_CLOSED after `close()` or a failure */
+  send(data: Uint8Array): void {
+    this.#write(ContentType.application_data, data);
+  }
+
+  close(): void {
+    if (this.#writeState === 'closed') return;
+    if (this.#info === undefined) {
+      this.#fail(new TlsError('ERR_TLS_USER_CANCELED', 'The connection was closed during its handshake'));
+      return;
+    }
+    this.#writeState = 'closed';
+    this.#outbox.push(ContentType.alert, CLOSE_NOTIFY);
+    this.#advance();
+  }
+
+  /** KeyUpdate (RFC 8446 §4.6.3). @throws ConnectionError as `send`; ERR_TLS_OPTION in TLS 1.2, which has none */
+  updateKeys(requestPeer: boolean): void {
+    this.#checkWritable();
+    if (this.#info?.version !== ProtocolVersion.tls13) {
+      throw new ConnectionError('ERR_TLS_OPTION', 'Only TLS 1.3 can update its keys');
+    }
+    const update = handshakeMessage(HandshakeType.key_update, (w) => w.u8(requestPeer ? 1 : 0));
+    this.#outbox.push(ContentType.handshake, update);
+    this.#advance();
+  }
+
+  drop(error?: Error): void {
+    if (this.#readState === 'failed') return;
+    this.#readState = 'failed';
+    this.#writeState = 'closed';
+    this.#deadline = undefined;
+    this.#closeSubProtocols(
+      error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'),
+    );
+    this.#release();
+  }
+
+  /**
+   * The session's binding is at hand, and nothing else: the module would have to be asked.
+   * @throws ModuleError ERR_MODULE_UNSUPPORTED; ConnectionError ERR_TLS_NOT_CONNECTED
+   */
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    const agreed = this.#agreed;
+    if (agreed === undefined) {
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
+    }
+    const isBinding =
+      label === SESSION_BINDING_LABEL &&
+      context !== undefined &&
+      equalBytes(context, agreed.transcriptHash) &&
+      length === agreed.sessionBinding.length;
+    if (isBinding) return agreed.sessionBinding;
+    throw new ModuleError(
+      'ERR_MODULE_UNSUPPORTED',
+      'Keying material of a session in a module cannot be had at once; only the binding of TLS Sign can',
+    );
+  }
+
+  get identities(): readonly Identity[] {
+    const chain = this.#agreed?.ownChain ?? [];
+    return chain.length === 0 ? [] : [this.#identity(chain)];
+  }
+
+  get info(): ConnectionInfo | undefined {
+    return this.#info;
+  }
+
+  get writable(): boolean {
+    return this.#info !== undefined && this.#writeState === 'open' && this.#readState !== 'failed';
+  }
+
+  // ── the script ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Goes on until the module has to be asked, or there is nothing to do. */
+  #advance(answer: Uint8Array = NOTHING): void {
+    // Sub-protocols send while the script calls them; its loop finds what they have sent.
+    if (this.#advancing || this.#request !== undefined || this.#readState === 'failed') return;
+    this.#advancing = true;
+    try {
+      const step = this.#script.next(answer);
+      if (step.done !== true && step.value !== IDLE) this.#request = step.value;
+    } catch (error) {
+      this.#end(asTrellisError(error));
+    } finally {
+      this.#advancing = false;
+    }
+  }
+
+  /** A session from its beginning to its end; resumed by the module's answers, and by every input while it is idle. */
+  *#life(): Script<void> {
+    let hello: PeekedHello | undefined;
+    if (this.role === 'server') hello = yield* this.#awaitHello();
+    const eap = yield* this.#open(hello);
+    const agreed = yield* this.#handshake(eap);
+    this.#guard(() => this.#establish(agreed));
+    for (;;) {
+      yield* this.#carry(eap);
+      if (this.#readState === 'failed') return;
+      if (this.#readState === 'ended' && this.#writeState === 'closed') {
+        this.#closeSubProtocols(undefined);
+        this.#release();
+        return;
+      }
+      this.#checkTruncated();
+      yield IDLE;
+    }
+  }
+
+  *#awaitHello(): Script<PeekedHello> {
+    const peek = new HelloPeek();
+    for (let seen = 0; ; ) {
+      for (; seen < this.#inbox.length; seen++) {
+        const hello = peek.push(this.#inbox[seen] as Uint8Array);
+        if (hello !== undefined) return hello;
+      }
+      this.#checkTruncated();
+      yield IDLE;
+    }
+  }
+
+  *#open(hello: PeekedHello | undefined): Dialogue<EapClient> {
+    const { alias, fragmentSize } = this.#options;
+    const common = { alias, fragmentSize, time: this.#now };
+    let data: Uint8Array;
+    try {
+      data = openRequest(this.#config, this.#seats, hello, common);
+    } catch (error) {
+      // Nothing is encrypted yet: what the peer is told goes in clear.
+      if (this.role === 'server') this.#records.push(clearAlert(alertFor(error)));
+      throw error;
+    }
+    const [handle] = yield { ins: Instruction.open, p1: 0, p2: 0, data, doing: 'Open' };
+    if (handle === undefined)
+      throw new ModuleError('ERR_MODULE_PROTOCOL', 'Open was answered without a handle');
+    this.#eap = new EapClient(this.role, handle, fragmentSize);
+    return this.#eap;
+  }
+
+  *#handshake(eap: EapClient): Script<AgreedSession> {
+    this.#pushRecords(yield* eap.start());
+    for (;;) {
+      while (this.#inbox.length === 0) {
+        this.#checkTruncated();
+        yield IDLE;
+      }
+      this.#pushRecords(yield* eap.exchange(Instruction.processEap, 0, this.#takeInput()));
+      // Whether that was the last flight only the module knows: in TLS 1.3 all is encrypted.
+      const [state, itemsWait] = yield this.#ask(InformationKind.state);
+      if (state === SessionState.handshaking) continue;
+      this.#itemsWait = itemsWait === 1;
+      const { agreed, failure } = yield* this.#inform();
+      if (state !== SessionState.open || agreed === undefined) throw failure ?? unexplained();
+      return agreed;
+    }
+  }
+
+  /** Moves what waits through the module, both ways in turns, until nothing does. */
+  *#carry(eap: EapClient): Dialogue<void> {
+    for (;;) {
+      const entry = this.#outbox.take(BATCH);
+      const reads = this.#readState === 'open' && this.#verdict === undefined;
+      const hasInput = reads && (this.#inbox.length > 0 || this.#itemsWait);
+      if (entry === undefined && !hasInput) return;
+      if (entry !== undefined) {
+        this.#sending = true;
+        this.#pushRecords(yield* eap.exchange(Instruction.encrypt, entry.type, entry.content));
+        this.#sending = false;
+        if (this.#verdict !== undefined && this.#outbox.empty) throw this.#verdict;
+      }
+      if (hasInput) {
+        this.#itemsWait = false;
+        const answer = yield* eap.exchange(Instruction.decrypt, 0, this.#takeInput());
+        for (const item of guarded(() => readItems(answer))) yield* this.#dispatch(item);
+      }
+    }
+  }
+
+  *#dispatch({ type, content }: Item): Dialogue<void> {
+    if (type === RECORDS_ITEM) {
+      this.#pushRecords(content);
+      return;
+    }
+    if (this.#readState !== 'open' || this.#verdict !== undefined) return;
+    if (type !== ContentType.alert) {
+      this.#guard(() => this.#deliver(type, content));
+      return;
+    }
+    if (content[1] !== AlertDescription.close_notify) {
+      // The session in the module is over, by the peer's verdict or by its own.
+      const { failure } = yield* this.#inform();
+      throw failure ?? unexplained();
+    }
+    this.#readState = 'ended';
+    for (const { occupant } of this.#info === undefined ? [] : this.#seats) occupant.receiveEnd();
+    this.#events.push({ type: 'end' });
+  }
+
+  #deliver(type: number, content: Uint8Array): void {
+    if (type === ContentType.application_data) {
+      if (content.length === 0) return;
+      for (const watcher of this.#watchers) watcher.checkApplicationData?.(content);
+      this.#events.push({ type: 'data', data: content });
+      return;
+    }
+    if (type === ContentType.handshake) {
+      const message = asHandshakeMessage(content);
+      this.#occupant(({ handshakeTypes }) => handshakeTypes.includes(message.type))?.receiveHandshake(
+        message.type,
+        message.body,
+      );
+      return;
+    }
+    this.#occupant(({ contentTypes }) => contentTypes.includes(type))?.receiveRecord(type, content);
+  }
+
+  *#inform(): Dialogue<{ agreed: AgreedSession | undefined; failure: TrellisError | undefined }> {
+    const answer = yield this.#ask(InformationKind.everything);
+    const { agreed, failure } = guarded(() => readInformation(answer));
+    if (failure === undefined) return { agreed, failure };
+    const error = failure.byPeer
+      ? new AlertReceivedError(failure.alert)
+      : errorForCode(failure.code, 'The security module has ended the session');
+    return { agreed, failure: error };
+  }
+
+  #ask(kind: number): CardRequest {
+    const handle = this.#eap?.handle ?? 0;
+    return {
+      ins: Instruction.sessionInformation,
+      p1: handle << 1,
+      p2: kind,
+      data: NOTHING,
+      doing: 'Session information',
+    };
+  }
+
+  #perform(request: CardRequest): Uint8Array | Promise<Uint8Array> {
+    const { card } = this.#options;
+    const answer = card.run(this, request);
+    if (request.ins === Instruction.open && 'then' in answer) {
+      // Given up while the module was opening it: nobody else would release it.
+      answer.then(
+        ([handle]) => {
+          if (this.#released && handle !== undefined) card.release(this, handle);
+        },
+        () => undefined,
+      );
+    }
+    return answer;
+  }
+
+  #takeInput(): Uint8Array {
+    const taken: Uint8Array[] = [];
+    let length = 0;
+    for (let next = this.#inbox[0]; next !== undefined; next = this.#inbox[0]) {
+      if (length > 0 && length + next.length > BATCH) break;
+      taken.push(next);
+      length += next.length;
+      this.#inbox.shift();
+    }
+    this.#inboxBytes -= length;
+    return concat(taken);
+  }
+
+  #pushRecords(records: Uint8Array): void {
+    if (records.length > 0) this.#records.push(records);
+  }
+
+  #checkTruncated(): void {
+    if (!this.#transportEnded || this.#readState !== 'open' || this.#inbox.length > 0) return;
+    throw new ConnectionError(
+      'ERR_TLS_TRUNCATED',
+      'The transport ended without close_notify; data may be missing',
+    );
+  }
+
+  // ── the session ────────────────────────────────────────────────────────────────────────────────
+
+  #establish(agreed: AgreedSession): void {
+    this.#agreed = agreed;
+    this.#deadline = undefined;
+    const peer = this.#judge(agreed);
+    const { version, suite, group, serverName, alpnProtocol, transcriptHash } = agreed;
+    for (const seat of this.role === 'client' ? this.#seats : []) {
+      seat.confirm(agreed.extensions.get(seat.extensionType), { serverName, alpnProtocol });
+    }
+    this.#seats = this.#seats.filter((seat) => seat.agreed);
+    const occupants = this.#seats.map(({ occupant }) => occupant);
+    const protocol = PROTOCOL_NAME[version] ?? 'TLSv1.3';
+    const subProtocols = occupants.map(({ name }) => name);
+    const facts = { version, suite, group, serverName, alpnProtocol, resumed: false };
+    this.#info = { ...facts, protocol, peer, transcriptHash, subProtocols };
+    this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
+    this.#events.push({ type: 'connected' });
+    const session = this.#facts(agreed, peer);
+    for (const occupant of occupants) occupant.start(this.#link(session));
+  }
+
+  #judge({ peerPath, serverName }: AgreedSession): PeerIdentity | undefined {
+    if (peerPath.length === 0) return undefined;
+    const { crypto, schemes } = this.#config;
+    const { verifyPeer } = this.#options;
+    const name = 'identities' in this.#config ? this.#config.serverName : serverName;
+    const now = this.#now;
+    if (verifyPeer !== undefined) return verifyPeer(peerPath, { now, serverName: name, schemes });
+    const purpose = this.role === 'client' ? 'server' : 'client';
+    return attestedPeer(crypto, peerPath, { purpose, serverName: name, now });
+  }
+
+  #facts({ version, suite, transcriptHash }: AgreedSession, peer: PeerIdentity | undefined): SessionFacts {
+    const { identities } = this;
+    return { version, cipherSuite: suite.id, resumed: false, transcriptHash, peer, identities };
+  }
+
+  /** What was shown in the handshake; its key signs in the module, for this session alone. */
+  #identity(chain: readonly Uint8Array[]): Identity {
+    const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
+    const handle = this.#eap?.handle ?? 0;
+    const sign = (scheme: number, data: Uint8Array) =>
+      this.#options.card.run(this, {
+        ins: Instruction.computeSignature,
+        p1: handle << 1,
+        p2: 0x9a,
+        data: concat([Uint8Array.of(scheme >> 8, scheme & 0xff), data]),
+        doing: 'Compute signature',
+      });
+    return { chain, key: { schemes, sign } };
+  }
+
+  #write(type: number, content: Uint8Array): void {
+    this.#checkWritable();
+    this.#outbox.push(type, content);
+    this.#advance();
+  }
+
+  #checkWritable(): void {
+    if (this.#info === undefined) {
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
+    }
+    if (this.#writeState === 'closed') {
+      throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
+    }
+  }
+
+  #occupant(is: (subProtocol: SubProtocol) => boolean): SubProtocol | undefined {
+    return this.#seats.find(({ occupant }) => is(occupant))?.occupant;
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(asTrellisError(error));
+    }
+  }
+
+  /** Our verdict: the peer is told, where the module can still say it, then it is over. */
+  #fail(error: TrellisError): void {
+    if (this.#readState === 'failed' || this.#verdict !== undefined) return;
+    if (this.#agreed === undefined || this.#writeState === 'closed') {
+      this.#end(error);
+      return;
+    }
+    this.#verdict = error;
+    this.#writeState = 'closed';
+    this.#outbox.push(ContentType.alert, Uint8Array.of(AlertLevel.fatal, alertFor(error)));
+    this.#advance();
+  }
+
+  #end(error: TrellisError): void {
+    if (this.#readState === 'failed') return;
+    this.#readState = 'failed';
+    this.#writeState = 'closed';
+    this.#deadline = undefined;
+    this.#closeSubProtocols(error);
+    this.#events.push({ type: 'error', error });
+    this.#release();
+  }
+
+  #closeSubProtocols(error: Error | undefined): void {
+    const seats = this.#info === undefined ? [] : this.#seats;
+    this.#seats = [];
+    this.#watchers = [];
+    for (const { occupant } of seats) occupant.closed(error);
+  }
+
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.#eap !== undefined) this.#options.card.release(this, this.#eap.handle);
+  }
+
+  #link(session: SessionFacts): SubProtocolLink {
+    return {
+      role: this.role,
+      session,
+      crypto: this.#config.crypto,
+      neighbour: (name) => this.#occupant((occupant) => occupant.name === name),
+      send: (contentType, content) => this.#write(contentType, content),
+      sendHandshake: (type, body) =>
+        this.#write(
+          ContentType.handshake,
+          handshakeMessage(type, (writer) => writer.bytes(body)),
+        ),
+      exportKeyingMaterial: (label, context, length) => this.exportKeyingMaterial(label, context, length),
+      fail: (error) => this.#fail(error),
+    };
+  }
+}
+
+function clearAlert(description: number): Uint8Array {
+  return Uint8Array.of(ContentType.alert, 3, 3, 0, 2, AlertLevel.fatal, description);
+}
+
+function unexplained(): ModuleError {
+  return new ModuleError('ERR_MODULE_PROTOCOL', 'The module has closed the session and does not say why');
+}
+
+const CLOSE_NOTIFY = Uint8Array.of(AlertLevel.warning, AlertDescription.close_notify);
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,113 @@
+import { DecodeError } from '../../errors/errors.ts';
+import { ModuleError } from '../../errors/module.ts';
+import { FragmentReceiver, FragmentSender } from '../eap/fragments.ts';
+import {
+  ACKNOWLEDGEMENT,
+  buildEap,
+  buildEapTls,
+  EapCode,
+  type EapMessage,
+  type EapTls,
+  EapType,
+  parseEap,
+  parseEapTls,
+} from '../eap/packet.ts';
+import { Instruction } from '../protocol.ts';
+import type { CardRequest } from './exchange.ts';
+
+export type Dialogue<T> = Generator<CardRequest, T, Uint8Array>;
+
+/**
+ * The host's end of one session's EAP: an authenticator for a module that is a TLS client, a peer for one that is a
+ * server (RFC 5216 §2.1). Each method yields requests for the card and takes their answers.
+ */
+export class EapClient {
+  readonly handle: number;
+  readonly #isAuthenticator: boolean;
+  readonly #size: number;
+  #identifier = 0;
+
+  /** @param size of the EAP packets that go to the module */
+  constructor(role: 'client' | 'server', handle: number, size: number) {
+    this.#isAuthenticator = role === 'client';
+    this.handle = handle;
+    this.#size = size;
+  }
+
+  /** Begins the handshake. @returns a client's first flight; nothing from a server, which awaits it */
+  *start(): Dialogue<Uint8Array> {
+    if (this.#isAuthenticator) {
+      const start = buildEapTls({ ...ACKNOWLEDGEMENT, start: true });
+      const first = yield* this.#packet(Instruction.processEap, 0, EapType.tls, start);
+      return yield* this.#collect(Instruction.processEap, 0, first);
+    }
+    const request = yield* this.#packet(Instruction.processEap, 0, EapType.identity, NOTHING);
+    if (!readTls(request).start) throw confused('it did not start EAP-TLS');
+    return NOTHING;
+  }
+
+  /** A message in fragments, and the module's answer to it. */
+  *exchange(ins: number, p2: number, message: Uint8Array): Dialogue<Uint8Array> {
+    const sender = new FragmentSender(message, this.#size);
+    for (;;) {
+      const answer = yield* this.#packet(ins, p2, EapType.tls, buildEapTls(sender.next()));
+      if (sender.done) return yield* this.#collect(ins, p2, answer);
+      const { start, more, data } = readTls(answer);
+      if (start || more || data.length > 0) throw confused('it did not acknowledge a fragment');
+    }
+  }
+
+  *#collect(ins: number, p2: number, first: EapMessage): Dialogue<Uint8Array> {
+    const receiver = new FragmentReceiver();
+    for (let packet = first; ; ) {
+      const message = guarded(() => receiver.push(readTls(packet)));
+      if (message !== undefined) return message;
+      packet = yield* this.#packet(ins, p2, EapType.tls, buildEapTls(ACKNOWLEDGEMENT));
+    }
+  }
+
+  *#packet(ins: number, p2: number, type: number, data: Uint8Array): Dialogue<EapMessage> {
+    // A new Request has a new identifier, a Response its Request's (RFC 3748 §4.1).
+    if (this.#isAuthenticator) this.#identifier = (this.#identifier + 1) & 0xff;
+    const code = this.#isAuthenticator ? EapCode.request : EapCode.response;
+    const packet = buildEap({ code, identifier: this.#identifier, type, data });
+    const answer = yield { ins, p1: this.handle << 1, p2, data: packet, doing: NAMES[ins] ?? 'a command' };
+    const eap = guarded(() => parseEap(answer));
+    const awaited = this.#isAuthenticator ? EapCode.response : EapCode.request;
+    if (!('type' in eap) || eap.code !== awaited || eap.type !== EapType.tls) {
+      throw confused(`it answered with EAP code ${eap.code}`);
+    }
+    if (this.#isAuthenticator && eap.identifier !== this.#identifier)
+      throw confused('it answered another request');
+    this.#identifier = eap.identifier;
+    return eap;
+  }
+}
+
+const NAMES: Readonly<Record<number, string>> = {
+  [Instruction.processEap]: 'Process-EAP',
+  [Instruction.encrypt]: 'Process-EAP-Encrypt',
+  [Instruction.decrypt]: 'Process-EAP-Decrypt',
+};
+
+function readTls({ data }: EapMessage): EapTls {
+  return guarded(() => parseEapTls(data));
+}
+
+/** What is malformed here is the module's fault, not the peer's. */
+export function guarded<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause;
+    throw new ModuleError('ERR_MODULE_PROTOCOL', `The module's answer is malformed: ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
+function confused(what: string): ModuleError {
+  return new ModuleError('ERR_MODULE_PROTOCOL', `The module does not keep to EAP-TLS: ${what}`);
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,415 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect as netConnect } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { nodeModuleKeys } from '../../../src/crypto/node/module-keys.ts';
+import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
+import { encodePem } from '../../../src/der/pem.ts';
+import { ModuleError } from '../../../src/errors/module.ts';
+import { Applet } from '../../../src/module/applet/applet.ts';
+import type { CardTransport } from '../../../src/module/bridge/exchange.ts';
+import { muxServer } from '../../../src/mux/index.ts';
+import { type ConnectionOptions, connect } from '../../../src/node/connect.ts';
+import { InProcessTransport } from '../../../src/node/module/in-process.ts';
+import { SecurityModule } from '../../../src/node/module/security-module.ts';
+import { connectMux, muxSession } from '../../../src/node/mux.ts';
+import { createServer, type Server, type ServerOptions } from '../../../src/node/server.ts';
+import type { TLSSocket } from '../../../src/node/tls-socket.ts';
+import { signClient, signServer } from '../../../src/sign/index.ts';
+import { CA, type Card, cardWith, certificateFor, openState } from './kit.ts';
+
+const CA_PEM = encodePem('CERTIFICATE', CA);
+
+/** Answers later, as everything outside of this process does. */
+class LaterTransport implements CardTransport {
+  readonly maxCommandData: number;
+  readonly maxResponseData: number;
+  readonly #inner: CardTransport;
+  /** Fails from now on. */
+  failure: ModuleError | undefined;
+  apdus = 0;
+
+  constructor(inner: CardTransport) {
+    this.#inner = inner;
+    this.maxCommandData = inner.maxCommandData;
+    this.maxResponseData = inner.maxResponseData;
+  }
+
+  async transmit(command: Uint8Array): Promise<Uint8Array> {
+    this.apdus++;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.failure !== undefined) throw this.failure;
+    return this.#inner.transmit(command);
+  }
+
+  close(): void {
+    this.#inner.close();
+  }
+}
+
+interface Opened {
+  readonly module: SecurityModule;
+  readonly applet: Applet;
+  readonly transport: LaterTransport | InProcessTransport;
+}
+
+async function openModule(
+  card: Card,
+  over: { later?: boolean; short?: boolean; fragmentSize?: number } = {},
+): Promise<Opened> {
+  const applet = new Applet({ crypto: nodeCrypto, state: openState(card.storage) });
+  const inner = new InProcessTransport(applet, over.short === true ? 'short' : 'extended');
+  const transport = over.later === false ? inner : new LaterTransport(inner);
+  const module = await SecurityModule.open(transport, { pin: '1234', fragmentSize: over.fragmentSize });
+  return { module, applet, transport };
+}
+
+const servers: Server[] = [];
+const sockets: TLSSocket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const server of servers.splice(0)) server.close();
+});
+
+/** A server and a client connected to it; each side's module by option. */
+async function pair(
+  serverOptions: ServerOptions,
+  clientOptions: ConnectionOptions,
+): Promise<{ client: TLSSocket; server: TLSSocket }> {
+  const listening = createServer(serverOptions);
+  servers.push(listening);
+  listening.on('tlsClientError', () => undefined);
+  listening.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  // A client may end a session that its server has begun.
+  listening.on('secureConnection', (socket) => socket.on('error', () => undefined));
+  const accepted = once(listening, 'secureConnection') as Promise<[TLSSocket]>;
+  const { port } = listening.address() as AddressInfo;
+  const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ...clientOptions });
+  sockets.push(client);
+  await once(client, 'secureConnect');
+  const [server] = await accepted;
+  sockets.push(server);
+  return { client, server };
+}
+
+const both = async (over: Parameters<typeof openModule>[1] = {}) => {
+  const server = await openModule(cardWith({ kind: 'server', clientCertificate: 2 }), over);
+  const client = await openModule(cardWith({ kind: 'client' }), over);
+  return { server, client };
+};
+
+/** Until its end. A loop over the socket would destroy it. */
+async function read(socket: TLSSocket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(socket, 'end');
+  return Buffer.concat(chunks);
+}
+
+describe.each([
+  ['at once', { later: false }],
+  ['later', {}],
+  ['later, short APDUs', { short: true }],
+  ['later, short APDUs, 50 bytes', { short: true, fragmentSize: 50 }],
+])('sessions in modules that answer %s', (_name, over) => {
+  it('carry data both ways and end in order', async () => {
+    const modules = await both(over);
+    const { client, server } = await pair(
+      { module: modules.server.module, allowHalfOpen: true },
+      { module: modules.client.module, allowHalfOpen: true },
+    );
+    expect(client.authorized).toBe(true);
+    expect(server.authorized).toBe(true);
+    expect(client.getProtocol()).toBe('TLSv1.3');
+    expect(client.getPeerCertificate().subject).toEqual({ CN: 'server.test' });
+    expect(server.getPeerCertificate().subject).toEqual({ CN: 'client.test' });
+    const request = Buffer.alloc(70_000, 'q');
+    const reply = Buffer.alloc(90_000, 'r');
+    client.end(request);
+    const [atServer] = await Promise.all([read(server)]);
+    expect(atServer.equals(request)).toBe(true);
+    server.end(reply);
+    expect((await read(client)).equals(reply)).toBe(true);
+  });
+});
+
+describe('a session in a module', () => {
+  it('is like any other to a peer that has none, either way', async () => {
+    const { module } = await openModule(cardWith({ kind: 'server' }));
+    const { client, server } = await pair({ module }, { ca: CA_PEM });
+    expect(client.authorized).toBe(true);
+    server.end('from the module');
+    expect((await read(client)).toString()).toBe('from the module');
+  });
+
+  it('is judged with the anchors of the host too, where it has some', async () => {
+    const { client: own } = await both();
+    const { module } = await openModule(cardWith({ kind: 'server' }));
+    const other = encodePem('CERTIFICATE', certificateOfAnotherCa());
+    const failure = pair({ module }, { module: own.module, ca: other });
+    await expect(failure).rejects.toMatchObject({ code: expect.stringMatching(/UNABLE|SELF|DEPTH/) });
+  });
+
+  it('tells the peer what is wrong with its certificate, and the user too', async () => {
+    const server = await openModule(cardWith({ kind: 'server' }));
+    const client = await openModule(cardWith({ kind: 'client' }));
+    const listening = createServer({ module: server.module });
+    servers.push(listening);
+    const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const { port } = listening.address() as AddressInfo;
+    const socket = connect({ port, host: '127.0.0.1', servername: 'other.test', module: client.module });
+    const [error] = (await once(socket, 'error')) as [Error & { code: string }];
+    expect(error.code).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect((await told)[0].code).toBe('ERR_TLS_ALERT_BAD_CERTIFICATE');
+    await released(server);
+    await released(client);
+  });
+
+  it('releases its place in the module, however it ends', async () => {
+    const modules = await both();
+    const options: [ServerOptions, ConnectionOptions] = [
+      { module: modules.server.module },
+      { module: modules.client.module },
+    ];
+    const first = await pair(...options);
+    expect(modules.client.applet.sessions).toBe(1);
+    first.client.end();
+    first.client.resume();
+    first.server.resume();
+    await once(first.client, 'close');
+    await released(modules.client);
+    await released(modules.server);
+    const second = await pair(...options);
+    second.server.on('error', () => undefined);
+    second.client.destroy();
+    await released(modules.client);
+    await released(modules.server);
+  });
+
+  it('is not opened before a client has said hello', async () => {
+    const server = await openModule(cardWith({ kind: 'server' }));
+    const listening = createServer({ module: server.module });
+    servers.push(listening);
+    listening.on('tlsClientError', () => undefined);
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const silent = netConnect((listening.address() as AddressInfo).port, '127.0.0.1');
+    await once(silent, 'connect');
+    silent.write(Buffer.from('16030100ff0100', 'hex'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(server.applet.sessions).toBe(0);
+    silent.destroy();
+  });
+
+  it('answers what is no TLS with the right alert', async () => {
+    const server = await openModule(cardWith({ kind: 'server' }));
+    const listening = createServer({ module: server.module });
+    servers.push(listening);
+    const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const lost = netConnect((listening.address() as AddressInfo).port, '127.0.0.1');
+    lost.write('GET / HTTP/1.1\r\n\r\n');
+    const [answer] = (await once(lost, 'data')) as [Buffer];
+    expect(answer.toString('hex')).toBe('1503030002020a');
+    expect((await told)[0].code).toBe('ERR_TLS_UNEXPECTED_MESSAGE');
+    lost.destroy();
+  });
+
+  it('refuses ALPN that it shares with nobody, in clear, before it asks the module', async () => {
+    const server = await openModule(cardWith({ kind: 'server' }));
+    const { client, server: accepted } = await pair(
+      { module: server.module, ALPNProtocols: ['a', 'b'] },
+      { ca: CA_PEM, ALPNProtocols: ['b'] },
+    );
+    expect([client.alpnProtocol, accepted.alpnProtocol]).toEqual(['b', 'b']);
+    const failure = pair(
+      { module: server.module, ALPNProtocols: ['a'] },
+      { ca: CA_PEM, ALPNProtocols: ['c'] },
+    );
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_TLS_ALERT_NO_APPLICATION_PROTOCOL' });
+  });
+
+  it('speaks TLS 1.2 when that is what is wanted', async () => {
+    const modules = await both({ short: true });
+    const { client, server } = await pair(
+      { module: modules.server.module },
+      { module: modules.client.module, maxVersion: 'TLSv1.2' },
+    );
+    expect(client.getProtocol()).toBe('TLSv1.2');
+    server.end('old');
+    expect((await read(client)).toString()).toBe('old');
+  });
+
+  it('updates its keys', async () => {
+    const modules = await both();
+    const { client, server } = await pair(
+      { module: modules.server.module },
+      { module: modules.client.module },
+    );
+    client.updateKeys(true);
+    client.end('after');
+    expect((await read(server)).toString()).toBe('after');
+  });
+
+  it('ends with a typed error when the card is removed, and so do all others', async () => {
+    const modules = await both();
+    const server: ServerOptions = { ca: CA_PEM, ...plainServer() };
+    const first = await pair(server, { module: modules.client.module });
+    const second = await pair(server, { module: modules.client.module });
+    for (const { server: accepted } of [first, second]) accepted.on('error', () => undefined);
+    const errors = [first, second].map(({ client }) => once(client, 'error'));
+    (modules.client.transport as LaterTransport).failure = new ModuleError(
+      'ERR_MODULE_REMOVED',
+      'card removed',
+    );
+    first.client.write('x');
+    second.client.write('y');
+    for (const [error] of await Promise.all(errors)) expect(error.code).toBe('ERR_MODULE_REMOVED');
+    const socket = connect({ port: 1, host: '127.0.0.1', module: modules.client.module });
+    await once(socket, 'error');
+  });
+
+  it('ends with ERR_MODULE_RESET when somebody has reset the card', async () => {
+    const modules = await both();
+    const { client, server } = await pair(
+      { ca: CA_PEM, ...plainServer() },
+      { module: modules.client.module },
+    );
+    server.on('error', () => undefined);
+    modules.client.applet.reset();
+    const failed = once(client, 'error');
+    client.write('x');
+    expect((await failed)[0].code).toBe('ERR_MODULE_RESET');
+  });
+
+  it('takes turns with others: much data of one does not keep the other waiting', async () => {
+    const modules = await both({ short: true, fragmentSize: 100 });
+    const options: [ServerOptions, ConnectionOptions] = [
+      { module: modules.server.module, allowHalfOpen: true },
+      { module: modules.client.module, allowHalfOpen: true },
+    ];
+    const [bulk, chat] = [await pair(...options), await pair(...options)];
+    let bulkDone = false;
+    const received = read(bulk.server).then((all) => {
+      bulkDone = true;
+      return all.length;
+    });
+    bulk.client.end(Buffer.alloc(60_000));
+    chat.client.end('quick');
+    expect((await read(chat.server)).toString()).toBe('quick');
+    expect(bulkDone).toBe(false);
+    expect(await received).toBe(60_000);
+  });
+
+  it('refuses more sessions than the module has room for, and says so', async () => {
+    const card = cardWith({ kind: 'client' });
+    const applet = new Applet({ crypto: nodeCrypto, state: openState(card.storage), sessions: 1 });
+    const module = await SecurityModule.open(new InProcessTransport(applet), { pin: '1234' });
+    const { server } = await pair(plainServer(), { module });
+    server.on('error', () => undefined);
+    await expect(pair(plainServer(), { module })).rejects.toMatchObject({ code: 'ERR_MODULE_NO_ROOM' });
+  });
+
+  it('is opened with the right PIN, for an identity that is there', async () => {
+    const card = cardWith();
+    const transport = () =>
+      new InProcessTransport(new Applet({ crypto: nodeCrypto, state: openState(card.storage) }));
+    const wrong = SecurityModule.open(transport(), { pin: '9999' });
+    await expect(wrong).rejects.toMatchObject({ code: 'ERR_MODULE_PIN_WRONG', triesLeft: 2 });
+    const pin = Buffer.from('1234');
+    const module = await SecurityModule.open(transport(), { pin, alias: 'nobody' });
+    expect(pin.equals(Buffer.alloc(4))).toBe(true);
+    await expect(pair(plainServer(), { module })).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_FOUND' });
+    const size = SecurityModule.open(transport(), { pin: '1234', fragmentSize: 31 });
+    await expect(size).rejects.toMatchObject({ code: 'ERR_TLS_OPTION' });
+  });
+});
+
+describe('sub-protocols over a module', () => {
+  it('multiplex many connections in one session', async () => {
+    const modules = await both();
+    const listening = createServer({
+      module: modules.server.module,
+      subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
+    });
+    servers.push(listening);
+    listening.on('secureConnection', (socket) => {
+      muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
+    });
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const { port } = listening.address() as AddressInfo;
+    const session = connectMux({
+      port,
+      host: '127.0.0.1',
+      servername: 'server.test',
+      module: modules.client.module,
+      mux: {},
+    });
+    await once(session, 'ready');
+    const replies = await Promise.all(
+      Array.from({ length: 5 }, async (_, i) => {
+        const connection = session.open('echo');
+        const text = `${i}`.repeat(20_000);
+        connection.end(text);
+        let got = '';
+        for await (const chunk of connection) got += chunk;
+        return got === text;
+      }),
+    );
+    expect(replies).toEqual([true, true, true, true, true]);
+    session.close();
+    await once(session, 'close');
+    await released(modules.client);
+  });
+
+  it('sign with the key in the module, and get receipts that it signs', async () => {
+    const modules = await both();
+    const { client, server } = await pair(
+      { module: modules.server.module, subProtocols: [signServer()] },
+      { module: modules.client.module, subProtocols: [signClient()] },
+    );
+    client.signing?.on();
+    const receipt = client.signWrite('an order');
+    for await (const message of server.signed) {
+      expect(Buffer.from(message.content as Uint8Array).toString()).toBe('an order');
+      break;
+    }
+    expect(await receipt).toBeDefined();
+  });
+
+  it('are refused by the module for a binding that is not of this session', async () => {
+    const modules = await both();
+    const { client } = await pair(
+      { module: modules.server.module, subProtocols: [signServer()] },
+      { module: modules.client.module, subProtocols: [signClient()] },
+    );
+    const [identity] = client.connection.identities;
+    const signed = Promise.resolve(identity?.key.sign(0x0403, Buffer.from('anything')));
+    await expect(signed).rejects.toMatchObject({ status: 0x6a80 });
+    expect(() => client.exportKeyingMaterial(20, 'EXPORTER-x')).toThrow(
+      expect.objectContaining({ code: 'ERR_MODULE_UNSUPPORTED' }),
+    );
+  });
+});
+
+async function released({ applet }: Opened): Promise<void> {
+  for (let turns = 0; applet.sessions > 0; turns++) {
+    if (turns > 200) throw new Error(`${applet.sessions} sessions are not released`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Certificate and key of a server in this process, of the same CA. */
+function plainServer(): ServerOptions {
+  const pkcs8 = nodeModuleKeys.generate('P-256');
+  const certificate = certificateFor(nodeModuleKeys.load(pkcs8).spki, 'server');
+  return { cert: encodePem('CERTIFICATE', certificate), key: encodePem('PRIVATE KEY', pkcs8) };
+}
+
+function certificateOfAnotherCa(): Uint8Array {
+  return certificateFor(nodeModuleKeys.load(nodeModuleKeys.generate('P-256')).spki, 'client');
+}
