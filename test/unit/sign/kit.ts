@@ -5,7 +5,7 @@ import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../../src/crypto/node/signing-key.ts';
 import type { AlertName } from '../../../src/errors/alerts.ts';
 import type { TlsError, TlsErrorCode } from '../../../src/errors/errors.ts';
-import type { Identity } from '../../../src/handshake/config.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../../../src/handshake/config.ts';
 import type { Multiplexing, MuxFactory } from '../../../src/mux/index.ts';
 import type {
   EvidenceEntry,
@@ -119,7 +119,10 @@ export interface SignPairSetup {
   /** In the handshake. Default: one. */
   readonly clientIdentity?: Identity | null;
   readonly mux?: { readonly client: MuxFactory; readonly server: MuxFactory };
-  readonly pair?: Partial<PairSetup>;
+  readonly pair?: Partial<Omit<PairSetup, Role>> & {
+    readonly client?: Partial<ClientConfig>;
+    readonly server?: Partial<ServerConfig>;
+  };
   /** Decides about wanted work; true when it has taken it on. Else it is answered at once. */
   readonly hold?: (wanted: SignWanted, role: Role) => boolean;
 }

@@ -55,7 +55,7 @@ describe('signing over TLS 1.2', () => {
     const applications = [{ name: 'orders', port: 7000 }];
     const pair = new SignPair({
       ...TLS12,
-      mux: { client: muxClient({ applications }), server: muxServer({ applications }) },
+      mux: { client: muxClient({ applications, mode: 'ports' }), server: muxServer({ applications }) },
     });
     pair.run();
     const session = pair.client.mux()?.session;
