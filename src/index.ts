@@ -68,6 +68,7 @@ export {
   type KeyWithPassphrase,
   SecureContext,
   type SecureContextOptions,
+  type Staple,
 } from './node/secure-context.ts';
 export { createServer, type SecureConnectionListener, Server, type ServerOptions } from './node/server.ts';
 export type { SignWriteOptions, SocketSigning } from './node/sign.ts';

@@ -81,6 +81,8 @@ export interface CryptoProvider {
   randomBytes(length: number): Uint8Array;
   hash(name: HashName): RunningHash;
   digest(name: HashName, data: Uint8Array): Uint8Array;
+  /** For names of things only (RFC 6960 §4.1.1 CertID), never to sign or to verify. */
+  sha1(data: Uint8Array): Uint8Array;
   hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
   /** HKDF-Expand, RFC 5869 §2.3. */
   hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array;

@@ -46,6 +46,9 @@ export const Oid = {
   emailProtection: '1.3.6.1.5.5.7.3.4',
   timeStamping: '1.3.6.1.5.5.7.3.8',
   ocspSigning: '1.3.6.1.5.5.7.3.9',
+  ocspBasic: '1.3.6.1.5.5.7.48.1.1',
+  /** RFC 7633: what a server must do, above all staple. */
+  tlsFeature: '1.3.6.1.5.5.7.1.24',
   // Signed objects: RFC 5652, RFC 2634, RFC 5035
   data: '1.2.840.113549.1.7.1',
   signedData: '1.2.840.113549.1.7.2',

@@ -11,6 +11,10 @@ import type { TicketKeys } from './tickets.ts';
 export interface Identity {
   readonly chain: readonly Uint8Array[];
   readonly key: SigningKey;
+  /** OCSPResponse about the first certificate, stapled for clients that ask (RFC 8446 §4.4.2.1). */
+  readonly ocspResponse?: Uint8Array | undefined;
+  /** Signed certificate timestamps of the first certificate, for clients that ask (RFC 6962 §3.3). */
+  readonly scts?: readonly Uint8Array[] | undefined;
 }
 
 /** Where certificates are looked up by whoever drives the connection; the engine itself never asks. */
@@ -31,6 +35,8 @@ export type PeerVerifier = (
     readonly now: number;
     readonly serverName: string | undefined;
     readonly schemes: readonly number[];
+    /** OCSPResponse about the end entity, as the peer sent it. */
+    readonly ocspResponse?: Uint8Array | undefined;
   },
 ) => PeerIdentity;
 
@@ -84,6 +90,10 @@ export interface ClientConfig extends CommonConfig {
   readonly alpnProtocols: readonly string[];
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
+  /** Ask the server for an OCSP response about its certificate. */
+  readonly requestOcsp?: boolean | undefined;
+  /** Ask the server for signed certificate timestamps. */
+  readonly requestScts?: boolean | undefined;
   /** Keys that were given to both sides, best first; offered beside the session's. */
   readonly psks?: readonly ExternalPsk[] | undefined;
   /** Session to resume. */

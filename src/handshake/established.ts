@@ -32,6 +32,9 @@ export interface Agreement {
   readonly resumed: boolean;
   /** Identity of the external key that authenticated both sides, in place of certificates. */
   readonly pskIdentity?: Uint8Array | undefined;
+  /** Client: what came with the server's certificate. The timestamps are passed on as they are, not judged. */
+  readonly ocspResponse?: Uint8Array | undefined;
+  readonly scts?: readonly Uint8Array[] | undefined;
 }
 
 /** What a TLS 1.3 handshake settled. */

@@ -208,6 +208,52 @@ export const cookie = codec<Uint8Array>(
   (w, value) => w.vector(2, value),
 );
 
+/** `CertificateStatusType` of RFC 6066 §8; there is no other. */
+const OCSP = 1;
+
+/**
+ * `CertificateStatusRequest`, RFC 6066 §8: any responder, no extensions. Read as whether OCSP is asked for; requests of
+ * other types are not for us.
+ */
+export const statusRequest = codec<boolean>(
+  'status_request',
+  (r) => {
+    const type = r.u8();
+    if (type !== OCSP) {
+      r.rest();
+      return false;
+    }
+    r.list(2, (id) => id.vector(2, 1));
+    r.vector(2);
+    return true;
+  },
+  (w) => {
+    w.u8(OCSP).u16(0).u16(0);
+  },
+);
+
+/** `CertificateStatus`, RFC 6066 §8: in a CertificateEntry (RFC 8446 §4.4.2.1) and as a message of TLS 1.2. */
+export const certificateStatus = codec<Uint8Array>(
+  'CertificateStatus',
+  (r) => {
+    const type = r.u8();
+    if (type !== OCSP) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `CertificateStatus of type ${type}`);
+    // A copy: whoever keeps it shall not keep the whole record.
+    return new Uint8Array(r.vector(3, 1));
+  },
+  (w, response) => w.u8(OCSP).vector(3, response),
+);
+
+/** `SignedCertificateTimestampList`, RFC 6962 §3.3. */
+export const signedCertificateTimestamps = codec<readonly Uint8Array[]>(
+  'signed_certificate_timestamp',
+  (r) => r.list(2, (sct) => new Uint8Array(sct.vector(2, 1)), 1),
+  (w, list) =>
+    w.vector(2, (scts) => {
+      for (const sct of list) scts.vector(2, sct);
+    }),
+);
+
 // ── ServerHello, HelloRetryRequest, EncryptedExtensions, NewSessionTicket ────────────────────────
 
 const u16 = (name: string): Codec<number> =>

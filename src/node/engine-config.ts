@@ -6,6 +6,7 @@ import { parseResumable, type ResumableSession } from '../handshake/resumable-se
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
+import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
@@ -47,6 +48,16 @@ export interface ClientSettings extends PeerSettings {
   servername?: string | undefined;
   host?: string | undefined;
   checkServerIdentity?: CheckServerIdentity | undefined;
+  /**
+   * What a stapled OCSP response decides (RFC 6960, RFC 7633). 'soft' (the default): a server whose certificate is said
+   * to be revoked is refused, and one whose certificate demands stapling must staple. 'hard': every server must.
+   * 'off': not asked for.
+   */
+  ocsp?: OcspMode | undefined;
+  /** Emit 'OCSPResponse', as node:tls does; `ocsp` decides independently of that. */
+  requestOCSP?: boolean | undefined;
+  /** Ask for signed certificate timestamps, for `socket.signedCertificateTimestamps`. */
+  requestSCT?: boolean | undefined;
 }
 
 export interface ServerSettings extends PeerSettings {
@@ -56,6 +67,7 @@ export interface ServerSettings extends PeerSettings {
   ALPNCallback?: ALPNCallback | undefined;
 }
 
+const OCSP_MODES: readonly OcspMode[] = ['off', 'soft', 'hard'];
 /** As node:tls. */
 const DEFAULT_HANDSHAKE_TIMEOUT = 120_000;
 const MAX_FRAGMENT = 16_384;
@@ -112,6 +124,8 @@ export function clientConfig(
   const host = settings.servername || settings.host || 'localhost';
   const reference = referenceName(host);
   const serverName = reference.kind === 'dns' ? reference.name : host;
+  const { ocsp = 'soft' } = settings;
+  if (!OCSP_MODES.includes(ocsp)) throw optionError('ocsp', `'${ocsp}' is none of ${OCSP_MODES.join(', ')}`);
   return {
     ...common(context, settings),
     serverName,
@@ -120,12 +134,14 @@ export function clientConfig(
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
     psks: clientPsks(settings.psk),
+    requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
+    requestScts: settings.requestSCT === true,
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,
     get keylog() {
       return wantsKeyLog();
     },
-    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) => {
+    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes, ocspResponse }) => {
       const custom = settings.checkServerIdentity;
       const name = custom === undefined ? reference : undefined;
       const verified = verifyPeer(nodeCrypto, chain, {
@@ -135,6 +151,7 @@ export function clientConfig(
         name,
         allowedSchemes: schemes,
       });
+      checkRevocation(nodeCrypto, verified.path, ocspResponse, { ocsp, crls: context.crls }, now);
       if (custom !== undefined) askIdentity(custom, host, chain);
       return verified;
     }),
@@ -212,14 +229,16 @@ export function serverConfig(
     get keylog() {
       return wantsKeyLog();
     },
-    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) =>
-      verifyPeer(nodeCrypto, chain, {
+    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) => {
+      const verified = verifyPeer(nodeCrypto, chain, {
         purpose: 'client',
         trust: context.trust,
         now,
         allowedSchemes: schemes,
-      }),
-    ),
+      });
+      checkRevocation(nodeCrypto, verified.path, undefined, { ocsp: 'off', crls: context.crls }, now);
+      return verified;
+    }),
   };
 }
 

@@ -11,10 +11,8 @@ export function optionError(option: string, problem: string, cause?: unknown): C
 /** Options of node:tls that are absent here and whose silence would mislead: what to do instead. */
 const ABSENT: Readonly<Record<string, string>> = {
   pfx: 'it is not supported; convert the file with "openssl pkcs12 -nodes" and give cert and key',
-  crl: 'revocation lists are not supported yet; leave it out only if you can do without',
   pskCallback:
     'give the option psk: { identity, key }, on a server also a list of them or a function of the identity',
-  requestOCSP: 'stapled OCSP responses are not supported yet',
   clientCertEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',
   privateKeyEngine: 'OpenSSL engines are not used; give a SigningKey in the option key',
   privateKeyIdentifier: 'OpenSSL engines are not used; give a SigningKey in the option key',

@@ -15,6 +15,7 @@ import type { Identity, SessionStore, Tls12Config } from '../handshake/config.ts
 import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
+import { Crl } from '../x509/crl.ts';
 import { TrustStore } from '../x509/trust-store.ts';
 import { parseCiphers } from './cipher-list.ts';
 import { NameMap } from './name-map.ts';
@@ -36,6 +37,14 @@ export interface KeyWithPassphrase {
 }
 /** A private key in this process, or a `SigningKey` that may live anywhere and may sign with a promise. */
 export type KeyInput = PrivateKeyInput | KeyWithPassphrase | SigningKey;
+
+/** What goes with a certificate chain. */
+export interface Staple {
+  /** OCSPResponse about the end entity, DER (RFC 8446 §4.4.2.1). */
+  readonly ocsp?: Uint8Array | undefined;
+  /** Signed certificate timestamps (RFC 6962 §3.3), passed on as they are. */
+  readonly scts?: readonly Uint8Array[] | undefined;
+}
 
 /** The options of node:tls's `createSecureContext` that exist here (docs/node-api.md). */
 export interface SecureContextOptions {
@@ -61,6 +70,10 @@ export interface SecureContextOptions {
   maxVersion?: string | undefined;
   /** TLS 1.2: refuse peers without extended_master_secret (RFC 7627). Default true. */
   requireExtendedMasterSecret?: boolean | undefined;
+  /** Server: what is sent beside each chain, in the order of the chains, to clients that ask. */
+  staple?: Staple | readonly Staple[] | undefined;
+  /** Revocation lists, PEM or DER. With any, every certificate of a peer's path but the anchor must be covered by one. */
+  crl?: CertificateInput | readonly CertificateInput[] | undefined;
   /** Server: 48 bytes that seal tickets; give them to every process that shall resume each other's sessions. */
   ticketKeys?: Uint8Array | undefined;
   /** Server: where sessions of TLS 1.2 without tickets are kept. Default: in memory, the 1,024 used last. */
@@ -97,6 +110,7 @@ export class SecureContext {
   readonly sessionTimeout: number;
   /** The anchors come from the option `ca`. */
   readonly hasOwnTrust: boolean;
+  readonly crls: readonly Crl[];
   #trust: TrustStore | undefined;
   #ticketKeys: TicketKeys | undefined;
   #sessions: SessionStore | undefined;
@@ -111,6 +125,11 @@ export class SecureContext {
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
     this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;
     this.identities = readIdentities(options);
+    this.crls = explain('crl', () =>
+      listOf(options.crl)
+        .flatMap((input) => readPem(input, 'X509 CRL'))
+        .map(Crl.parse),
+    );
     const ca = listOf(options.ca);
     this.hasOwnTrust = ca.length > 0;
     if (this.hasOwnTrust) this.#trust = readTrust(ca);
@@ -236,13 +255,17 @@ const PEM_START = '-----BEGIN ';
 
 /** DER certificates of one input, in order. */
 function readCertificates(input: CertificateInput): Uint8Array[] {
-  if (typeof input === 'string') return decodePemBlocks(input, 'CERTIFICATE');
+  return readPem(input, 'CERTIFICATE');
+}
+
+function readPem(input: CertificateInput, label: string): Uint8Array[] {
+  if (typeof input === 'string') return decodePemBlocks(input, label);
   const bytes = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
-  return bytes.includes(PEM_START) ? decodePemBlocks(bytes.toString('latin1'), 'CERTIFICATE') : [bytes];
+  return bytes.includes(PEM_START) ? decodePemBlocks(bytes.toString('latin1'), label) : [bytes];
 }
 
 /** Chains with their keys, the key of each checked where it can be. */
-function readIdentities({ cert, key, passphrase }: SecureContextOptions): Identity[] {
+function readIdentities({ cert, key, passphrase, staple }: SecureContextOptions): Identity[] {
   const chains = explain('cert', () =>
     listOf(cert).map((input) => {
       const chain = readCertificates(input);
@@ -263,11 +286,15 @@ function readIdentities({ cert, key, passphrase }: SecureContextOptions): Identi
       'the option key is given without it; give the certificate of the private key too',
     );
   }
+  const staples = listOf(staple);
+  if (staples.length > chains.length)
+    throw optionError('staple', 'there are more of them than certificate chains');
   const bySpki = new Map(keys.flatMap((k) => ('belongsTo' in k ? [[latin1(k.publicKey.spki), k]] : [])));
   return chains.map((chain, index) => {
     const certificate = chain[0] as Uint8Array;
     const { spki } = Certificate.parse(certificate);
-    return { chain, key: bySpki.get(latin1(spki)) ?? keyFor(certificate, index, keys) };
+    const own = bySpki.get(latin1(spki)) ?? keyFor(certificate, index, keys);
+    return { chain, key: own, ocspResponse: staples[index]?.ocsp, scts: staples[index]?.scts };
   });
 }
 

@@ -72,7 +72,7 @@ export interface ServerOwner {
  * A TLS session as a stream, with the events, properties and methods of node:tls's class of this name
  * (docs/node-api.md: what is the same, what differs, what is absent and why).
  *
- * Events: 'secure', 'secureConnect' (client), 'session', 'keylog', 'timeout', 'connect', and those of a Duplex; 'close'
+ * Events: 'secure', 'secureConnect' (client), 'session', 'keylog', 'OCSPResponse' (client), 'timeout', 'connect', and those of a Duplex; 'close'
  * has the argument `hadError`. Errors have a stable `code`.
  */
 export class TLSSocket extends SessionStream {
@@ -90,6 +90,7 @@ export class TLSSocket extends SessionStream {
   readonly #owner: ServerOwner | undefined;
   readonly #isServer: boolean;
   readonly #requestsCertificate: boolean;
+  readonly #wantsOcspResponse: boolean;
   /** Until the handshake begins. */
   #options: TLSSocketOptions | undefined;
   #session: ResumableSession | undefined;
@@ -107,6 +108,7 @@ export class TLSSocket extends SessionStream {
     this.#owner = owner;
     this.#isServer = options.isServer === true;
     this.#requestsCertificate = !this.#isServer || options.requestCert === true;
+    this.#wantsOcspResponse = options.requestOCSP === true;
     this.#options = owner === undefined ? { ...options, secureContext: contextOf(options) } : options;
     if (options.session !== undefined) this.setSession(options.session);
     this.#attach(transport);
@@ -247,6 +249,7 @@ export class TLSSocket extends SessionStream {
       this.authorizationError = codeOf(asUserSaid(peer?.authorizationError));
     const sign = this.subProtocol('sign');
     if (sign !== undefined) this.#signing = new SocketSigning(this, sign);
+    if (this.#wantsOcspResponse && !this.#isServer) this.emit('OCSPResponse', this.ocspResponse ?? null);
     this.emit('secure');
     if (this.destroyed) return;
     if (this.#owner !== undefined) this.#owner.secured(this);
@@ -289,6 +292,18 @@ export class TLSSocket extends SessionStream {
     if (this.#isServer) return null;
     const info = this.handshakeDone ? GROUP_INFO[this.#info().group ?? 0] : undefined;
     return info === undefined ? {} : { ...info };
+  }
+
+  /** Client: the OCSP response that the server stapled, DER; what it decides is up to the option `ocsp`. */
+  get ocspResponse(): Buffer | undefined {
+    const response = this.handshakeDone ? this.#info().ocspResponse : undefined;
+    return response === undefined ? undefined : Buffer.from(response);
+  }
+
+  /** Client, with `requestSCT`: the server's signed certificate timestamps (RFC 6962), not verified. */
+  get signedCertificateTimestamps(): Buffer[] {
+    const scts = this.handshakeDone ? this.#info().scts : undefined;
+    return scts?.map((sct) => Buffer.from(sct)) ?? [];
   }
 
   /** Identity of the `psk` that authenticated this session; `undefined` when certificates did, or nothing. */

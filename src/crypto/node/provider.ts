@@ -16,6 +16,7 @@ export const nodeCrypto: CryptoProvider = {
   randomBytes,
   hash: (name) => new NodeHash(crypto.createHash(name)),
   digest: (name, data) => crypto.hash(name, data, 'buffer'),
+  sha1: (data) => crypto.hash('sha1', data, 'buffer'),
   hmac: (name, key, data) => crypto.createHmac(name, hmacKey(key)).update(data).digest(),
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),

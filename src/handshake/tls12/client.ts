@@ -2,6 +2,7 @@ import type { Suite12 } from '../../crypto/suites12.ts';
 import { suite12ById } from '../../crypto/suites12.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import { buildCertificateVerify, buildFinished, parseFinished } from '../../messages/authentication.ts';
+import { certificateStatus } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import type { ServerHello } from '../../messages/hello.ts';
 import {
@@ -113,6 +114,7 @@ interface Greeted {
   readonly answer: ServerAnswer;
   /** Of the server; empty when it keeps none. */
   readonly sessionId: Uint8Array;
+  readonly ocspResponse?: Uint8Array | undefined;
 }
 
 class ExpectCertificate implements Expect {
@@ -125,15 +127,38 @@ class ExpectCertificate implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.certificate) throw unexpected(message, 'Certificate');
-    const { config, transcript, suite } = this.#state;
+    const { answer, config, transcript, suite } = this.#state;
     const chain = parseCertificateChain(message.body);
     // RFC 5246 §7.4.2: the server's own certificate comes first, so there is one.
     if (chain.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
-    const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = config.verifyPeer(chain, { now: io.now, serverName: config.serverName, schemes });
-    requireKindOf(suite, peer);
     transcript.add(message.raw);
-    return new ExpectServerKeyExchange(this.#state, peer);
+    const judge = (ocspResponse: Uint8Array | undefined): Expect => {
+      const schemes = config.certificateSchemes ?? config.schemes;
+      const { serverName } = config;
+      const peer = config.verifyPeer(chain, { now: io.now, serverName, schemes, ocspResponse });
+      requireKindOf(suite, peer);
+      return new ExpectServerKeyExchange({ ...this.#state, ocspResponse }, peer);
+    };
+    return answer.sendsStatus ? new ExpectCertificateStatus(transcript, judge) : judge(undefined);
+  }
+}
+
+/** RFC 6066 §8: a server that has agreed to send its status may still leave it out. */
+class ExpectCertificateStatus implements Expect {
+  readonly kind = 'expect';
+  readonly #transcript: Transcript12;
+  readonly #judge: (ocspResponse: Uint8Array | undefined) => Expect;
+
+  constructor(transcript: Transcript12, judge: (ocspResponse: Uint8Array | undefined) => Expect) {
+    this.#transcript = transcript;
+    this.#judge = judge;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.certificate_status) return this.#judge(undefined).receive(message, io);
+    const ocspResponse = certificateStatus.parse(message.body);
+    this.#transcript.add(message.raw);
+    return this.#judge(ocspResponse);
   }
 }
 
@@ -367,6 +392,7 @@ class ExpectFinished implements Expect {
       alpnProtocol: answer.alpnProtocol,
       resumed: resumed !== undefined,
       extendedMasterSecret: answer.extendedMasterSecret,
+      ocspResponse: state.ocspResponse,
     };
     return new Established12(
       'client',

@@ -14,10 +14,14 @@ export interface ServerAnswer {
   readonly alpnProtocol: string | undefined;
   /** A NewSessionTicket will come. */
   readonly sendsTicket: boolean;
+  /** A CertificateStatus may come. */
+  readonly sendsStatus: boolean;
 }
 
 const IN_SERVER_HELLO_12: readonly number[] = [
   ExtensionType.server_name,
+  ExtensionType.status_request,
+  ExtensionType.signed_certificate_timestamp,
   // Not the server's to send (RFC 8422 §5.1.1), but some do; it says nothing to us.
   ExtensionType.supported_groups,
   ExtensionType.ec_point_formats,
@@ -50,6 +54,8 @@ export function readServerHelloExtensions(
   checkExtendedMasterSecret(extendedMasterSecret, tls12, resumed);
   const sendsTicket =
     optionalExtension(extensions, ExtensionType.session_ticket, empty('session_ticket')) ?? false;
+  const sendsStatus =
+    optionalExtension(extensions, ExtensionType.status_request, empty('status_request')) ?? false;
   const alpnProtocol = optionalExtension(
     extensions,
     ExtensionType.application_layer_protocol_negotiation,
@@ -70,7 +76,7 @@ export function readServerHelloExtensions(
     }
     handler.confirm(answered, { serverName, alpnProtocol });
   }
-  return { extendedMasterSecret, alpnProtocol, sendsTicket };
+  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus };
 }
 
 /** RFC 7627 §5.2 and §5.3. */

@@ -1,5 +1,5 @@
 import type { Suite } from '../../crypto/suites.ts';
-import { TlsError } from '../../errors/errors.ts';
+import { DecodeError, TlsError } from '../../errors/errors.ts';
 import {
   certificateAuthorities,
   type KeyShareEntry,
@@ -10,6 +10,7 @@ import {
   pskKeyExchangeModes,
   serverNameList,
   signatureAlgorithms,
+  statusRequest,
   supportedGroups,
   supportedVersions,
 } from '../../messages/extensions.ts';
@@ -31,6 +32,9 @@ export interface CheckedClientHello {
   readonly psks: OfferedPsks | undefined;
   /** The client can resume with (EC)DHE: tickets are of use to it (§4.2.9). */
   readonly wantsTickets: boolean;
+  /** What the client wants beside our certificate. */
+  readonly wantsOcsp: boolean;
+  readonly wantsScts: boolean;
 }
 
 export function checkClientHello(hello: ClientHello): CheckedClientHello {
@@ -76,7 +80,14 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
     schemes,
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
+    wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
+    wantsScts: read(ExtensionType.signed_certificate_timestamp, emptyBody) ?? false,
   };
+}
+
+function emptyBody(body: Uint8Array): true {
+  if (body.length > 0) throw new DecodeError('signed_certificate_timestamp: not empty in a ClientHello');
+  return true;
 }
 
 /** §4.2.8: one share a group, and only for groups that are in supported_groups. */

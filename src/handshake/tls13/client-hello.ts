@@ -10,6 +10,7 @@ import {
   pskKeyExchangeModes,
   serverNameList,
   signatureAlgorithms,
+  statusRequest,
   supportedGroups,
   supportedVersions,
 } from '../../messages/extensions.ts';
@@ -144,6 +145,8 @@ function helloExtensions(
   if (config.certificateSchemes !== undefined) {
     add(ExtensionType.signature_algorithms_cert, signatureAlgorithms.build(config.certificateSchemes));
   }
+  if (config.requestOcsp === true) add(ExtensionType.status_request, statusRequest.build(true));
+  if (config.requestScts === true) add(ExtensionType.signed_certificate_timestamp, NOTHING);
   if (config.alpnProtocols.length > 0) {
     add(ExtensionType.application_layer_protocol_negotiation, protocolNameList.build(config.alpnProtocols));
   }

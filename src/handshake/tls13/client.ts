@@ -5,6 +5,7 @@ import {
   buildCertificate,
   buildCertificateVerify,
   buildFinished,
+  type CertificateEntry,
   parseCertificate,
   parseCertificateRequest,
   parseCertificateVerify,
@@ -12,6 +13,7 @@ import {
 } from '../../messages/authentication.ts';
 import {
   certificateAuthorities,
+  certificateStatus,
   cookie,
   extensionName,
   findExtension,
@@ -23,6 +25,7 @@ import {
   selectedVersion,
   serverNameAck,
   signatureAlgorithms,
+  signedCertificateTimestamps,
   supportedGroups,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
@@ -408,12 +411,29 @@ class ExpectCertificate implements Expect {
     if (entries.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
     for (const { extensions } of entries)
       requireKnownPlace('Certificate', extensions, IN_CERTIFICATE, offered);
+    const [leaf] = entries as [CertificateEntry];
+    const ocspResponse = optionalExtension(
+      leaf.extensions,
+      ExtensionType.status_request,
+      certificateStatus.parse,
+    );
+    const scts = optionalExtension(
+      leaf.extensions,
+      ExtensionType.signed_certificate_timestamp,
+      signedCertificateTimestamps.parse,
+    );
     const peer = config.verifyPeer(
       entries.map(({ certData }) => certData),
-      { now: io.now, serverName: config.serverName, schemes: config.certificateSchemes ?? config.schemes },
+      {
+        now: io.now,
+        serverName: config.serverName,
+        schemes: config.certificateSchemes ?? config.schemes,
+        ocspResponse,
+      },
     );
     transcript.add(message.raw);
-    return new ExpectCertificateVerify(this.#state, peer, this.#accepted);
+    const agreement = { ...this.#state.agreement, ocspResponse, scts };
+    return new ExpectCertificateVerify({ ...this.#state, agreement }, peer, this.#accepted);
   }
 }
 

@@ -5,6 +5,7 @@ import {
   buildCertificateRequest,
   buildCertificateVerify,
   buildFinished,
+  type CertificateEntry,
   parseCertificate,
   parseCertificateVerify,
   parseFinished,
@@ -12,6 +13,7 @@ import {
 import {
   bindersLength,
   certificateAuthorities,
+  certificateStatus,
   type Extension,
   findExtension,
   keyShareServerHello,
@@ -21,6 +23,7 @@ import {
   selectedVersion,
   serverNameList,
   signatureAlgorithms,
+  signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import {
@@ -284,8 +287,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   if (identity === undefined) return finishFlight(state, proven, io);
 
   if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
-  const entries = identity.identity.chain.map((certData) => ({ certData, extensions: [] }));
-  say(buildCertificate({ context: NOTHING, entries }));
+  say(buildCertificate({ context: NOTHING, entries: certificateEntries(identity.identity, checked) }));
   const input = signatureInput('server', transcript.snapshot());
   return new SigningAsServer(
     { kind: 'signature', key: identity.identity.key, scheme: identity.scheme, input },
@@ -540,6 +542,22 @@ function encryptedExtensions(
     extensions.push({ type: handler.extensionType, body });
   }
   return extensions;
+}
+
+/** What belongs to the end entity goes with its entry (§4.4.2.1), where the client has asked for it. */
+function certificateEntries(
+  { chain, ocspResponse, scts }: Identity,
+  { wantsOcsp, wantsScts }: CheckedClientHello,
+): CertificateEntry[] {
+  const extensions: Extension[] = [];
+  if (wantsOcsp && ocspResponse !== undefined) {
+    extensions.push({ type: ExtensionType.status_request, body: certificateStatus.build(ocspResponse) });
+  }
+  if (wantsScts && scts !== undefined && scts.length > 0) {
+    const type = ExtensionType.signed_certificate_timestamp;
+    extensions.push({ type, body: signedCertificateTimestamps.build(scts) });
+  }
+  return chain.map((certData, index) => ({ certData, extensions: index === 0 ? extensions : [] }));
 }
 
 function certificateRequest(config: ServerConfig): { context: Uint8Array; extensions: Extension[] } {
