@@ -7,6 +7,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, SCRATCH } from './root.mjs';
 
+/** BoringSSL's whole suite takes one or two minutes on two cores. */
+const BOGO_MS = 15 * 60_000;
 /** A whole run takes a few minutes on two cores. One that has not ended by now hangs. */
 const TESTS_MS = 15 * 60_000;
 /** For vitest to end its own workers and they their programs, before all are ended. */
@@ -43,6 +45,8 @@ Object.assign(tally.layers, ofTests.layers);
 tally.failures.push(...ofTests.failures);
 tally.skips.push(...ofTests.skips);
 
+runBogo();
+
 console.log(`\n${renderTally(tally)}`);
 process.exit(total(tally).failed === 0 ? 0 : 1);
 
@@ -55,6 +59,31 @@ process.exit(total(tally).failed === 0 ? 0 : 1);
 function fail(layer, test, why, into = tally) {
   countsOf(into, layer).failed += 1;
   into.failures.push({ layer, test, why });
+}
+
+/** BoringSSL's tests, where there is a checkout of it. */
+function runBogo() {
+  const counts = countsOf(tally, 'bogo');
+  if (process.env.BORINGSSL_DIR === undefined) {
+    counts.skipped = 1;
+    const why =
+      'no checkout of BoringSSL: clone it, and name its folder in BORINGSSL_DIR (docs/conformance.md)';
+    tally.skips.push({ layer: 'bogo', test: "BoringSSL's runner", why });
+    return;
+  }
+  const bogo = spawnSync(process.execPath, [join(ROOT, 'scripts', 'bogo.mjs')], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: BOGO_MS,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  console.log(bogo.stdout);
+  const [, passed, failed] = /(\d+) passed, (\d+) failed, \d+ disabled/.exec(bogo.stdout) ?? [];
+  counts.passed = Number(passed ?? 0);
+  if (bogo.status === 0) return;
+  fail('bogo', "BoringSSL's runner", 'see above, or run: npm run bogo');
+  counts.failed = Math.max(Number(failed ?? 0), 1);
 }
 
 /** @returns {Promise<import('./tally.mjs').Tally>} */

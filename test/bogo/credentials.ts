@@ -3,14 +3,30 @@ import { importPrivateKey } from '../../src/crypto/node/import-key.ts';
 import { decodePemBlocks } from '../../src/der/pem.ts';
 import { TrellisError } from '../../src/errors/errors.ts';
 import type { Identity } from '../../src/handshake/config.ts';
+import type { PskInput } from '../../src/node/psk.ts';
 import { signable } from './algorithms.ts';
 import type { CredentialFlags, Flags } from './flags.ts';
 import { Unimplemented } from './report.ts';
 
+/** An identity that knows its number among the `-new-…-credential`; -1 for that of the older flags. */
+export interface NumberedIdentity extends Identity {
+  readonly credential: number;
+}
+
 /** In BoringSSL's order: those of `-new-…-credential` first, the one of the older flags last. */
-export function identitiesOf(flags: Flags): Identity[] {
-  return [...flags.credentials, flags.credential].flatMap((credential) =>
-    credential.certFile === '' ? [] : [identityOf(credential, flags.async)],
+export function identitiesOf({ credentials, credential, async }: Flags): NumberedIdentity[] {
+  const numbered = [...credentials.entries(), [-1, credential] as const];
+  return numbered.flatMap(([number, one]) =>
+    one.certFile === '' ? [] : [{ ...identityOf(one, async), credential: number }],
+  );
+}
+
+/** External keys of TLS 1.3; the runner's are all imported. */
+export function psksOf({ credentials }: Flags): PskInput[] {
+  return credentials.flatMap(({ pskHash, psk, pskIdentity, pskContext }) =>
+    pskHash === undefined
+      ? []
+      : [{ identity: pskIdentity, key: psk, hash: pskHash, import: { context: pskContext } }],
   );
 }
 

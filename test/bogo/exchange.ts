@@ -1,7 +1,8 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
 import { ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
-import { checkHandshake } from './expectations.ts';
+import type { NumberedIdentity } from './credentials.ts';
+import { checkHandshake, hasPsks } from './expectations.ts';
 import type { Flags } from './flags.ts';
 import { Ended, Unexpected } from './report.ts';
 import { SawRetry } from './retry.ts';
@@ -42,6 +43,7 @@ export async function runConnection(
       ...observed,
       retried: driver.retried,
       gotTicket: driver.gotTicket,
+      shown: driver.shown,
       resumes,
     });
     await exchangeData(flags, driver);
@@ -104,6 +106,8 @@ async function echo(flags: Flags, driver: Driver): Promise<void> {
 /** A TLS 1.3 server gives tickets after the handshake; the client must have got one, unless flags say otherwise. */
 function checkTicket(flags: Flags, driver: Driver): void {
   if (flags.server) return;
+  // A server whose client has an external key gives none: the key serves again.
+  if (hasPsks(flags)) return;
   const expected = !flags.expectNoSession && !flags.shimShutsDown;
   if (driver.gotTicket !== expected) {
     throw new Unexpected(`the server gave ${driver.gotTicket ? 'a' : 'no'} ticket`);
@@ -134,6 +138,11 @@ class Driver {
 
   get retried(): boolean {
     return this.#sent.seen || this.#received.seen;
+  }
+
+  get shown(): NumberedIdentity | undefined {
+    // Ours all are: settings.ts makes no others.
+    return this.#connection.identities[0] as NumberedIdentity | undefined;
   }
 
   async handshake(): Promise<ConnectionInfo> {

@@ -1,7 +1,7 @@
 import type { ConnectionInfo } from '../../src/connection/connection.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
 import { ProtocolVersion } from '../../src/wire/codepoints.ts';
-import { readCertificates } from './credentials.ts';
+import { type NumberedIdentity, readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
 import type { Observed } from './settings.ts';
@@ -13,6 +13,8 @@ interface Seen extends Observed {
   readonly resumes: boolean;
   /** The server gave a session to resume. */
   readonly gotTicket: boolean;
+  /** With which this side proved who it is. */
+  readonly shown: NumberedIdentity | undefined;
 }
 
 /** What `CheckHandshakeProperties` of BoringSSL's shim checks, as far as the flags are ours. @throws Unexpected */
@@ -29,6 +31,7 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   if (flags.server) checkServerName(flags, info.serverName);
   if (info.version < ProtocolVersion.tls13) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
+  checkCredential(flags, info, seen);
 }
 
 /** TLS 1.2: whether this handshake has made a session, on either side. */
@@ -47,8 +50,29 @@ function checkServerName(flags: Flags, name: string | undefined): void {
   if (flags.expectNoServerName) require(name === undefined, `the server name is ${name}`);
 }
 
+export function hasPsks({ credentials }: Flags): boolean {
+  return credentials.some(({ pskHash }) => pskHash !== undefined);
+}
+
+function checkCredential(
+  { credentials, expectSelectedCredential }: Flags,
+  { resumed, peer }: ConnectionInfo,
+  { shown }: Seen,
+): void {
+  // A resumed session shows nothing.
+  if (expectSelectedCredential === undefined || resumed) return;
+  if (credentials[expectSelectedCredential]?.pskHash !== undefined) {
+    require(peer === undefined && shown === undefined, 'certificates were shown in place of a key');
+    return;
+  }
+  const number = shown?.credential ?? -1;
+  require(number === expectSelectedCredential, `credential ${number} was shown`);
+}
+
 function checkPeer(flags: Flags, { peer, resumed }: ConnectionInfo, seen: Seen): void {
   if (flags.expectNoPeerCert) require(peer === undefined, 'the peer has a certificate');
+  // With keys at hand the peer need not have one; which it was, -expect-selected-credential says.
+  else if (hasPsks(flags)) return;
   else if (!flags.server || flags.requireAnyClientCertificate) {
     require(peer !== undefined, 'the peer has no certificate');
   }

@@ -92,6 +92,11 @@ export interface CredentialFlags {
   certFile: string;
   keyFile: string;
   signingPrefs: number[];
+  /** An external key of TLS 1.3, to be imported (RFC 9258); with its hash, absent for certificates. */
+  pskHash: 'sha256' | 'sha384' | undefined;
+  psk: Uint8Array;
+  pskIdentity: Uint8Array;
+  pskContext: Uint8Array;
 }
 
 export interface FlagSets {
@@ -100,7 +105,17 @@ export interface FlagSets {
   readonly retry: Flags;
 }
 
-const newCredential = (): CredentialFlags => ({ certFile: '', keyFile: '', signingPrefs: [] });
+const NONE = new Uint8Array(0);
+
+const newCredential = (): CredentialFlags => ({
+  certFile: '',
+  keyFile: '',
+  signingPrefs: [],
+  pskHash: undefined,
+  psk: NONE,
+  pskIdentity: NONE,
+  pskContext: NONE,
+});
 
 function defaults(): Flags {
   return {
@@ -284,6 +299,7 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-expect-secure-renegotiation', // without it there is no handshake
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
+  '-expect-early-data-reason', // BoringSSL's own diagnosis; the outcome is checked
   '-write-settings',
   '-handshaker-path',
   '-expect-cipher-no-aes',
@@ -300,8 +316,22 @@ const CREDENTIAL: Readonly<Record<string, CredentialSetter>> = {
   '-signing-prefs': (credential, value) => {
     credential.signingPrefs.push(integer(value));
   },
+  '-psk-importer-key': (credential, value) => {
+    credential.psk = base64(value);
+  },
+  '-psk-importer-identity': (credential, value) => {
+    credential.pskIdentity = base64(value);
+  },
+  '-psk-importer-context': (credential, value) => {
+    credential.pskContext = base64(value);
+  },
 };
-const NEW_CREDENTIAL: ReadonlySet<string> = new Set(['-new-x509-credential']);
+const NEW_CREDENTIAL: ReadonlySet<string> = new Set(['-new-x509-credential', '-new-psk-credential']);
+
+const PSK_HASHES: Readonly<Record<string, 'sha256' | 'sha384'>> = {
+  '-psk-importer-sha256': 'sha256',
+  '-psk-importer-sha384': 'sha384',
+};
 
 const SETS = ['initial', 'resume', 'retry'] as const;
 
@@ -352,6 +382,12 @@ function setterOf(name: string, parameter: () => string): Setter | undefined {
 }
 
 function switchSetter(name: string): Setter | undefined {
+  const hash = PSK_HASHES[name];
+  if (hash !== undefined) {
+    return (flags) => {
+      (flags.credentials.at(-1) ?? flags.credential).pskHash = hash;
+    };
+  }
   const field = SWITCHES[name];
   if (field !== undefined) {
     return (flags) => {
@@ -410,6 +446,10 @@ function fieldSetter(name: string, parameter: () => string): Setter | undefined 
   return (flags) => {
     flags[text] = value;
   };
+}
+
+function base64(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'base64'));
 }
 
 function integer(text: string): number {

@@ -4,12 +4,13 @@ import { CertificateError, TlsError } from '../../src/errors/errors.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
+import { clientPsks, pskFinder } from '../../src/node/psk.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import { defaultShares, groupsOf, suites12, suites13, verifiable, versionsOf } from './algorithms.ts';
-import { identitiesOf, readCertificates } from './credentials.ts';
+import { identitiesOf, psksOf, readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected, Unimplemented } from './report.ts';
 
@@ -55,6 +56,7 @@ export function clientSettings(
     sendServerName: flags.hostName !== '',
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
+    psks: clientPsks(psksOf(flags)),
     session: resumes ? shared.session : undefined,
   });
 }
@@ -79,6 +81,7 @@ export function serverSettings(
       return identities;
     },
     selectProtocol: protocolSelector(flags, observed),
+    findPsk: pskFinder(psksOf(flags)),
     clientCertificate: flags.requireAnyClientCertificate ? 'require' : flags.verifyPeer ? 'request' : 'none',
     certificateAuthorities: authorities(flags.useClientCaList),
     tickets: flags.noTicket
