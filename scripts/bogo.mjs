@@ -1,6 +1,7 @@
 // BoringSSL's test suite for TLS implementations against this engine.
-//   npm run bogo -- --runner DIR [--test PATTERN] [--workers N] [--cold] [--json FILE]
+//   npm run bogo -- --runner DIR [--test 'PATTERN;…'] [--workers N] [--cold] [--all] [--json FILE] [--write [--revision R]]
 //
+// --cold starts Node for every test, --all runs the disabled ones too, --write puts the result into docs/conformance.md.
 // DIR is a checkout of BoringSSL, or BORINGSSL_DIR names it. Its runner is built with Go and plays the peer of
 // test/bogo's shim, some thousand times; test/bogo/config.json says which tests are not for us, and why.
 // Exit code 0 exactly when nothing failed.
@@ -10,6 +11,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, stop } from 'esbuild';
+import { renderText, writeDocument } from './bogo-report.mjs';
 import { ROOT, SCRATCH } from './root.mjs';
 
 const CONFIG = join(ROOT, 'test', 'bogo', 'config.json');
@@ -18,8 +20,8 @@ const FOLDER = join(SCRATCH, 'bogo');
 const GO_FOLDER = '/usr/local/go/bin';
 
 /**
- * @typedef {'passed' | 'failed' | 'unimplemented' | 'disabled'} Verdict
- * @typedef {{ name: string, protocol: string, side: string }} Test
+ * @typedef {import('./bogo-report.mjs').Verdict} Verdict
+ * @typedef {import('./bogo-report.mjs').Test} Test
  */
 
 const { values } = parseArgs({
@@ -30,6 +32,8 @@ const { values } = parseArgs({
     cold: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
     json: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    revision: { type: 'string' },
   },
 });
 const given = values.runner ?? process.env.BORINGSSL_DIR;
@@ -51,8 +55,18 @@ const warm = await bundle('warm');
 const cold = await bundle('main');
 const tests = await listTests();
 const verdicts = await runTests();
-report(tests, verdicts);
+const outcomes = tests.map((test) => ({ ...test, verdict: verdicts.get(test.name) ?? 'disabled' }));
+console.log(`\n${renderText(outcomes)}`);
+if (values.json !== undefined) writeFileSync(resolve(values.json), JSON.stringify(outcomes, undefined, 1));
+if (values.write)
+  writeDocument(revisionOf(given), outcomes, JSON.parse(readFileSync(CONFIG, 'utf8')).DisabledTests);
 process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
+
+/** @param {string} checkout */
+function revisionOf(checkout) {
+  const git = spawnSync('git', ['-C', checkout, 'rev-parse', 'HEAD'], { encoding: 'utf8' });
+  return values.revision ?? (git.status === 0 ? git.stdout.trim() : 'unknown');
+}
 
 /** The runner is a Go test. @returns {string} its program */
 function buildRunner() {
@@ -191,43 +205,4 @@ function writeProgram(name, text) {
   const path = join(FOLDER, name);
   writeFileSync(path, text, { mode: 0o755 });
   return path;
-}
-
-/**
- * @param {readonly Test[]} tests
- * @param {ReadonlyMap<string, Verdict>} verdicts
- */
-function report(tests, verdicts) {
-  /** @type {Map<string, Record<Verdict, number>>} */
-  const rows = new Map();
-  const total = { passed: 0, failed: 0, unimplemented: 0, disabled: 0 };
-  for (const test of tests) {
-    const verdict = verdicts.get(test.name) ?? 'disabled';
-    const row = rowOf(test);
-    const counts = rows.get(row) ?? { passed: 0, failed: 0, unimplemented: 0, disabled: 0 };
-    rows.set(row, counts);
-    counts[verdict]++;
-    total[verdict]++;
-  }
-  const columns = /** @type {Verdict[]} */ (['passed', 'failed', 'disabled', 'unimplemented']);
-  console.log(`\n${'tests'.padEnd(24)}${columns.map((column) => column.padStart(15)).join('')}`);
-  for (const [row, counts] of [...[...rows].sort(), /** @type {const} */ (['total', total])]) {
-    console.log(row.padEnd(24) + columns.map((column) => `${counts[column]}`.padStart(15)).join(''));
-  }
-  const { passed, failed, disabled, unimplemented } = total;
-  console.log(`\n${passed} passed, ${failed} failed, ${disabled} disabled, ${unimplemented} unimplemented`);
-  if (values.json === undefined) return;
-  const list = tests.map((test) => ({ ...test, verdict: verdicts.get(test.name) ?? 'disabled' }));
-  writeFileSync(resolve(values.json), JSON.stringify(list, undefined, 1));
-}
-
-/**
- * Protocol, version and role. Only the name tells the version, and not every test is of one.
- *
- * @param {Test} test
- */
-function rowOf({ protocol, side, name }) {
-  const version = /(?:^|-)D?TLS(1[123]?)(?=$|-)/.exec(name)?.[1] ?? /(?:^|-)D?TLS(1[123])/.exec(name)?.[1];
-  const named = version === undefined ? 'any version' : `1.${version[1] ?? 0}`;
-  return `${protocol.toUpperCase()} ${named} ${side}`;
 }

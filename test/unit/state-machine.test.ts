@@ -1,0 +1,197 @@
+import { describe, expect, test } from 'vitest';
+import type { Role } from '../../src/connection/sub-protocol.ts';
+import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
+import { ContentType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import { concat } from '../../src/wire/writer.ts';
+import {
+  clientConfig,
+  clientIdentity,
+  ONLY_TLS12,
+  serverConfig,
+  testIdentity,
+  testTickets,
+} from '../setup/engine-config.ts';
+import { expectFound, expectUnharmed, NOTHING, withBody } from '../setup/faults.ts';
+import { type Cargo, Pair, peerOf, splitMessages, type Tamper } from '../setup/pair.ts';
+
+/*
+ * Every handshake message in every state. The states are not listed: each scenario is played once, and each message of it
+ * was awaited by some state. Then it is played again for each of these and each type of message, with a message of that
+ * type in its place. What the state does not await must be unexpected_message, whatever is in it (RFC 8446 §4, RFC 5246
+ * §7.4), and nobody may come to believe that the session stands.
+ */
+
+interface Scenario {
+  readonly name: string;
+  readonly client?: Partial<ClientConfig>;
+  readonly server?: Partial<ServerConfig>;
+  /** Plays it a second time, with the session of the first. */
+  readonly resumes?: boolean;
+}
+
+const identity = testIdentity();
+const askForCertificate = {
+  client: { identities: [clientIdentity] },
+  server: { clientCertificate: 'require', tickets: testTickets },
+} as const;
+
+const RETRY = { groups: [NamedGroup.secp256r1] };
+
+const TLS13: readonly Scenario[] = [
+  { name: 'TLS 1.3' },
+  { name: 'TLS 1.3, client certificate', ...askForCertificate },
+  { name: 'TLS 1.3, HelloRetryRequest', server: RETRY },
+  { name: 'TLS 1.3, resumption', server: { tickets: testTickets }, resumes: true },
+];
+
+const TLS12: readonly Scenario[] = [
+  { name: 'TLS 1.2', client: ONLY_TLS12, server: ONLY_TLS12 },
+  {
+    name: 'TLS 1.2, client certificate and ticket',
+    client: { ...ONLY_TLS12, ...askForCertificate.client },
+    server: { ...ONLY_TLS12, ...askForCertificate.server },
+  },
+  {
+    name: 'TLS 1.2, resumption',
+    client: ONLY_TLS12,
+    server: { ...ONLY_TLS12, tickets: testTickets },
+    resumes: true,
+  },
+];
+
+/** One that both versions know, one that no registry does. */
+const TYPES: Readonly<Record<string, number>> = { ...HandshakeType, unassigned: 99 };
+
+const nameOf = (type: number): string =>
+  Object.entries(TYPES).find(([, value]) => value === type)?.[0] ?? `${type}`;
+
+/** A place in a scenario: the nth thing that one side says before the session stands. */
+interface Place {
+  readonly from: Role;
+  readonly nth: number;
+  /** The type of message awaited there; `undefined` for ChangeCipherSpec. */
+  readonly awaited: number | undefined;
+}
+
+const play = (scenario: Scenario, session: ResumableSession | undefined, tamper: Tamper): Pair =>
+  new Pair({
+    client: clientConfig({ ...scenario.client, session }),
+    server: serverConfig({ selectIdentities: () => [identity], ...scenario.server }),
+    tamper,
+  }).run();
+
+/** Calls `at` for each message and ChangeCipherSpec, in the order of each side, and puts in its place what it returns. */
+function walk(at: (place: Place) => Uint8Array | undefined): Tamper {
+  const said: Record<Role, number> = { client: 0, server: 0 };
+  return ({ from, type, content }) => {
+    const look = (awaited: number | undefined) => at({ from, nth: said[from]++, awaited });
+    if (type === ContentType.change_cipher_spec) {
+      const message = look(undefined);
+      return message === undefined ? undefined : inOneRecord([message]);
+    }
+    if (type !== ContentType.handshake) return undefined;
+    const before: Uint8Array[] = [];
+    for (const { type: awaited, raw } of splitMessages(content)) {
+      const message = look(awaited);
+      // What would follow in the same record goes too: the receiver has ended by then.
+      if (message !== undefined) return inOneRecord([...before, message]);
+      before.push(raw);
+    }
+    return undefined;
+  };
+}
+
+const inOneRecord = (messages: readonly Uint8Array[]): readonly Cargo[] => [
+  { type: ContentType.handshake, content: concat(messages) },
+];
+
+/** The session of a first run, for scenarios that resume one. */
+function sessionFor(scenario: Scenario): ResumableSession | undefined {
+  if (!scenario.resumes) return undefined;
+  const pair = play(scenario, undefined, () => undefined);
+  return pair.client.events.flatMap((event) => (event.type === 'ticket' ? [event.session] : []))[0];
+}
+
+/** TLS 1.3's ChangeCipherSpec is dropped unread, so no state awaits it. */
+const isState = (scenario: Scenario, { awaited }: Place): boolean =>
+  awaited !== undefined || TLS12.includes(scenario);
+
+/** Beside the message that came: what the state would have taken as well. */
+function alsoAwaited(scenario: Scenario, { from, awaited }: Place): readonly number[] {
+  // RFC 8446 §4.3.2, RFC 5246 §7.4.4: the server may ask for a certificate first, or not.
+  if (from === 'server' && TLS13.includes(scenario) && awaited === HandshakeType.certificate) {
+    return [HandshakeType.certificate_request];
+  }
+  if (from === 'server' && awaited === HandshakeType.server_hello_done) {
+    return [HandshakeType.certificate_request];
+  }
+  if (awaited === HandshakeType.certificate_request) {
+    return [HandshakeType.certificate, HandshakeType.server_hello_done];
+  }
+  return [];
+}
+
+describe.each([...TLS13, ...TLS12])('$name', (scenario) => {
+  const session = sessionFor(scenario);
+  const places: Place[] = [];
+  const clean = play(
+    scenario,
+    session,
+    walk((place) => {
+      // What comes once the receiver is connected (tickets) is no handshake any more.
+      if (isState(scenario, place) && !(TLS13.includes(scenario) && isTicket(place))) places.push(place);
+      return undefined;
+    }),
+  );
+
+  test('is played to its end', () => {
+    expectUnharmed(clean);
+    expect(clean.server.connection.info?.resumed).toBe(scenario.resumes ?? false);
+    expect(places.length).toBeGreaterThan(3);
+  });
+
+  const cases = places.flatMap((place) =>
+    Object.values(TYPES)
+      .filter((type) => type !== place.awaited && !alsoAwaited(scenario, place).includes(type))
+      .map((type) => ({ ...place, type, sent: nameOf(type), state: nameOf(place.awaited ?? -1) })),
+  );
+
+  test.each(cases)('$from says $sent where $state is due', ({ from, nth, type }) => {
+    const to = peerOf[from];
+    // Hardly any message may be empty: who looked inside before looking at the type would say decode_error.
+    const tamper = walk((place) =>
+      place.from === from && place.nth === nth ? withBody(type, NOTHING) : undefined,
+    );
+    const pair = play(scenario, session, tamper);
+    expectFound(pair, to, 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+    expect(pair[to].connected).toBe(false);
+  });
+
+  describe('once the session stands', () => {
+    const after: Readonly<Record<Role, readonly number[]>> = TLS13.includes(scenario)
+      ? {
+          // RFC 8446 §4.6: what may come after the handshake.
+          client: [HandshakeType.new_session_ticket, HandshakeType.key_update],
+          server: [HandshakeType.key_update],
+        }
+      : // RFC 5246 §7.4.1.1: requests to renegotiate, which are refused with a warning.
+        { client: [HandshakeType.hello_request], server: [HandshakeType.client_hello] };
+
+    const late = (['client', 'server'] as const).flatMap((to) =>
+      Object.entries(TYPES)
+        .filter(([, type]) => !after[to].includes(type))
+        .map(([sent, type]) => ({ to, sent, type })),
+    );
+
+    test.each(late)('$sent to the $to', ({ to, type }) => {
+      const pair = play(scenario, session, () => undefined);
+      pair.inject(peerOf[to], { type: ContentType.handshake, content: withBody(type, NOTHING) }).run();
+      expectFound(pair, to, 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+    });
+  });
+});
+
+function isTicket({ awaited }: Place): boolean {
+  return awaited === HandshakeType.new_session_ticket;
+}
