@@ -36,7 +36,7 @@ import {
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { onSignedMessage, signedPump } from './signed-pump.ts';
-import { isStreamed, notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
+import { isStreamed, notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */
@@ -262,7 +262,8 @@ class Client implements ClientTunnel {
     }
     if (signed !== undefined) {
       const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
-      const options = { application: signed, role: 'client', buffer } as const;
+      const onUpgrade = (): void => warnOfUpgrade(this.#log, record);
+      const options = { application: signed, role: 'client', buffer, onUpgrade } as const;
       record.carry((done) => signedPump(socketLeg(socket), stream, options, done));
       return;
     }

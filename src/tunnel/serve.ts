@@ -31,7 +31,7 @@ import {
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { onSignedMessage, type SignedStream, signedPump } from './signed-pump.ts';
-import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway } from './signing.ts';
+import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `serveTunnel`. */
@@ -244,7 +244,8 @@ class Gateway implements ServerTunnel {
     const application = this.#signing?.of(name);
     if (application !== undefined) {
       const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
-      const options = { application, role: 'server', buffer } as const;
+      const onUpgrade = (): void => warnOfUpgrade(this.#log, record);
+      const options = { application, role: 'server', buffer, onUpgrade } as const;
       record.carry((done) => signedPump(socketLeg(near), far, options, done));
       return;
     }

@@ -1,16 +1,22 @@
 import type { Duplex } from 'node:stream';
 import { ConnectionError } from '../errors/errors.ts';
-import type { ReceivedMessage, ReceivedReceipt } from '../sign/index.ts';
+import type { SignSource } from '../node/sign-source.ts';
+import type { SignedMessages, StreamedMessage } from '../node/signed-messages.ts';
+import type { ReceivedReceipt } from '../sign/index.ts';
 import { TunnelError } from './errors.ts';
 import type { Leg, Pump, PumpResult, SignedCounts } from './pump.ts';
-import { MAX_UNIT_BYTES, type SignedApplication } from './signing.ts';
+import { isStreamed, MAX_UNIT_BYTES, type SignedApplication } from './signing.ts';
+import { UnitSource } from './unit-source.ts';
 import { conversation } from './units/conversation.ts';
 import { type Conversation, type Cutter, NOTHING, type Part, unitError } from './units/cutter.ts';
 
 /** A connection of a session in which signing was agreed on. MuxConnection and TLSSocket are ones. */
 export interface SignedStream extends Duplex {
-  signWrite(data: Uint8Array, options: { receipt: boolean }): Promise<ReceivedReceipt | undefined>;
-  readonly signed: AsyncIterable<ReceivedMessage>;
+  signWrite(
+    data: Uint8Array | SignSource,
+    options: { receipt: boolean },
+  ): Promise<ReceivedReceipt | undefined>;
+  readonly signed: SignedMessages;
 }
 
 export interface SignedPumpOptions {
@@ -19,6 +25,8 @@ export interface SignedPumpOptions {
   readonly role: 'client' | 'server';
   /** Bytes that wait for a local program that does not read. Above it, the session's other messages wait with them. */
   readonly buffer: number;
+  /** After an agreed change of protocol the rest is one unit, which most protocols do not expect. */
+  readonly onUpgrade?: () => void;
 }
 
 /** Units of a connection that are under way: signed, not yet kept or acknowledged. More, and its program waits. */
@@ -32,7 +40,9 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 /**
  * As `pump`, for an application that is signed: what comes from the near end is cut into units, each of which is signed
  * and sent as one object; what comes from the far end is handed on when it was verified and is in the archive. A unit
- * that is cut off is never sent, and its connection is broken off at both ends.
+ * that is cut off is never sent as if it were complete, and its connection is broken off at both ends.
+ *
+ * A unit that is streamed leaves as it comes, and is handed on as it comes: unverified, before the signature at its end.
  */
 export function signedPump(
   near: Leg,
@@ -50,7 +60,10 @@ export function onSignedMessage(far: Pick<SignedStream, 'signed'>, tell: () => v
 
 async function takeAll(far: Pick<SignedStream, 'signed'>, tell: () => void): Promise<void> {
   try {
-    for await (const _ of far.signed) tell();
+    for await (const message of far.signed.streaming()) {
+      if (!(message.content instanceof Uint8Array)) (message as StreamedMessage).discard();
+      tell();
+    }
   } catch {
     // Whoever looks after the connection is told by its events.
   }
@@ -73,6 +86,10 @@ class SignedCarriage implements Pump {
   // The unit that is being gathered.
   #parts: Uint8Array[] = [];
   #gathered = 0;
+  /** Or streamed. */
+  #source: UnitSource | undefined;
+  readonly #isStreamed: boolean;
+  #hasUpgraded = false;
   // Units that are under way.
   #underWay = 0;
   #bytesUnderWay = 0;
@@ -86,6 +103,7 @@ class SignedCarriage implements Pump {
     this.#far = far;
     this.#options = options;
     this.#done = done;
+    this.#isStreamed = isStreamed(options.application);
     this.#conversation = conversation(options.application.unit, MAX_UNIT_BYTES);
     const { forth, back } = this.#conversation;
     [this.#outgoing, this.#incoming] = options.role === 'client' ? [forth, back] : [back, forth];
@@ -139,12 +157,23 @@ class SignedCarriage implements Pump {
       this.#break('near', error as Error);
       return;
     }
+    this.#noteUpgrade();
     this.#throttle();
     this.#endFar();
   }
 
+  #noteUpgrade(): void {
+    if (this.#hasUpgraded || !this.#conversation.isUpgraded) return;
+    this.#hasUpgraded = true;
+    this.#options.onUpgrade?.();
+  }
+
   #gather({ bytes, last }: Part): void {
     if (this.#isBroken) return;
+    if (this.#isStreamed) {
+      this.#stream(bytes, last);
+      return;
+    }
     this.#gathered += bytes.length;
     if (this.#gathered > MAX_UNIT_BYTES) throw tooLarge(this.#options.application);
     if (bytes.length > 0) this.#parts.push(bytes);
@@ -156,16 +185,28 @@ class SignedCarriage implements Pump {
     if (content.length > 0) this.#send(content);
   }
 
-  #send(content: Uint8Array): void {
+  #stream(bytes: Uint8Array, last: boolean): void {
+    if (this.#source === undefined) {
+      this.#source = new UnitSource(() => this.#throttle());
+      this.#send(this.#source);
+    }
+    this.#source.push(bytes);
+    if (!last) return;
+    this.#source.end();
+    this.#source = undefined;
+  }
+
+  #send(content: Uint8Array | UnitSource): void {
     const { receipt } = this.#options.application;
+    const length = content instanceof UnitSource ? 0 : content.length;
     this.#underWay++;
-    this.#bytesUnderWay += content.length;
+    this.#bytesUnderWay += length;
     this.#counts.messagesOut++;
     this.#far.signWrite(content, { receipt }).then(
       () => {
         if (receipt) this.#counts.receiptsIn++;
         this.#underWay--;
-        this.#bytesUnderWay -= content.length;
+        this.#bytesUnderWay -= length;
         this.#throttle();
         this.#endFar();
       },
@@ -175,7 +216,10 @@ class SignedCarriage implements Pump {
 
   #throttle(): void {
     const { stream } = this.#near;
-    const isFull = this.#underWay >= MAX_UNDER_WAY || this.#bytesUnderWay >= MAX_BYTES_UNDER_WAY;
+    const isFull =
+      this.#underWay >= MAX_UNDER_WAY ||
+      this.#bytesUnderWay >= MAX_BYTES_UNDER_WAY ||
+      this.#source?.isFull === true;
     if (this.#isBroken || stream.readableEnded || stream.destroyed) return;
     if (isFull || this.#outgoing.isWaiting) stream.pause();
     else if (stream.isPaused()) stream.resume();
@@ -213,9 +257,13 @@ class SignedCarriage implements Pump {
   /** To the end of the messages in any case: what nobody takes stops the session. */
   async #receive(): Promise<void> {
     try {
-      for await (const { content } of this.#far.signed) {
-        if (this.#isBroken || !this.#follow(content)) continue;
-        await this.#deliver(content);
+      if (this.#isStreamed) await this.#receiveStreams();
+      else {
+        for await (const { content } of this.#far.signed) {
+          if (this.#isBroken || !this.#follow(content)) continue;
+          this.#counts.messagesIn++;
+          await this.#deliver(content);
+        }
       }
       // A unit that was cut off was never sent, so the end is where a unit ends.
       if (!this.#isBroken) this.#near.stream.end();
@@ -223,6 +271,21 @@ class SignedCarriage implements Pump {
       this.#break('far', error as Error);
     }
     this.#closed();
+  }
+
+  async #receiveStreams(): Promise<void> {
+    for await (const message of this.#far.signed.streaming()) {
+      if (message.content instanceof Uint8Array) await this.#deliver(message.content);
+      else {
+        // Fails with the verdict, when all has been handed on: then the program gets a reset in place of an end.
+        for await (const { bytes } of message.content) {
+          // Whoever breaks off reads no more of it; the session ends with it anyway.
+          if (this.#isBroken) break;
+          await this.#deliver(bytes);
+        }
+      }
+      this.#counts.messagesIn++;
+    }
   }
 
   /** How this side goes on may depend on it. @returns false when it cannot be followed */
@@ -235,13 +298,13 @@ class SignedCarriage implements Pump {
       return false;
     }
     if (wasWaiting && !this.#outgoing.isWaiting) this.#cut((cutter) => cutter.push(NOTHING));
+    this.#noteUpgrade();
     return true;
   }
 
   async #deliver(content: Uint8Array): Promise<void> {
     const { stream } = this.#near;
     this.bytesFromFar += content.length;
-    this.#counts.messagesIn++;
     if (stream.destroyed || stream.writableEnded) return;
     stream.write(content, () => {
       if (stream.writableLength <= this.#options.buffer) this.#onRoom?.();
@@ -271,6 +334,7 @@ class SignedCarriage implements Pump {
     this.#isBroken = true;
     this.#result = { brokenBy: by, error };
     this.#parts = [];
+    this.#source?.end(error ?? new TunnelError('ERR_TUNNEL_UNIT', 'The connection was broken off'));
     this.#near.reset();
     this.#far.destroy();
   }

@@ -2,6 +2,7 @@ import type { ContentFormat } from '../formats/format.ts';
 import type { EvidenceSink, SigningIdentity, SignOptions } from '../sign/index.ts';
 import type { TrustStore } from '../x509/trust-store.ts';
 import { TunnelError } from './errors.ts';
+import type { TunnelLog } from './log.ts';
 import type { TunnelSigning } from './options.ts';
 import { secureContext } from './sessions.ts';
 import { UNITS, type Unit } from './units/cutter.ts';
@@ -159,6 +160,17 @@ export function signsAnyway(peer: 'client' | 'server', name: string): TunnelErro
   return new TunnelError(
     'ERR_TUNNEL_SIGN',
     `The ${peer} signs "${name}", which is not signed here: start this side with --sign for it, as there, or the ${peer} without.`,
+  );
+}
+
+/** A connection has changed its protocol: what follows is one unit in each direction, and waits for its end. */
+export function warnOfUpgrade(
+  log: TunnelLog,
+  { id, application }: { readonly id: string; readonly application: string },
+): void {
+  log.warn(
+    { event: 'connection.upgraded', connection: id, application },
+    `a connection has changed to another protocol than HTTP, what follows leaves at its end; if it is a conversation, give --sign-unit ${application}=connection`,
   );
 }
 

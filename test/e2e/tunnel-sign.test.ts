@@ -1,7 +1,9 @@
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { hasFlag } from '../../src/evidence/archive/record.ts';
 import { initPki } from '../../src/tunnel/init.ts';
 import { describeWith, need } from '../setup/need.ts';
 import { evidenceOf, signedTunnel } from './sign-kit.ts';
@@ -61,8 +63,7 @@ function website(): http.Server {
 }
 
 describeWith(curl, 'curl through an application that is signed by HTTP message', () => {
-  // xmldsig is added by the formats of the session.
-  it.each(['pkcs7:receipt', 'smime:receipt', 'pkcs7', 'smime'])('as %s', async (rule) => {
+  it.each(['pkcs7:receipt', 'smime:receipt', 'xmldsig:receipt', 'pkcs7'])('as %s', async (rule) => {
     const tunnel = await signedTunnel(await listen(website()), rule, 'http');
     const at = `http://127.0.0.1:${tunnel.port}`;
     const get = async (...words: string[]) => {
@@ -309,6 +310,93 @@ describe('an application that is signed', () => {
     const evidence = await evidenceOf(folder, at('ca.pem'));
     expect(evidence.server.audit).toMatchObject({ ok: true, records: 4 });
     expect((await evidenceOf(folder, certificates.ca)).server.audit).toMatchObject({ ok: false });
+  });
+});
+
+describe('an application that is signed by connection, as pkcs7', () => {
+  it('is a conversation like any other, several at a time', async () => {
+    const tunnel = await signedTunnel(await listen(echoServer()), 'pkcs7:receipt', 'connection');
+    const sockets = [dial(tunnel.port), dial(tunnel.port), dial(tunnel.port)];
+    for (const word of ['one', 'two', 'three']) {
+      for (const socket of sockets) {
+        socket.write(word);
+        expect(await new Promise((resolve) => socket.once('data', (text) => resolve(String(text))))).toBe(
+          word,
+        );
+      }
+    }
+    for (const socket of sockets) {
+      socket.end('!');
+      expect(String(await readAll(socket))).toBe('!');
+    }
+    // One more uses a session that is there.
+    const again = dial(tunnel.port);
+    again.end('again');
+    expect(String(await readAll(again))).toBe('again');
+    const { client, server } = await tunnel.evidence();
+    expect(tunnel.server.events('session.open')).toHaveLength(3);
+    expect(server.audit).toMatchObject({ ok: true, findings: [], records: 16 });
+    const said = client.records.filter(({ kind }) => kind === 'data');
+    expect(said.map(({ contentLength }) => contentLength).sort()).toEqual([12, 12, 12, 12, 12, 12, 5, 5]);
+    expect(said.every(({ flags }) => hasFlag({ flags }, 'streamed'))).toBe(true);
+  });
+
+  it('is rejected and reset when it is cut off, and the next one goes on', async () => {
+    const tunnel = await signedTunnel(await listen(echoServer()), 'pkcs7:receipt', 'connection');
+    const socket = dial(tunnel.port);
+    socket.write('half of an order');
+    await new Promise((resolve) => socket.once('data', resolve));
+    socket.resetAndDestroy();
+    expect(await tunnel.server.event('connection.close')).not.toMatchObject({ reason: 'end' });
+    const next = dial(tunnel.port);
+    next.end('a whole one');
+    expect(String(await readAll(next))).toBe('a whole one');
+    const { server } = await tunnel.evidence();
+    const [first] = server.records.filter(
+      ({ direction, kind }) => direction === 'received' && kind === 'data',
+    );
+    expect(first).toMatchObject({ status: 'rejected', reason: 'ERR_SIGN_INCOMPLETE' });
+    const whole = server.records.filter(
+      ({ contentLength, status }) => contentLength === 11 && status === 'verified',
+    );
+    expect(whole).toHaveLength(1);
+  });
+});
+
+describeWith(curl, 'curl through an application that is signed by connection', () => {
+  it('carries small and large', { timeout: 120_000 }, async () => {
+    const LARGE = 48 * 1_048_576;
+    const web = http.createServer((request, response) => {
+      const hash = createHash('sha256');
+      request.on('data', (part: Buffer) => hash.update(part));
+      request.on('end', () => {
+        if (request.url === '/large') response.end(Buffer.alloc(LARGE, 'download'));
+        else response.end(hash.digest('hex'));
+      });
+    });
+    const tunnel = await signedTunnel(await listen(web), 'pkcs7:receipt', 'connection');
+    const at = `http://127.0.0.1:${tunnel.port}`;
+    const file = join(tunnel.folder, 'upload.bin');
+    writeFileSync(file, Buffer.alloc(LARGE, 'upload'));
+    const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+    const up = await run(curl.path, ['-sS', '--max-time', '60', '-T', file, `${at}/`], { limit: 70_000 });
+    expect(up.stdout, up.stderr).toBe(sha256(Buffer.alloc(LARGE, 'upload')));
+    const into = join(tunnel.folder, 'download.bin');
+    const down = await run(curl.path, ['-sS', '--max-time', '60', '-o', into, `${at}/large`], {
+      limit: 70_000,
+    });
+    expect(down, down.stderr).toMatchObject({ code: 0 });
+    expect(sha256(readFileSync(into))).toBe(sha256(Buffer.alloc(LARGE, 'download')));
+    const { client, server } = await tunnel.evidence();
+    for (const { audit } of [client, server]) {
+      expect(audit).toMatchObject({
+        ok: true,
+        findings: [],
+        records: 8,
+        signatures: { valid: 8, invalid: 0 },
+      });
+    }
+    expect(server.records.filter(({ contentLength }) => contentLength > LARGE)).toHaveLength(2);
   });
 });
 

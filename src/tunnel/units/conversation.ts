@@ -23,5 +23,5 @@ export function conversation(unit: Unit, max: number): Conversation {
 }
 
 function alike(make: () => Cutter): Conversation {
-  return { forth: make(), back: make(), takeContinue: () => false };
+  return { forth: make(), back: make(), takeContinue: () => false, isUpgraded: false };
 }

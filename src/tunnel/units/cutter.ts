@@ -37,6 +37,8 @@ export interface Conversation {
    * left. Takes the wish back: a second call is false.
    */
   takeContinue(): boolean;
+  /** Both have agreed on another protocol, and the rest of each direction is one unit. */
+  readonly isUpgraded: boolean;
 }
 
 export const NOTHING = new Uint8Array(0);

@@ -23,6 +23,7 @@ export class HttpConversation implements Conversation {
   /** Without an answer, oldest first. */
   readonly #requests: Request[] = [];
   #wantsContinue = false;
+  #isUpgraded = false;
 
   constructor() {
     const requests = new MessageCutter({
@@ -42,6 +43,7 @@ export class HttpConversation implements Conversation {
         const [request] = this.#requests;
         const { body, isInterim, isSwitch } = readResponse(head, request);
         this.#wantsContinue = false;
+        this.#isUpgraded = isSwitch;
         if (!isInterim) {
           this.#requests.shift();
           if (request?.mayBecome !== undefined) requests.decide(isSwitch);
@@ -52,6 +54,10 @@ export class HttpConversation implements Conversation {
     });
     this.forth = requests;
     this.back = responses;
+  }
+
+  get isUpgraded(): boolean {
+    return this.#isUpgraded;
   }
 
   takeContinue(): boolean {

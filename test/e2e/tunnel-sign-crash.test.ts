@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto';
+import net from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { evidenceOf, signedTunnel } from './sign-kit.ts';
+import { dial, listen, outcome } from './tunnel-kit.ts';
+
+describe('kill -9 in the middle', () => {
+  it.each(['server', 'client'] as const)('of the %s loses nothing that was acknowledged', async (victim) => {
+    const seen: string[] = [];
+    const application = net.createServer({ allowHalfOpen: true }, (socket) => {
+      socket.setEncoding('utf8');
+      socket.on('data', (text: string) => {
+        seen.push(text);
+        socket.write(text);
+      });
+    });
+    const tunnel = await signedTunnel(await listen(application), 'pkcs7:receipt', 'line');
+    const socket = dial(tunnel.port);
+    let [sent, echoed] = [0, ''];
+    socket.setEncoding('utf8');
+    const more = (): void => {
+      for (let i = 0; i < 20; i++) socket.write(`line ${sent++}\n`);
+    };
+    const killed = new Promise<void>((resolve) => {
+      socket.on('data', (text: string) => {
+        echoed += text;
+        const lines = echoed.split('\n').length - 1;
+        if (lines >= 400) resolve();
+        else if (sent - lines < 100) more();
+      });
+      socket.on('close', () => resolve());
+    });
+    more();
+    await killed;
+    const ended = outcome(socket);
+    await tunnel[victim].stop('SIGKILL');
+    await ended;
+    const survivor = victim === 'server' ? tunnel.client : tunnel.server;
+    await survivor.stop();
+    const { client, server } = await evidenceOf(tunnel.folder, tunnel.pki.ca);
+    // Both open, nothing in them is torn.
+    for (const { audit } of [client, server]) {
+      expect(audit).toMatchObject({ ok: true, findings: [], signatures: { invalid: 0 } });
+    }
+    // What the program got back is archived on both sides.
+    const lines = echoed.split('\n').slice(0, -1);
+    expect(lines.length).toBeGreaterThanOrEqual(400);
+    const contents = (records: typeof client.records) =>
+      new Set(
+        records
+          .filter(({ kind, direction }) => kind === 'data' && direction === 'received')
+          .map(({ contentDigest }) => hex(contentDigest)),
+      );
+    const [answers, questions] = [contents(client.records), contents(server.records)];
+    for (const line of lines) {
+      const digest = createHash('sha256').update(`${line}\n`).digest('hex');
+      expect([answers.has(digest), questions.has(digest)], line).toEqual([true, true]);
+    }
+    // And whoever holds a receipt can be sure that its giver holds it, and what it is for.
+    for (const [holder, giver] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      const given = new Map(giver.records.map((record) => [hex(record.objectDigest), record]));
+      const receipts = holder.records.filter(
+        ({ kind, direction }) => kind === 'receipt' && direction === 'received',
+      );
+      expect(receipts.length).toBeGreaterThan(100);
+      for (const { objectDigest, target } of receipts) {
+        expect(given.get(hex(objectDigest))).toMatchObject({ kind: 'receipt', direction: 'sent' });
+        const acknowledged = holder.records[target as number];
+        expect(given.get(hex(acknowledged?.objectDigest ?? NOTHING))).toMatchObject({
+          kind: 'data',
+          direction: 'received',
+        });
+      }
+    }
+  });
+});
+
+const NOTHING = new Uint8Array(0);
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
