@@ -15,11 +15,12 @@ export const ours = (socket: unknown): TLSSocket => socket as TLSSocket;
 export async function signedSession(
   client: SignClientOptions = {},
   server: SignServerOptions = {},
+  versions: { readonly maxVersion?: 'TLSv1.2' } = {},
 ): Promise<{ client: TLSSocket; server: TLSSocket }> {
   const accepted = deferred<TLSSocket>();
   const { port } = await serve(
     trellis,
-    { requestCert: true, ca: CA, subProtocols: [signServer(server)] },
+    { ...versions, requestCert: true, ca: CA, subProtocols: [signServer(server)] },
     (socket) => accepted.resolve(ours(socket)),
   );
   const socket = ours(dial(trellis, port, { ...CLIENT, subProtocols: [signClient(client)] }));
