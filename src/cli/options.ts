@@ -22,7 +22,8 @@ export type ValueType =
   | 'sign'
   | 'sign-unit'
   | 'size'
-  | 'text';
+  | 'text'
+  | 'version';
 
 export interface OptionSpec {
   /** As on the command line without `--`, and as in the configuration file. */
@@ -77,6 +78,30 @@ const sessionOptions = [
     type: 'file',
     value: 'FILE',
     help: 'append the secrets of every session to FILE, for Wireshark; whoever has it can read all',
+  },
+  {
+    name: 'min-version',
+    type: 'version',
+    value: '1.2|1.3',
+    help: 'oldest version of TLS to speak (default: 1.2)',
+  },
+  {
+    name: 'max-version',
+    type: 'version',
+    value: '1.2|1.3',
+    help: 'newest version of TLS to speak (default: 1.3)',
+  },
+  {
+    name: 'ciphers',
+    type: 'text',
+    value: 'LIST',
+    help: "cipher suites of both versions, best first, in OpenSSL's or IANA's spelling, separated by colons",
+  },
+  {
+    name: 'groups',
+    type: 'text',
+    value: 'LIST',
+    help: 'key exchange groups, best first, separated by colons, such as X25519:P-256',
   },
   {
     name: 'drain-timeout',

@@ -35,6 +35,7 @@ interface ValueOf {
   'sign-unit': UnitRule;
   size: number;
   text: string;
+  version: 'TLSv1.2' | 'TLSv1.3';
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -57,6 +58,10 @@ const DURATION_HINT = 'write seconds such as 10, or 500ms, 30s, 2m; at most a da
 const SIZE_HINT = 'write bytes such as 1048576, or 512KiB, 1MiB, 1GiB';
 const COUNT_HINT = 'write a whole number of at least 1';
 const TEXT_HINT = 'write a text in quotes';
+const VERSION_HINT = 'write 1.2 or 1.3; what is older is not spoken (RFC 8996)';
+
+/** By what is left of `1.2`, `TLSv1.2` and OpenSSL's `tls1_2`. */
+const VERSIONS: Readonly<Record<string, 'TLSv1.2' | 'TLSv1.3'>> = { '1.2': 'TLSv1.2', '1.3': 'TLSv1.3' };
 
 const text = v.pipe(v.string(TEXT_HINT), v.nonEmpty('it is empty'));
 
@@ -101,6 +106,19 @@ const SCHEMAS = {
   flag: v.boolean('write true or false'),
   level: v.picklist(['debug', 'info', 'warn', 'error', 'silent'], 'use debug, info, warn, error or silent'),
   policy: v.picklist(['require', 'allow'], 'use require or allow'),
+  version: v.pipe(
+    v.union([v.string(), v.pipe(v.number(), v.transform(String))], VERSION_HINT),
+    v.transform(
+      (text) =>
+        VERSIONS[
+          text
+            .toLowerCase()
+            .replace(/^tls ?v?/, '')
+            .replace('_', '.')
+        ],
+    ),
+    v.picklist(['TLSv1.2', 'TLSv1.3'], VERSION_HINT),
+  ),
 } satisfies Record<ValueType, v.GenericSchema<unknown, unknown>>;
 
 /**

@@ -25,6 +25,7 @@ import { pump, socketLeg, streamLeg } from './pump.ts';
 import { SessionKeeper, type SessionKeeperOptions } from './session-keeper.ts';
 import { SessionPool } from './session-pool.ts';
 import {
+  algorithms,
   describeSession,
   muxLimits,
   peerOf,
@@ -86,7 +87,12 @@ class Client implements ClientTunnel {
     if (forwards.length === 0) throw new TunnelError('ERR_TUNNEL_OPTION', 'At least one forward is needed.');
     checkForwards(forwards);
     if (ca !== undefined) secureContext('The CA', { ca });
-    this.#context = secureContext("The client's certificate and key", { cert, key, ca });
+    this.#context = secureContext("The client's certificate and key", {
+      ...algorithms(options),
+      cert,
+      key,
+      ca,
+    });
     this.#options = options;
     this.#log = log;
     this.#signing = options.signing && new SigningPlan(options.signing, ca);

@@ -29,6 +29,14 @@ export interface TunnelOptions {
   /** PEM: the certificate first, then its chain. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** Default 'TLSv1.2'. */
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  /** Default 'TLSv1.3'. */
+  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  /** An OpenSSL cipher list for both versions; the default is node's of this library. */
+  readonly ciphers?: string | undefined;
+  /** Key exchange groups, best first, separated by colons. */
+  readonly groups?: string | undefined;
   /** `DRAIN_TIMEOUT` */
   readonly drainTimeout?: number | undefined;
   /** `CONNECT_TIMEOUT` */

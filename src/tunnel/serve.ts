@@ -20,6 +20,7 @@ import {
 } from './options.ts';
 import { pump, socketLeg, streamLeg } from './pump.ts';
 import {
+  algorithms,
   describeSession,
   muxLimits,
   peerOf,
@@ -116,7 +117,12 @@ class Gateway implements ServerTunnel {
     const server = createServer({
       ...STREAM_OPTIONS,
       ...TRANSPORT_OPTIONS,
-      secureContext: secureContext("The server's certificate and key", { cert, key, ca: clientCa }),
+      secureContext: secureContext("The server's certificate and key", {
+        ...algorithms(options),
+        cert,
+        key,
+        ca: clientCa,
+      }),
       requestCert: clientCa !== undefined,
       handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [

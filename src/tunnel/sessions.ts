@@ -29,6 +29,22 @@ export const STREAM_OPTIONS = { allowHalfOpen: true } as const;
 export const TRANSPORT_OPTIONS = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE } as const;
 
 /**
+ * What is said about versions and algorithms, as options of a context.
+ * @throws TunnelError ERR_TUNNEL_OPTION for what cannot work
+ */
+export function algorithms({ minVersion, maxVersion, ciphers, groups }: TunnelOptions): SecureContextOptions {
+  const options = { minVersion, maxVersion, ciphers, ecdhCurve: groups };
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    if (!(error instanceof TrellisError)) throw error;
+    const text = error.message.replace(/^Option ecdhCurve: /, 'Option groups: ');
+    throw new TunnelError('ERR_TUNNEL_OPTION', `${text}.`, { cause: error });
+  }
+  return options;
+}
+
+/**
  * @param what for the message: whose certificates and keys these are
  * @throws TunnelError ERR_TUNNEL_CREDENTIALS
  */

@@ -6,6 +6,10 @@ import type { TunnelOptions } from '../../tunnel/options.ts';
 /** What `serve` and `connect` have in common, from the command line's names to the library's. */
 export function sessionOptionsFrom(values: {
   readonly keylog: string | undefined;
+  readonly 'min-version': 'TLSv1.2' | 'TLSv1.3' | undefined;
+  readonly 'max-version': 'TLSv1.2' | 'TLSv1.3' | undefined;
+  readonly ciphers: string | undefined;
+  readonly groups: string | undefined;
   readonly 'drain-timeout': number | undefined;
   readonly 'handshake-timeout': number | undefined;
   readonly 'max-connections': number | undefined;
@@ -14,6 +18,10 @@ export function sessionOptionsFrom(values: {
 }): TunnelOptions {
   return {
     onKeylog: values.keylog === undefined ? undefined : keylogTo(values.keylog),
+    minVersion: values['min-version'],
+    maxVersion: values['max-version'],
+    ciphers: values.ciphers,
+    groups: values.groups,
     drainTimeout: values['drain-timeout'],
     handshakeTimeout: values['handshake-timeout'],
     maxConnections: values['max-connections'],

@@ -20,6 +20,10 @@ describe('readValues', () => {
         'connection-buffer': '512KiB',
         'session-buffer': 1_000_000,
         mux: 'allow',
+        'min-version': 'tls1_2',
+        'max-version': 1.3,
+        ciphers: 'ECDHE+AESGCM',
+        groups: 'P-256',
       }),
     ).toEqual({
       listen: { host: '127.0.0.1', port: 0 },
@@ -36,6 +40,10 @@ describe('readValues', () => {
       'connection-buffer': 524_288,
       'session-buffer': 1_000_000,
       mux: 'allow',
+      'min-version': 'TLSv1.2',
+      'max-version': 'TLSv1.3',
+      ciphers: 'ECDHE+AESGCM',
+      groups: 'P-256',
     });
   });
 
@@ -65,6 +73,8 @@ describe('readValues', () => {
     [{ 'drain-timeout': true }, 'write seconds'],
     [{ 'connect-timeout': 0 }, '--connect-timeout: 0 does not work'],
     [{ 'handshake-timeout': '0.1ms' }, 'more than 0'],
+    [{ 'min-version': '1.1' }, 'RFC 8996'],
+    [{ 'max-version': 'SSLv3' }, 'write 1.2 or 1.3'],
     [{ 'max-sessions': '0' }, '--max-sessions: "0" does not work: write a whole number'],
     [{ 'max-sessions': '1.5' }, 'write a whole number'],
     [{ 'max-sessions': 1.5 }, 'write a whole number'],
