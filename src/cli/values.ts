@@ -9,7 +9,7 @@ import {
   parseForward,
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
-import { parseSignRule, parseUnitRule, type SignRule, type UnitRule } from '../tunnel/signing.ts';
+import { parseSignRule, parseUnitRule, type SignRule, type UnitRule } from '../tunnel/signing-rules.ts';
 import type { OptionSpec, ValueType } from './options.ts';
 
 /** Where a value was found, for the message when it does not work. */

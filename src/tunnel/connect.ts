@@ -37,7 +37,8 @@ import {
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
 import { onSignedMessage, signedPump } from './signed-pump.ts';
-import { isStreamed, notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
+import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
+import { isStreamed } from './signing-rules.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */

@@ -1,7 +1,7 @@
 import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
-import type { SignedApplication } from './signing.ts';
+import type { SignedApplication } from './signing-rules.ts';
 
 /** Milliseconds that connections may take to finish once the tunnel is told to stop. */
 export const DRAIN_TIMEOUT = 10_000;

@@ -5,7 +5,7 @@ import type { SignedMessages, StreamedMessage } from '../node/signed-messages.ts
 import type { ReceivedReceipt } from '../sign/index.ts';
 import { TunnelError } from './errors.ts';
 import type { Leg, Pump, PumpResult, SignedCounts } from './pump.ts';
-import { isStreamed, MAX_UNIT_BYTES, type SignedApplication } from './signing.ts';
+import { isStreamed, MAX_UNIT_BYTES, type SignedApplication } from './signing-rules.ts';
 import { UnitSource } from './unit-source.ts';
 import { conversation } from './units/conversation.ts';
 import { type Conversation, type Cutter, NOTHING, type Part, unitError } from './units/cutter.ts';

@@ -2,7 +2,7 @@ import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
 import type { TunnelLog } from '../../tunnel/log.ts';
 import type { TunnelSigning } from '../../tunnel/options.ts';
-import { type SignRule, signedApplications, type UnitRule } from '../../tunnel/signing.ts';
+import { type SignRule, signedApplications, type UnitRule } from '../../tunnel/signing-rules.ts';
 
 interface SigningValues {
   readonly sign: readonly SignRule[] | undefined;
