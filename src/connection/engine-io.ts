@@ -50,6 +50,10 @@ export class EngineIO implements HandshakeIO {
     this.#records.skipEarlyData(limit);
   }
 
+  limitRecords(sending: number, receiving: number): void {
+    this.#records.limit(sending, receiving);
+  }
+
   protectRead(suite: Suite, secret: Uint8Array): void {
     this.requireRecordEnd();
     this.#records.readKeys = trafficKeys(this.crypto, suite, secret);

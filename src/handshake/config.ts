@@ -15,6 +15,8 @@ export interface Identity {
   readonly ocspResponse?: Uint8Array | undefined;
   /** Signed certificate timestamps of the first certificate, for clients that ask (RFC 6962 §3.3). */
   readonly scts?: readonly Uint8Array[] | undefined;
+  /** DER names of the issuers in the chain, to suit a peer that names authorities (RFC 8446 §4.2.4). */
+  readonly issuers?: readonly Uint8Array[] | undefined;
 }
 
 /** Where certificates are looked up by whoever drives the connection; the engine itself never asks. */
@@ -57,6 +59,15 @@ export interface SessionStore {
   set(id: Uint8Array, session: Uint8Array): void;
 }
 
+/** One algorithm of RFC 8879. */
+export interface CertificateCompression {
+  /** CertificateCompressionAlgorithm, §7.3. */
+  readonly id: number;
+  compress(message: Uint8Array): Uint8Array;
+  /** `undefined` for bytes that do not expand. Never makes more than `length` bytes. */
+  expand(compressed: Uint8Array, length: number): Uint8Array | undefined;
+}
+
 interface CommonConfig {
   readonly crypto: CryptoProvider;
   /** Suites of TLS 1.3, best first; with none, TLS 1.3 is not spoken. */
@@ -76,6 +87,13 @@ interface CommonConfig {
   readonly maxFragment: number;
   /** Pad the content of records to a multiple of this; 1 pads nothing. */
   readonly padTo: number;
+  /** How certificates may be compressed in TLS 1.3, best first; none when absent. */
+  readonly certificateCompression?: readonly CertificateCompression[] | undefined;
+  /**
+   * Largest record to be received, 64 to 2^14 + 1: content, its type and padding (RFC 8449). A client offers it where it is
+   * set; a server answers whoever offers.
+   */
+  readonly recordSizeLimit?: number | undefined;
   /** Emit SSLKEYLOGFILE lines. */
   readonly keylog: boolean;
 }

@@ -18,6 +18,12 @@ export interface HandshakeIO {
   requireRecordEnd(): void;
   /** Server: throws away the 0-RTT data that was offered, so many bytes at most (RFC 8446 §4.2.10). */
   skipEarlyData(limit: number): void;
+  /**
+   * record_size_limit was agreed on (RFC 8449).
+   * @param sending largest content of a record that the peer takes
+   * @param receiving largest plaintext, with type and padding, that this side has announced
+   */
+  limitRecords(sending: number, receiving: number): void;
   /** Everything received from here on is protected by `secret`. The message being handled must end its record. */
   protectRead(suite: Suite, secret: Uint8Array): void;
   protectWrite(suite: Suite, secret: Uint8Array): void;

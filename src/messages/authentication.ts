@@ -45,6 +45,29 @@ export function buildCertificate({ context, entries }: CertificateMessage): Uint
   });
 }
 
+/**
+ * `CertificateCompressionAlgorithm algorithm; uint24 uncompressed_length;
+ * opaque compressed_certificate_message<1..2^24-1>;`, RFC 8879 §4.
+ */
+export interface CompressedCertificate {
+  readonly algorithm: number;
+  readonly uncompressedLength: number;
+  readonly compressed: Uint8Array;
+}
+
+export function parseCompressedCertificate(body: Uint8Array): CompressedCertificate {
+  const r = new Reader(body, 'CompressedCertificate');
+  const message = { algorithm: r.u16(), uncompressedLength: r.u24(), compressed: r.vector(3, 1) };
+  r.end();
+  return message;
+}
+
+export function buildCompressedCertificate(message: CompressedCertificate): Uint8Array {
+  return handshakeMessage(HandshakeType.compressed_certificate, (w) =>
+    w.u16(message.algorithm).u24(message.uncompressedLength).vector(3, message.compressed),
+  );
+}
+
 /** `opaque certificate_request_context<0..2^8-1>; Extension extensions<2..2^16-1>;`, RFC 8446 §4.3.2. */
 export interface CertificateRequest {
   readonly context: Uint8Array;

@@ -244,6 +244,24 @@ export const certificateStatus = codec<Uint8Array>(
   (w, response) => w.u8(OCSP).vector(3, response),
 );
 
+/** `CertificateCompressionAlgorithm algorithms<2..2^8-2>`, RFC 8879 §3. */
+export const compressCertificate = u16List('compress_certificate', 1, 254);
+
+/** 2^14 bytes of content and the content type (RFC 8449 §4). */
+export const MAX_RECORD_SIZE_LIMIT = 2 ** 14 + 1;
+
+/** `uint16 RecordSizeLimit`, RFC 8449 §4. */
+export const recordSizeLimit = codec<number>(
+  'record_size_limit',
+  (r) => {
+    const limit = r.u16();
+    // §4: a value smaller than 64 MUST be treated as a fatal error.
+    if (limit < 64) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `record_size_limit of ${limit}`);
+    return limit;
+  },
+  (w, limit) => w.u16(limit),
+);
+
 /** `SignedCertificateTimestampList`, RFC 6962 §3.3. */
 export const signedCertificateTimestamps = codec<readonly Uint8Array[]>(
   'signed_certificate_timestamp',

@@ -8,6 +8,7 @@ import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
 import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
+import { type CompressionName, compressionFor } from './certificate-compression.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
 import { clientPsks, type PskInput, type PskLookup, pskFinder } from './psk.ts';
@@ -40,6 +41,10 @@ export interface PeerSettings {
   handshakeTimeout?: number | undefined;
   /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
   padding?: number | undefined;
+  /** Compress certificates in TLS 1.3 (RFC 8879), best first: 'brotli', 'zlib', 'zstd'. Default: not at all. */
+  certificateCompression?: readonly CompressionName[] | undefined;
+  /** Ask the peer for records of so many bytes at most, 64 to 16385, content type and padding included (RFC 8449). */
+  recordSizeLimit?: number | undefined;
   /** Largest plaintext of a record, 512 to 16384 bytes (the default). */
   maxSendFragment?: number | undefined;
 }
@@ -82,6 +87,7 @@ export function checkPeerSettings(settings: PeerSettings): void {
   const { handshakeTimeout, padding, maxSendFragment } = settings;
   requireInteger('handshakeTimeout', handshakeTimeout, 0, 2 ** 31 - 1);
   requireInteger('padding', padding, 1, MAX_FRAGMENT);
+  requireInteger('recordSizeLimit', settings.recordSizeLimit, 64, MAX_FRAGMENT + 1);
   requireInteger('maxSendFragment', maxSendFragment, MIN_FRAGMENT, MAX_FRAGMENT);
   parseAlpn(settings.ALPNProtocols);
 }
@@ -97,6 +103,8 @@ function common(context: SecureContext, settings: PeerSettings) {
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
     maxFragment: settings.maxSendFragment ?? MAX_FRAGMENT,
     padTo: settings.padding ?? 1,
+    certificateCompression: compressionFor(settings.certificateCompression),
+    recordSizeLimit: settings.recordSizeLimit,
   };
 }
 

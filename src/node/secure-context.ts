@@ -294,7 +294,8 @@ function readIdentities({ cert, key, passphrase, staple }: SecureContextOptions)
     const certificate = chain[0] as Uint8Array;
     const { spki } = Certificate.parse(certificate);
     const own = bySpki.get(latin1(spki)) ?? keyFor(certificate, index, keys);
-    return { chain, key: own, ocspResponse: staples[index]?.ocsp, scts: staples[index]?.scts };
+    const issuers = chain.map((der) => Certificate.parse(der).issuer.raw);
+    return { chain, key: own, issuers, ocspResponse: staples[index]?.ocsp, scts: staples[index]?.scts };
   });
 }
 

@@ -25,6 +25,7 @@ export const HandshakeType = {
   finished: 20,
   certificate_status: 22,
   key_update: 24,
+  compressed_certificate: 25,
   message_hash: 254,
 } as const;
 

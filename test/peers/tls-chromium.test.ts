@@ -74,10 +74,14 @@ describeWith(chromium, 'Chromium, our server', () => {
   );
 
   it(
-    'agrees on X25519MLKEM768 and loads a page',
+    'agrees on X25519MLKEM768, takes a compressed certificate, and loads a page',
     async () => {
       const server = await serveHttp(
-        { ...identity(pki.servers.p256), ecdhCurve: 'X25519MLKEM768' },
+        {
+          ...identity(pki.servers.p256),
+          ecdhCurve: 'X25519MLKEM768',
+          certificateCompression: ['brotli'],
+        },
         { html: PAGE },
       );
       expect(await load(server, pki.servers.p256)).toContain(RESULT);

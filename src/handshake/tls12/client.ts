@@ -68,6 +68,8 @@ export function acceptServerHello12(
   const resumed = resumedSession(offer, hello, suite);
   const answer = readServerHelloExtensions(setup, offer, hello, resumed?.session);
   io.speakTls12(ProtocolVersion.tls12);
+  if (answer.recordSizeLimit !== undefined)
+    io.limitRecords(answer.recordSizeLimit, config.recordSizeLimit ?? 2 ** 14);
   const transcript = new Transcript12(io.crypto, suite.hash);
   transcript.add(offer.raw);
   transcript.add(raw);

@@ -1,5 +1,5 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
-import { findExtension, selectedProtocol } from '../../messages/extensions.ts';
+import { findExtension, recordSizeLimit, selectedProtocol } from '../../messages/extensions.ts';
 import type { ServerHello } from '../../messages/hello.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
@@ -16,6 +16,8 @@ export interface ServerAnswer {
   readonly sendsTicket: boolean;
   /** A CertificateStatus may come. */
   readonly sendsStatus: boolean;
+  /** Largest content of a record that the server takes (RFC 8449 §4). */
+  readonly recordSizeLimit: number | undefined;
 }
 
 const IN_SERVER_HELLO_12: readonly number[] = [
@@ -28,6 +30,7 @@ const IN_SERVER_HELLO_12: readonly number[] = [
   ExtensionType.application_layer_protocol_negotiation,
   ExtensionType.extended_master_secret,
   ExtensionType.session_ticket,
+  ExtensionType.record_size_limit,
   ExtensionType.renegotiation_info,
 ];
 
@@ -54,6 +57,10 @@ export function readServerHelloExtensions(
   checkExtendedMasterSecret(extendedMasterSecret, tls12, resumed);
   const sendsTicket =
     optionalExtension(extensions, ExtensionType.session_ticket, empty('session_ticket')) ?? false;
+  const limit = optionalExtension(extensions, ExtensionType.record_size_limit, recordSizeLimit.parse);
+  if (limit !== undefined && limit > 2 ** 14) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `record_size_limit of ${limit}, more than TLS 1.2 has`);
+  }
   const sendsStatus =
     optionalExtension(extensions, ExtensionType.status_request, empty('status_request')) ?? false;
   const alpnProtocol = optionalExtension(
@@ -76,7 +83,7 @@ export function readServerHelloExtensions(
     }
     handler.confirm(answered, { serverName, alpnProtocol });
   }
-  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus };
+  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus, recordSizeLimit: limit };
 }
 
 /** RFC 7627 §5.2 and §5.3. */

@@ -2,12 +2,14 @@ import type { Suite } from '../../crypto/suites.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import {
   certificateAuthorities,
+  compressCertificate,
   type KeyShareEntry,
   keyShareClientHello,
   type OfferedPsks,
   offeredPsks,
   protocolNameList,
   pskKeyExchangeModes,
+  recordSizeLimit,
   serverNameList,
   signatureAlgorithms,
   statusRequest,
@@ -35,6 +37,11 @@ export interface CheckedClientHello {
   /** What the client wants beside our certificate. */
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
+  /** CertificateCompressionAlgorithm values that the client can expand. */
+  readonly compression: readonly number[] | undefined;
+  readonly recordSizeLimit: number | undefined;
+  /** DER names of CAs that the client would like to see. */
+  readonly authorities: readonly Uint8Array[] | undefined;
 }
 
 export function checkClientHello(hello: ClientHello): CheckedClientHello {
@@ -56,7 +63,6 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
   // Not used to choose a chain: a client that trusts only some algorithms is told nothing new by a refusal.
   read(ExtensionType.signature_algorithms_cert, signatureAlgorithms.parse);
   // Nor is this; what is malformed is refused all the same.
-  read(ExtensionType.certificate_authorities, certificateAuthorities.parse);
   const psks = read(ExtensionType.pre_shared_key, offeredPsks.parse);
   const modes = read(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.parse);
   if (psks !== undefined && modes === undefined) {
@@ -80,6 +86,9 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
     schemes,
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
+    authorities: read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
+    compression: read(ExtensionType.compress_certificate, compressCertificate.parse),
+    recordSizeLimit: read(ExtensionType.record_size_limit, recordSizeLimit.parse),
     wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
     wantsScts: read(ExtensionType.signed_certificate_timestamp, emptyBody) ?? false,
   };

@@ -8,6 +8,7 @@ import {
   offeredPsks,
   protocolNameList,
   pskKeyExchangeModes,
+  recordSizeLimit,
   serverNameList,
   signatureAlgorithms,
   statusRequest,
@@ -24,6 +25,7 @@ import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
 import { speaksTls13, spokenVersions } from '../versions.ts';
 import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
+import { compressionOffer } from './compression.ts';
 
 /** A ClientHello as sent, with the private halves that its answer needs. */
 export interface ClientOffer {
@@ -154,7 +156,10 @@ function helloExtensions(
   if (tls13) {
     // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
     add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
-    list.push(keyShareExtension(keyExchanges));
+    list.push(keyShareExtension(keyExchanges), ...compressionOffer(config.certificateCompression));
+  }
+  if (config.recordSizeLimit !== undefined) {
+    add(ExtensionType.record_size_limit, recordSizeLimit.build(config.recordSizeLimit));
   }
   for (const extension of extensions) {
     const body = extension.offer();

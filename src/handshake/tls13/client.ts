@@ -14,11 +14,15 @@ import {
 import {
   certificateAuthorities,
   certificateStatus,
+  compressCertificate,
   cookie,
+  type Extension,
   extensionName,
   findExtension,
   isKnownExtension,
   keyShareServerHello,
+  MAX_RECORD_SIZE_LIMIT,
+  recordSizeLimit,
   selectedGroup,
   selectedIdentity,
   selectedProtocol,
@@ -48,6 +52,7 @@ import { Transcript } from '../transcript.ts';
 import { speaksTls13 } from '../versions.ts';
 import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
 import type { OfferedPsk } from './client-psk.ts';
+import { certificateBody, compressed } from './compression.ts';
 import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.ts';
 
 /*
@@ -277,6 +282,7 @@ const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.server_name,
   ExtensionType.supported_groups,
   ExtensionType.application_layer_protocol_negotiation,
+  ExtensionType.record_size_limit,
 ];
 
 class ExpectEncryptedExtensions implements Expect {
@@ -287,7 +293,7 @@ class ExpectEncryptedExtensions implements Expect {
     this.#state = state;
   }
 
-  receive(message: HandshakeMessage, _io: HandshakeIO): Step {
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.encrypted_extensions) throw unexpected(message, 'EncryptedExtensions');
     const { config, extensions: handlers, offered, suite, group, psk, transcript } = this.#state;
     const extensions = parseEncryptedExtensions(message.body);
@@ -307,6 +313,7 @@ class ExpectEncryptedExtensions implements Expect {
         'The server selected a protocol that ALPN did not offer',
       );
     }
+    limitRecords(config, extensions, io);
     const { serverName } = config;
     for (const handler of handlers) {
       handler.confirm(findExtension(extensions, handler.extensionType), { serverName, alpnProtocol });
@@ -327,6 +334,17 @@ class ExpectEncryptedExtensions implements Expect {
       ? new ExpectCertificateRequestOrCertificate(next)
       : new ExpectFinished(next, psk.authenticated, undefined);
   }
+}
+
+/** RFC 8449 §4. */
+function limitRecords(config: ClientConfig, extensions: readonly Extension[], io: HandshakeIO): void {
+  const theirs = optionalExtension(extensions, ExtensionType.record_size_limit, recordSizeLimit.parse);
+  if (theirs === undefined || config.recordSizeLimit === undefined) return;
+  if (theirs > MAX_RECORD_SIZE_LIMIT) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `record_size_limit of ${theirs}, more than TLS 1.3 has`);
+  }
+  // The limit counts the content type too.
+  io.limitRecords(theirs - 1, config.recordSizeLimit);
 }
 
 interface Agreed extends Encrypted {
@@ -367,18 +385,24 @@ class ExpectCertificateRequestOrCertificate implements Expect {
     if (accepted === undefined) {
       throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'CertificateRequest has no signature_algorithms');
     }
-    optionalExtension(
-      request.extensions,
-      ExtensionType.certificate_authorities,
-      certificateAuthorities.parse,
-    );
+    const read = <T>(type: number, parse: (body: Uint8Array) => T): T | undefined =>
+      optionalExtension(request.extensions, type, parse);
+    const authorities = read(ExtensionType.certificate_authorities, certificateAuthorities.parse);
+    const compression = read(ExtensionType.compress_certificate, compressCertificate.parse);
     this.#state.transcript.add(message.raw);
-    return new ExpectCertificate(this.#state, accepted);
+    return new ExpectCertificate(this.#state, { schemes: accepted, authorities, compression });
   }
 }
 
-/** The schemes that the server accepts from us, when it asked for a certificate. */
-type Accepted = readonly number[] | undefined;
+/** What the server accepts from us, when it asked for a certificate. */
+type Accepted =
+  | {
+      readonly schemes: readonly number[];
+      /** DER names of CAs that it would like to see (§4.2.4). */
+      readonly authorities: readonly Uint8Array[] | undefined;
+      readonly compression: readonly number[] | undefined;
+    }
+  | undefined;
 
 const IN_CERTIFICATE_REQUEST: readonly number[] = [
   ExtensionType.status_request,
@@ -401,9 +425,10 @@ class ExpectCertificate implements Expect {
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.certificate) throw unexpected(message, 'Certificate');
     const { config, offered, transcript } = this.#state;
-    const { context, entries } = parseCertificate(message.body);
+    const { context, entries } = parseCertificate(
+      certificateBody(message, config.certificateCompression, 'Certificate'),
+    );
     if (context.length > 0) {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', "The server's Certificate has a context");
     }
@@ -522,16 +547,22 @@ class ExpectFinished implements Expect {
 /** Answers a CertificateRequest: Certificate, and CertificateVerify unless the list is empty (§4.4.2). */
 function sendCertificate(
   config: ClientConfig,
-  accepted: readonly number[],
+  accepted: NonNullable<Accepted>,
   transcript: Transcript,
   io: HandshakeIO,
   finish: (io: HandshakeIO) => Step,
 ): Step {
-  const choice = chooseIdentity(config.identities, accepted);
-  const certificate = buildCertificate({
+  const choice = chooseIdentity(config.identities, accepted.schemes, accepted.authorities);
+  const plain = buildCertificate({
     context: NO_CONTEXT,
     entries: (choice?.identity.chain ?? []).map((certData) => ({ certData, extensions: [] })),
   });
+  const certificate = compressed(
+    plain,
+    config.certificateCompression,
+    accepted.compression,
+    choice && { owner: choice.identity, variant: '' },
+  );
   io.send(certificate);
   transcript.add(certificate);
   if (choice === undefined) return finish(io);

@@ -17,7 +17,9 @@ import {
   type Extension,
   findExtension,
   keyShareServerHello,
+  MAX_RECORD_SIZE_LIMIT,
   protocolNameList,
+  recordSizeLimit,
   selectedGroup,
   selectedIdentity,
   selectedVersion,
@@ -52,6 +54,7 @@ import {
   chooseProtocol,
   chooseSuite,
 } from './client-hello-check.ts';
+import { certificateBody, compressed, compressionOffer } from './compression.ts';
 import { findUsablePsk, issueTickets, type UsablePsk } from './server-psk.ts';
 import { chooseIdentity, optionalExtension } from './shared.ts';
 
@@ -260,6 +263,11 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   io.protectWrite(suite, traffic.server);
   io.protectRead(suite, traffic.client);
 
+  if (checked.recordSizeLimit !== undefined) {
+    // A client may announce more than this version has (RFC 8449 §4).
+    const sending = Math.min(checked.recordSizeLimit, MAX_RECORD_SIZE_LIMIT) - 1;
+    io.limitRecords(sending, config.recordSizeLimit ?? MAX_RECORD_SIZE_LIMIT);
+  }
   const say = (message: Uint8Array): void => {
     io.send(message);
     transcript.add(message);
@@ -287,7 +295,16 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   if (identity === undefined) return finishFlight(state, proven, io);
 
   if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
-  say(buildCertificate({ context: NOTHING, entries: certificateEntries(identity.identity, checked) }));
+  const entries = certificateEntries(identity.identity, checked);
+  const variant = `${checked.wantsOcsp} ${checked.wantsScts}`;
+  say(
+    compressed(
+      buildCertificate({ context: NOTHING, entries }),
+      config.certificateCompression,
+      checked.compression,
+      { owner: identity.identity, variant },
+    ),
+  );
   const input = signatureInput('server', transcript.snapshot());
   return new SigningAsServer(
     { kind: 'signature', key: identity.identity.key, scheme: identity.scheme, input },
@@ -360,9 +377,10 @@ class ExpectClientCertificate implements Expect {
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
     const { config, transcript } = this.#state;
-    const { context, entries } = parseCertificate(message.body);
+    const { context, entries } = parseCertificate(
+      certificateBody(message, config.certificateCompression, "the client's Certificate"),
+    );
     if (context.length > 0) {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', "The client's Certificate answers another request");
     }
@@ -456,9 +474,9 @@ class ExpectClientFinished implements Expect {
   }
 }
 
-function identityFor(config: ServerConfig, { serverName, schemes, psks }: CheckedClientHello) {
+function identityFor(config: ServerConfig, { serverName, schemes, psks, authorities }: CheckedClientHello) {
   const identities = config.selectIdentities(serverName);
-  const choice = chooseIdentity(identities, schemes ?? []);
+  const choice = chooseIdentity(identities, schemes ?? [], authorities);
   if (choice !== undefined) return choice;
   if (schemes === undefined) {
     throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms'); // §9.2
@@ -518,8 +536,8 @@ function serverHelloFor({ hello }: CheckedClientHello, suite: Suite) {
 }
 
 function encryptedExtensions(
-  { extensions: handlers }: Setup,
-  { hello, serverName }: CheckedClientHello,
+  { config, extensions: handlers }: Setup,
+  { hello, serverName, recordSizeLimit: limit }: CheckedClientHello,
   alpnProtocol: string | undefined,
   resumed: boolean,
 ): Extension[] {
@@ -531,6 +549,10 @@ function encryptedExtensions(
   if (alpnProtocol !== undefined) {
     const type = ExtensionType.application_layer_protocol_negotiation;
     extensions.push({ type, body: protocolNameList.build([alpnProtocol]) });
+  }
+  if (limit !== undefined) {
+    const ours = config.recordSizeLimit ?? MAX_RECORD_SIZE_LIMIT;
+    extensions.push({ type: ExtensionType.record_size_limit, body: recordSizeLimit.build(ours) });
   }
   for (const handler of handlers) {
     const offered = findExtension(hello.extensions, handler.extensionType);
@@ -572,6 +594,7 @@ function certificateRequest(config: ServerConfig): { context: Uint8Array; extens
     const body = certificateAuthorities.build(config.certificateAuthorities);
     extensions.push({ type: ExtensionType.certificate_authorities, body });
   }
+  extensions.push(...compressionOffer(config.certificateCompression));
   return { context: NOTHING, extensions };
 }
 

@@ -38,12 +38,17 @@ export function optionalExtension<T>(
   return body === undefined ? undefined : parse(body);
 }
 
-/** The first identity whose key can make a scheme that the peer accepts, and that scheme. */
+/**
+ * The first identity whose key can make a scheme that the peer accepts, and that scheme. Those under an authority that
+ * the peer names come first; another one is better than none, since the list may be shortened (RFC 8446 §4.2.4).
+ */
 export function chooseIdentity(
   identities: readonly Identity[],
   accepted: readonly number[],
+  authorities?: readonly Uint8Array[] | undefined,
 ): { readonly identity: Identity; readonly scheme: number } | undefined {
-  for (const identity of identities) {
+  const named = authorities === undefined ? [] : identities.filter((one) => isUnder(one, authorities));
+  for (const identity of named.length === 0 ? identities : [...named, ...identities]) {
     const scheme = identity.key.schemes.find(
       // RSASSA-PKCS1-v1_5 is among those that a key has for TLS 1.2.
       (candidate) => accepted.includes(candidate) && schemeById(candidate)?.handshake !== false,
@@ -51,4 +56,14 @@ export function chooseIdentity(
     if (scheme !== undefined) return { identity, scheme };
   }
   return undefined;
+}
+
+function isUnder({ issuers }: Identity, authorities: readonly Uint8Array[]): boolean {
+  return (
+    issuers?.some((issuer) =>
+      authorities.some(
+        (name) => name.length === issuer.length && name.every((byte, i) => byte === issuer[i]),
+      ),
+    ) ?? false
+  );
 }

@@ -27,6 +27,8 @@ export interface RecordSealer {
 
 /** Opens records of one direction under one key. */
 export interface RecordOpener {
+  /** Bytes that a record would hold once opened, its padding included. */
+  plaintextLength(fragment: Uint8Array): number;
   /** True until the first record under this key has been opened. */
   readonly unused: boolean;
   open(header: Uint8Array, fragment: Uint8Array): Content;
@@ -89,6 +91,10 @@ export class Opener implements RecordOpener {
   /** True until the first record of this epoch has been opened. */
   get unused(): boolean {
     return this.#nonce.sequence === 0;
+  }
+
+  plaintextLength(fragment: Uint8Array): number {
+    return fragment.length - this.#aead.tagLength;
   }
 
   /** Whether this is the next record of this epoch; `open` is still to be called for it. */

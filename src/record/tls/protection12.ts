@@ -134,6 +134,10 @@ export class Opener12 implements RecordOpener {
     return this.#state.count === 0;
   }
 
+  plaintextLength(fragment: Uint8Array): number {
+    return fragment.length - this.#aead.tagLength - this.#explicitNonceLength;
+  }
+
   /** @throws TlsError ERR_TLS_BAD_RECORD_MAC, ERR_TLS_RECORD_OVERFLOW (RFC 5246 §6.2.1) */
   open(header: Uint8Array, fragment: Uint8Array): Content {
     const state = this.#state;

@@ -40,6 +40,9 @@ export class RecordLayer {
   readonly #crypto: CryptoProvider;
   readonly #options: RecordOptions;
   readonly #deframer = new Deframer();
+  #maxFragment: number;
+  /** Of a protected record, its type and padding included; `undefined` for what the protocol allows. */
+  #receiveLimit: number | undefined;
   #opener: RecordOpener | undefined;
   #sealer: RecordSealer | undefined;
   /** The version on the wire once it is TLS 1.2 or older; `undefined` means TLS 1.3, or not known yet. */
@@ -63,6 +66,14 @@ export class RecordLayer {
   constructor(crypto: CryptoProvider, options: RecordOptions) {
     this.#crypto = crypto;
     this.#options = options;
+    this.#maxFragment = options.maxFragment;
+  }
+
+  /** record_size_limit of both sides (RFC 8449), for protected records from here on. */
+  limit(sending: number, receiving: number): void {
+    this.#writeFlight();
+    this.#maxFragment = Math.min(this.#options.maxFragment, sending);
+    this.#receiveLimit = receiving;
   }
 
   // ── receiving ──────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +229,7 @@ export class RecordLayer {
   }
 
   #writeRecords(type: number, content: Uint8Array): void {
-    const { maxFragment } = this.#options;
+    const maxFragment = this.#maxFragment;
     if (content.length <= maxFragment) {
       this.#writeRecord(type, content);
       return;
@@ -254,13 +265,17 @@ export class RecordLayer {
   }
 
   #paddedLength(length: number): number {
-    const { padTo, maxFragment } = this.#options;
-    return padTo === 1 ? length : Math.min(Math.ceil(Math.max(length, 1) / padTo) * padTo, maxFragment);
+    const { padTo } = this.#options;
+    if (padTo === 1) return length;
+    return Math.min(Math.ceil(Math.max(length, 1) / padTo) * padTo, this.#maxFragment);
   }
 
   #open(type: number, header: Uint8Array, fragment: Uint8Array): Content {
     const opener = this.#opener as RecordOpener;
-    if (type === ContentType.application_data) return opener.open(header, fragment);
+    if (type === ContentType.application_data) {
+      this.#checkLimit(opener, fragment);
+      return opener.open(header, fragment);
+    }
     // During the handshake this helps an attacker no more than cutting the transport would. Later it would: a forged
     // close_notify is a clean end (§6.1).
     if (type === ContentType.alert && this.#clearAlertAllowed && opener.unused) {
@@ -269,6 +284,16 @@ export class RecordLayer {
     throw new TlsError(
       'ERR_TLS_UNEXPECTED_MESSAGE',
       `Received a record of type ${type} in clear after encryption began`,
+    );
+  }
+
+  /** RFC 8449 §4: a record larger than the limit that was announced MUST be answered by record_overflow. */
+  #checkLimit(opener: RecordOpener, fragment: Uint8Array): void {
+    const limit = this.#receiveLimit;
+    if (limit === undefined || opener.plaintextLength(fragment) <= limit) return;
+    throw new TlsError(
+      'ERR_TLS_RECORD_OVERFLOW',
+      `A record is longer than the ${limit} bytes that were agreed on`,
     );
   }
 
@@ -284,6 +309,7 @@ export class RecordLayer {
     if (opener === undefined && type === ContentType.application_data) {
       throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received application data in clear');
     }
+    if (opener !== undefined) this.#checkLimit(opener, fragment);
     // A copy of what is in clear: see #plaintext.
     const content = opener?.open(header, fragment) ?? { type, content: new Uint8Array(fragment) };
     this.#checkEmpty(content);
