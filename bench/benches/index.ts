@@ -9,6 +9,7 @@ import records from './records.ts';
 import sign from './sign.ts';
 import signArchive from './sign-archive.ts';
 import signReceipts from './sign-receipts.ts';
+import signStream from './sign-stream.ts';
 import signVerify from './sign-verify.ts';
 import sni from './sni.ts';
 import tunnel from './tunnel.ts';
@@ -26,6 +27,7 @@ export const benches: readonly Bench[] = [
   sign,
   signReceipts,
   signVerify,
+  signStream,
   signArchive,
   audit,
 ];
