@@ -1,22 +1,19 @@
-import { toHex } from '../der/bytes.ts';
 import { DecodeError, SignatureError, TlsError } from '../errors/errors.ts';
-import { type Binding, checkBinding } from '../formats/binding.ts';
-import { type ObjectReference, RECEPTION_CLOCK_SKEW, type VerifyContext } from '../formats/format.ts';
-import { decodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
-import type { ObjectFacts, VerifiedObject, VerifiedReceipt } from '../formats/verified.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { Assembler, type RawObject } from './assembler.ts';
 import { decodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
 import { Delivery, DeliveryQueue } from './delivery.ts';
-import { EvidenceFlag } from './evidence.ts';
 import { Flag, SignReader } from './frame.ts';
+import { Incoming } from './incoming.ts';
 import { IncomingStream, type IncomingStreamHost } from './incoming-stream.ts';
 import { MAX_SWITCHES, RECEIVE_OBJECTS, STREAM_BUFFER } from './limits.ts';
 import type { Place, ReceivedMessage, ReceivedStream } from './messages.ts';
-import type { Pending, Sender } from './sender.ts';
-import { type Verification, Verifications } from './verifications.ts';
+import { Refusals } from './refusals.ts';
+import type { Sender } from './sender.ts';
+import { Verdicts } from './verdicts.ts';
+import { Verifications } from './verifications.ts';
 
 /** source_port and destination_port in front of data of a multiplexed connection. */
 const PORTS_BYTES = 4;
@@ -24,7 +21,6 @@ const PORTS_BYTES = 4;
 /** What comes: puts objects together, has them verified and kept, and delivers them in order. */
 export class Receiver implements IncomingStreamHost {
   readonly #context: SessionContext;
-  readonly #sender: Sender;
   readonly #reader: SignReader;
   readonly #assembler: Assembler;
   readonly #muxType: number | undefined;
@@ -36,17 +32,22 @@ export class Receiver implements IncomingStreamHost {
   #announced: readonly Uint8Array[] | undefined;
   readonly #verifications: Verifications;
   readonly #deliveries = new DeliveryQueue();
+  readonly #verdicts: Verdicts;
+  readonly #refusals: Refusals;
   /** Bytes and objects that nobody has taken. */
   #unreadBytes = 0;
   #unreadObjects = 0;
   /** Streams that have not come to their end, or of which something waits. */
   readonly #streams = new Set<IncomingStream>();
+  /** The stream from the peer is at its end: what has come is told of. */
+  #hasRefused = false;
   /** What the adapter was last told. */
   #wasPaused = false;
 
   constructor(context: SessionContext, sender: Sender) {
     this.#context = context;
-    this.#sender = sender;
+    this.#verdicts = new Verdicts(context, sender, this.#deliveries, (message) => this.release(message));
+    this.#refusals = new Refusals(context);
     this.#muxType = context.mux?.contentTypes[0];
     const types: number[] = [ContentType.application_data];
     if (this.#muxType !== undefined) types.push(this.#muxType);
@@ -162,7 +163,7 @@ export class Receiver implements IncomingStreamHost {
       `Data ${application === '' ? '' : `for ${application} `}came without the signature that is demanded here`,
     );
     const raw = { ...this.#unknown(contentType, bytes), unsigned: true };
-    this.#refuseAll(
+    this.#refusals.all(
       [new Incoming(raw, bytes, { contentType, application, connection: undefined }, undefined)],
       error,
     );
@@ -172,7 +173,7 @@ export class Receiver implements IncomingStreamHost {
   /** Its reader cannot take it. */
   refuseStream(refused: ReceivedStream, error: TlsError, now: number): void {
     for (const stream of this.#streams)
-      if (stream === refused && !stream.isOver) this.#breakStream(stream, error, now);
+      if (stream === refused && !stream.isOver) this.#refusals.break(stream, error, now);
     this.#fail(error);
   }
 
@@ -199,9 +200,9 @@ export class Receiver implements IncomingStreamHost {
     const incoming = new Incoming(stream.raw, EMPTY, stream.place, stream.announced);
     this.#deliveries.add(incoming);
     this.#verifications.add(
-      (now) => this.#verifyStream(stream, incoming, now),
+      (now) => this.#verdicts.ofStream(stream, incoming, now),
       (error, now) => {
-        this.#breakStream(stream, error, now);
+        this.#refusals.break(stream, error, now);
         this.#fail(error);
       },
     );
@@ -261,7 +262,7 @@ export class Receiver implements IncomingStreamHost {
       this.#unreadObjects++;
     }
     this.#verifications.add(
-      (now) => this.#verify(incoming, now),
+      (now) => this.#verdicts.of(incoming, now),
       (error, now) => this.#reject(incoming, error, now),
     );
   }
@@ -271,7 +272,7 @@ export class Receiver implements IncomingStreamHost {
     const stream = new IncomingStream(this.#context, this, start, place, this.#announced);
     this.#streams.add(stream);
     // Nobody can read it: it is kept, and that is all.
-    if (this.#isLost(start, place)) stream.drop();
+    if (this.#verdicts.isLost(start, place)) stream.drop();
     const beginning = new Delivery();
     this.#deliveries.add(beginning);
     this.#deliveries.ready(beginning, () => stream.deliver());
@@ -308,239 +309,16 @@ export class Receiver implements IncomingStreamHost {
     return connection && this.#context.placeOf(connection);
   }
 
-  /** It is for a connection that has gone: it is kept, and nobody waits for it. */
-  #isLost({ contentType }: RawObject, place: Place | undefined): boolean {
-    return contentType === this.#muxType && place?.connection === undefined;
-  }
-
-  // ── one object ─────────────────────────────────────────────────────────────────────────────────
-
-  #verify(incoming: Incoming, now: number): Verification {
-    const { raw } = incoming;
-    if (raw.kind === 'receipt') return this.#verifyReceipt(incoming, now);
-    return raw.unsigned ? this.#readUnsigned(incoming, now) : this.#verifyData(incoming, now);
-  }
-
-  *#verifyData(incoming: Incoming, now: number): Verification {
-    const { link, formats } = this.#context;
-    const { raw, bytes, place } = incoming;
-    const context = this.#expecting(incoming, now);
-    const verified = yield* formats.verifier.judgeObject(link.crypto, bytes, context);
-    this.#checkData(verified, raw);
-    const { content, signer, signingTime, objectDigest, reference, contentDigest } = verified;
-    this.#keepData(incoming, now, verified.binding, {
-      place: place ?? {
-        contentType: raw.contentType,
-        application: verified.binding.application,
-        connection: undefined,
-      },
-      content,
-      contentDigest,
-      verified,
-      signer,
-      signingTime,
-      objectDigest,
-      reference,
-    });
-  }
-
-  /** What the session alone can know. @throws SignatureError */
-  #checkData({ binding, receiptRequested }: ObjectFacts, raw: RawObject): void {
-    this.#context.checkAddressee(binding);
-    if (receiptRequested === raw.receiptRequested) return;
-    throw new SignatureError(
-      'ERR_SIGN_RECEIPT_MISMATCH',
-      'The flags and the signed object differ about whether a receipt is asked for',
-      'receiptRequest',
-    );
-  }
-
-  *#verifyStream(stream: IncomingStream, incoming: Incoming, now: number): Verification {
-    // All of it before the verdict has its turn; not more than hashes that are ready, and one signature.
-    const verified = stream.verify(this.#expecting(incoming, now));
-    yield;
-    const { raw, place } = stream;
-    this.#checkData(verified, raw);
-    const { binding, signer, signingTime, reference, objectDigest, contentLength, contentDigest } = verified;
-    const isLost = this.#isLost(raw, place);
-    const acknowledged = raw.receiptRequested && this.#sender.canSign && !isLost;
-    stream.keeper.finish(
-      () => ({
-        ...this.#entry(incoming, binding, now),
-        kind: 'data',
-        objectDigest,
-        content: { length: contentLength, digest: contentDigest },
-        target: undefined,
-        flags: EvidenceFlag.streamed | (raw.receiptRequested ? EvidenceFlag.receiptRequested : 0),
-      }),
-      now,
-      (record, then) =>
-        this.#kept(incoming, () => {
-          if (acknowledged) this.#sender.sendReceipt(reference, stream, record, then);
-          if (isLost) return;
-          const verdict = { verified, signer, signingTime, acknowledged, record };
-          this.#context.emit({ type: 'verdict', stream, verdict });
-        }),
-    );
-  }
-
-  *#readUnsigned(incoming: Incoming, now: number): Verification {
-    yield;
-    const { crypto } = this.#context.link;
-    const { raw, bytes, place } = incoming;
-    const { binding, content } = decodeUnsignedObject(bytes);
-    checkBinding(binding, { ...this.#expecting(incoming, now).expect, kind: 'data' });
-    this.#context.checkAddressee(binding);
-    const reference = referenceToUnsigned(crypto, bytes);
-    this.#keepData(incoming, now, binding, {
-      place: place ?? {
-        contentType: raw.contentType,
-        application: binding.application,
-        connection: undefined,
-      },
-      content,
-      contentDigest: crypto.digest('sha256', content),
-      verified: undefined,
-      signer: undefined,
-      signingTime: undefined,
-      objectDigest: reference.objectDigest,
-      reference,
-    });
-  }
-
-  *#verifyReceipt(incoming: Incoming, now: number): Verification {
-    const { link, formats } = this.#context;
-    let pending: Pending | undefined;
-    const find = (digest: Uint8Array): ObjectReference | undefined => {
-      pending = this.#sender.pending.get(toHex(digest));
-      return pending?.reference;
-    };
-    const context = this.#expecting(incoming, now);
-    const verified = yield* formats.verifier.judgeReceipt(link.crypto, incoming.bytes, find, context);
-    this.#context.checkAddressee(verified.binding);
-    if (pending === undefined) throw new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', 'It was never sent');
-    const { message } = pending;
-    checkBinding(verified.binding, { application: message.application, contentType: message.contentType });
-    const digest = verified.acknowledged.objectDigest;
-    // From here on it is used up: a second receipt for the same object is one for what was never sent.
-    this.#sender.settle(digest);
-    message.whenRecorded((target) =>
-      this.#context.persist(
-        () => ({
-          ...this.#entry(incoming, verified.binding, now),
-          object: incoming.bytes,
-          kind: 'receipt',
-          objectDigest: verified.objectDigest,
-          content: undefined,
-          target,
-          flags: 0,
-        }),
-        now,
-        (record) => this.#kept(incoming, () => this.#deliverReceipt(incoming, pending, verified, record)),
-      ),
-    );
-  }
-
-  #deliverReceipt(
-    { raw, bytes }: Incoming,
-    pending: Pending | undefined,
-    verified: VerifiedReceipt,
-    record: number | undefined,
-  ): void {
-    if (pending === undefined) return;
-    const { signer, signingTime, acknowledged } = verified;
-    this.#context.emit({
-      type: 'receipt',
-      message: pending.message,
-      receipt: {
-        sequence: raw.sequence,
-        object: bytes,
-        verified,
-        signer,
-        signingTime,
-        acknowledges: acknowledged.objectDigest,
-        record,
-      },
-    });
-  }
-
-  #keepData(incoming: Incoming, now: number, binding: Binding, data: VerifiedData): void {
-    const { raw, bytes } = incoming;
-    const { place, content, contentDigest, reference, objectDigest, verified, signer, signingTime } = data;
-    const isUnsigned = verified === undefined;
-    const isLost = this.#isLost(raw, place);
-    const acknowledged = raw.receiptRequested && this.#sender.canSign && !isLost;
-    this.#context.persist(
-      () => ({
-        ...this.#entry(incoming, binding, now),
-        ...(isUnsigned && { status: 'unverified' as const }),
-        object: bytes,
-        kind: 'data',
-        objectDigest,
-        content: { length: content.length, digest: contentDigest },
-        target: undefined,
-        flags:
-          (raw.receiptRequested ? EvidenceFlag.receiptRequested : 0) |
-          (isUnsigned ? EvidenceFlag.unsigned : 0),
-      }),
-      now,
-      (record, then) =>
-        this.#kept(incoming, () => {
-          if (acknowledged) this.#sender.sendReceipt(reference, place, record, then);
-          const message: ReceivedMessage = {
-            contentType: place.contentType,
-            application: place.application,
-            connection: place.connection,
-            sequence: raw.sequence,
-            content,
-            object: bytes,
-            verified,
-            signer,
-            signingTime,
-            receiptRequested: raw.receiptRequested,
-            acknowledged,
-            objectDigest,
-            record,
-          };
-          if (isLost) this.release(message);
-          else this.#context.emit({ type: 'message', message });
-        }),
-    );
-  }
-
-  #kept(incoming: Incoming, deliver: () => void): void {
-    this.#deliveries.ready(incoming, deliver);
-    this.#context.wake?.();
-  }
-
   // ── what is refused ────────────────────────────────────────────────────────────────────────────
 
   #reject(incoming: Incoming, error: unknown, now: number): void {
-    this.#keepRejected(incoming, error, now);
+    this.#refusals.keep(incoming, error, now);
     this.#fail(error);
-  }
-
-  #keepRejected(incoming: Incoming, error: unknown, now: number): void {
-    const object = incoming.bytes;
-    this.#context.persist(
-      () => ({ ...rejectedEntry(incoming, error, now), object }),
-      now,
-      () => {},
-    );
-  }
-
-  #breakStream(stream: IncomingStream, error: unknown, now: number): void {
-    stream.isOver = true;
-    stream.keeper.finish(
-      () => rejectedEntry(stream, error, now),
-      now,
-      () => {},
-    );
-    if (stream.isDelivered) this.#context.emit({ type: 'broken', stream, error: asError(error) });
   }
 
   /** The stream from the peer cannot go on: what has come of the objects under way, or of what is wrong, is kept. */
   #refuse(error: unknown): void {
+    this.#hasRefused = true;
     const torn = this.#assembler.abandon().map((raw) => this.#incoming(raw));
     const streams = [...this.#streams].filter(({ isOver }) => !isOver);
     if (error instanceof RefusedObject) torn.push(this.#incoming(error.raw));
@@ -549,21 +327,12 @@ export class Receiver implements IncomingStreamHost {
       if (bytes.length > 0)
         torn.push(new Incoming(this.#unknown(contentType, bytes, flags), bytes, undefined, this.#announced));
     }
-    this.#refuseAll(torn, error, streams);
-  }
-
-  #refuseAll(torn: readonly Incoming[], error: unknown, streams: readonly IncomingStream[] = []): void {
-    if (torn.length + streams.length === 0) return;
-    for (const stream of streams) stream.isOver = true;
-    this.#context.later((now) => {
-      for (const incoming of torn) this.#keepRejected(incoming, error, now);
-      for (const stream of streams) this.#breakStream(stream, error, now);
-    });
+    this.#refusals.all(torn, error, streams);
   }
 
   /** @returns the fault, when an object was cut off */
   #torn(cause?: Error): SignatureError | undefined {
-    if (!this.#reader.midText && !this.#assembler.midObject) return undefined;
+    if (this.#hasRefused || (!this.#reader.midText && !this.#assembler.midObject)) return undefined;
     const error = new SignatureError(
       'ERR_SIGN_INCOMPLETE',
       'The session was closed in the middle of a signed object',
@@ -576,7 +345,7 @@ export class Receiver implements IncomingStreamHost {
 
   #refuseCertificate(body: Uint8Array, error: unknown): void {
     const raw = this.#unknown(ContentType.handshake, body);
-    this.#refuseAll([new Incoming(raw, body, undefined, undefined)], error);
+    this.#refusals.all([new Incoming(raw, body, undefined, undefined)], error);
   }
 
   /** Something that has come where an object could have begun. */
@@ -596,72 +365,6 @@ export class Receiver implements IncomingStreamHost {
     this.#deliveries.stop();
     this.#context.fail(error);
   }
-
-  #entry({ raw, announced }: Incoming, binding: Binding, time: number) {
-    return {
-      direction: 'received',
-      status: 'verified',
-      reason: undefined,
-      time,
-      sequence: raw.sequence,
-      application: binding.application,
-      contentType: raw.contentType,
-      treeHead: binding.treeHead,
-      signerChain: announced,
-    } as const;
-  }
-
-  #expecting({ raw, place, announced }: Incoming, now: number): VerifyContext {
-    const { link, judge, sessionBinding } = this.#context;
-    const application = place?.application;
-    return {
-      trust: judge,
-      now,
-      clockSkew: RECEPTION_CLOCK_SKEW,
-      signerChain: announced ?? link.session.peer?.chain,
-      expect: {
-        role: link.role === 'client' ? 'server' : 'client',
-        sessionBinding,
-        sequence: raw.sequence,
-        contentType: raw.contentType,
-        ...(application !== undefined && { application }),
-      },
-    };
-  }
-}
-
-interface VerifiedData {
-  readonly place: Place;
-  readonly content: Uint8Array;
-  readonly contentDigest: Uint8Array;
-  readonly verified: VerifiedObject | undefined;
-  readonly signer: VerifiedObject['signer'] | undefined;
-  readonly signingTime: number | undefined;
-  readonly objectDigest: Uint8Array;
-  readonly reference: ObjectReference;
-}
-
-/** An object on its way from the wire to its reader. */
-class Incoming extends Delivery {
-  readonly raw: RawObject;
-  /** Without ports. */
-  readonly bytes: Uint8Array;
-  readonly place: Place | undefined;
-  /** The signer's chain from certificate_sign, as it was when the object came. */
-  readonly announced: readonly Uint8Array[] | undefined;
-
-  constructor(
-    raw: RawObject,
-    bytes: Uint8Array,
-    place: Place | undefined,
-    announced: readonly Uint8Array[] | undefined,
-  ) {
-    super();
-    this.raw = raw;
-    this.bytes = bytes;
-    this.place = place;
-    this.announced = announced;
-  }
 }
 
 /** A whole object that is none. */
@@ -672,33 +375,6 @@ class RefusedObject extends DecodeError {
     super(message);
     this.raw = raw;
   }
-}
-
-function rejectedEntry(
-  { raw, place, announced }: Pick<Incoming, 'raw' | 'place' | 'announced'>,
-  error: unknown,
-  time: number,
-) {
-  return {
-    direction: 'received',
-    kind: raw.kind,
-    status: 'rejected',
-    reason: error instanceof TlsError ? error.code : 'ERR_TLS_INTERNAL',
-    time,
-    sequence: raw.sequence,
-    application: place?.application ?? '',
-    contentType: raw.contentType,
-    objectDigest: undefined,
-    content: undefined,
-    target: undefined,
-    treeHead: EMPTY,
-    signerChain: announced,
-    flags: raw.unsigned ? EvidenceFlag.unsigned : 0,
-  } as const;
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 const EMPTY = new Uint8Array(0);

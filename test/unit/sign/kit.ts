@@ -274,7 +274,9 @@ export class SignPair {
         }
         for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent())
           moved = side.events.push(event) > 0;
-        side.mux()?.session?.flush();
+        const mux = side.mux()?.session;
+        if ((mux?.send(Number.MAX_SAFE_INTEGER, this.now) ?? 0) > 0) moved = true;
+        mux?.flush();
         if (session.hasOutput) moved = true;
         session.flush();
       }
