@@ -4,6 +4,7 @@ import { decodePemBlocks } from '../../src/der/pem.ts';
 import { TrellisError } from '../../src/errors/errors.ts';
 import type { Identity } from '../../src/handshake/config.ts';
 import type { PskInput } from '../../src/node/psk.ts';
+import { Reader } from '../../src/wire/reader.ts';
 import { signable } from './algorithms.ts';
 import type { CredentialFlags, Flags } from './flags.ts';
 import { Unimplemented } from './report.ts';
@@ -30,15 +31,23 @@ export function psksOf({ credentials }: Flags): PskInput[] {
   );
 }
 
-function identityOf({ certFile, keyFile, signingPrefs }: CredentialFlags, slow: boolean): Identity {
+function identityOf(flags: CredentialFlags, slow: boolean): Identity {
+  const { certFile, keyFile, signingPrefs, ocspResponse, signedCertTimestamps } = flags;
   const key = readKey(keyFile);
   return {
     chain: readCertificates(certFile),
+    ocspResponse: ocspResponse.length > 0 ? ocspResponse : undefined,
+    scts: readTimestamps(signedCertTimestamps),
     key: {
       schemes: signable(signingPrefs, key.schemes),
       sign: (scheme, data) => (slow ? later(() => key.sign(scheme, data)) : key.sign(scheme, data)),
     },
   };
+}
+
+/** `SerializedSCT sct_list<1..2^16-1>`, RFC 6962 §3.3. */
+export function readTimestamps(list: Uint8Array): Uint8Array[] | undefined {
+  return list.length === 0 ? undefined : new Reader(list, 'SCTs').list(2, (sct) => sct.vector(2, 1), 1);
 }
 
 /** @throws Unimplemented for a kind of key that the engine does not have */

@@ -1,7 +1,7 @@
 import type { ConnectionInfo } from '../../src/connection/connection.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
 import { ProtocolVersion } from '../../src/wire/codepoints.ts';
-import { type NumberedIdentity, readCertificates } from './credentials.ts';
+import { type NumberedIdentity, readCertificates, readTimestamps } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
 import type { Observed } from './settings.ts';
@@ -26,12 +26,19 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   optional(flags.expectCurveId, info.group, 'group');
   if (flags.expectHrr) require(seen.retried, 'there was no HelloRetryRequest');
   if (flags.expectNoHrr) require(!seen.retried, 'there was a HelloRetryRequest');
+  if (flags.expectExtendedMasterSecret) {
+    // TLS 1.3 binds every secret to the handshake.
+    const bound =
+      info.version >= ProtocolVersion.tls13 || ('extendedMasterSecret' in info && info.extendedMasterSecret);
+    require(bound === true, 'extended_master_secret was not agreed on');
+  }
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
   if (info.version < ProtocolVersion.tls13) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
+  checkStaples(flags, info);
 }
 
 /** TLS 1.2: whether this handshake has made a session, on either side. */
@@ -93,6 +100,21 @@ function checkPeer(flags: Flags, { peer, resumed }: ConnectionInfo, seen: Seen):
     require(used === JSON.stringify(schemeById(scheme)?.algorithm), `the peer signed with ${used}`);
   }
 }
+
+function checkStaples({ expectOcspResponse, expectSignedCertTimestamps }: Flags, info: ConnectionInfo): void {
+  // They come with the certificate, and sessions do not keep them.
+  if (info.resumed) return;
+  if (expectOcspResponse.length > 0) {
+    require(same(expectOcspResponse, info.ocspResponse), 'the OCSP response is another');
+  }
+  const scts = readTimestamps(expectSignedCertTimestamps);
+  if (scts === undefined) return;
+  const alike = scts.length === info.scts?.length && scts.every((sct, i) => same(sct, info.scts?.[i]));
+  require(alike, 'the timestamps are others');
+}
+
+const same = (a: Uint8Array, b: Uint8Array | undefined): boolean =>
+  b !== undefined && Buffer.from(a).equals(b);
 
 /** Zero means that the flag was not given. */
 function optional(expected: number, actual: number | undefined, what: string): void {

@@ -44,6 +44,10 @@ export interface Flags {
   failEarlyCallback: boolean;
   failDdosCallback: boolean;
   failCertCallback: boolean;
+  enableOcspStapling: boolean;
+  enableSignedCertTimestamps: boolean;
+  failOcspCallback: boolean;
+  declineOcspCallback: boolean;
   noTicket: boolean;
   maxSendFragment: number;
   resumptionDelay: number;
@@ -81,11 +85,15 @@ export interface Flags {
   expectSessionMiss: boolean;
   expectNoSession: boolean;
   expectTicketRenewal: boolean;
+  expectExtendedMasterSecret: boolean;
   expectSessionId: boolean;
   expectNoSessionId: boolean;
   expectHrr: boolean;
   expectNoHrr: boolean;
   expectSelectedCredential: number | undefined;
+  expectOcspResponse: Uint8Array;
+  /** SignedCertificateTimestampList, RFC 6962 §3.3. */
+  expectSignedCertTimestamps: Uint8Array;
 }
 
 export interface CredentialFlags {
@@ -97,6 +105,9 @@ export interface CredentialFlags {
   psk: Uint8Array;
   pskIdentity: Uint8Array;
   pskContext: Uint8Array;
+  ocspResponse: Uint8Array;
+  /** SignedCertificateTimestampList, RFC 6962 §3.3. */
+  signedCertTimestamps: Uint8Array;
 }
 
 export interface FlagSets {
@@ -115,6 +126,8 @@ const newCredential = (): CredentialFlags => ({
   psk: NONE,
   pskIdentity: NONE,
   pskContext: NONE,
+  ocspResponse: NONE,
+  signedCertTimestamps: NONE,
 });
 
 function defaults(): Flags {
@@ -152,6 +165,10 @@ function defaults(): Flags {
     failEarlyCallback: false,
     failDdosCallback: false,
     failCertCallback: false,
+    enableOcspStapling: false,
+    enableSignedCertTimestamps: false,
+    failOcspCallback: false,
+    declineOcspCallback: false,
     noTicket: false,
     maxSendFragment: 0,
     resumptionDelay: 0,
@@ -187,11 +204,14 @@ function defaults(): Flags {
     expectSessionMiss: false,
     expectNoSession: false,
     expectTicketRenewal: false,
+    expectExtendedMasterSecret: false,
     expectSessionId: false,
     expectNoSessionId: false,
     expectHrr: false,
     expectNoHrr: false,
     expectSelectedCredential: undefined,
+    expectOcspResponse: NONE,
+    expectSignedCertTimestamps: NONE,
   };
 }
 
@@ -219,6 +239,10 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-fail-early-callback': 'failEarlyCallback',
   '-fail-ddos-callback': 'failDdosCallback',
   '-fail-cert-callback': 'failCertCallback',
+  '-enable-ocsp-stapling': 'enableOcspStapling',
+  '-enable-signed-cert-timestamps': 'enableSignedCertTimestamps',
+  '-fail-ocsp-callback': 'failOcspCallback',
+  '-decline-ocsp-callback': 'declineOcspCallback',
   '-no-ticket': 'noTicket',
   '-async': 'async',
   '-shim-writes-first': 'shimWritesFirst',
@@ -238,6 +262,7 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-expect-session-miss': 'expectSessionMiss',
   '-expect-no-session': 'expectNoSession',
   '-expect-ticket-renewal': 'expectTicketRenewal',
+  '-expect-extended-master-secret': 'expectExtendedMasterSecret',
   '-expect-session-id': 'expectSessionId',
   '-expect-no-session-id': 'expectNoSessionId',
   '-expect-hrr': 'expectHrr',
@@ -285,12 +310,19 @@ const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
   '-expect-peer-cert-file': 'expectPeerCertFile',
 };
 
+const BASE64: Readonly<Record<string, FieldOf<Uint8Array>>> = {
+  '-expect-ocsp-response': 'expectOcspResponse',
+  '-expect-signed-cert-timestamps': 'expectSignedCertTimestamps',
+};
+
 /** Flags that choose among ways of BoringSSL's interface which are one way here. */
 const ONE_WAY: ReadonlySet<string> = new Set([
   '-use-early-callback',
   '-use-custom-verify-callback',
   '-use-old-client-cert-callback',
   '-install-ddos-callback',
+  '-use-ocsp-callback',
+  '-set-ocsp-in-callback',
   '-partial-write',
   '-peek-then-read',
   '-handshake-twice',
@@ -315,6 +347,12 @@ const CREDENTIAL: Readonly<Record<string, CredentialSetter>> = {
   },
   '-signing-prefs': (credential, value) => {
     credential.signingPrefs.push(integer(value));
+  },
+  '-ocsp-response': (credential, value) => {
+    credential.ocspResponse = base64(value);
+  },
+  '-signed-cert-timestamps': (credential, value) => {
+    credential.signedCertTimestamps = base64(value);
   },
   '-psk-importer-key': (credential, value) => {
     credential.psk = base64(value);
@@ -441,10 +479,17 @@ function fieldSetter(name: string, parameter: () => string): Setter | undefined 
     return (flags) => flags[list].push(value);
   }
   const text = TEXTS[name];
-  if (text === undefined) return undefined;
-  const value = parameter();
+  if (text !== undefined) {
+    const value = parameter();
+    return (flags) => {
+      flags[text] = value;
+    };
+  }
+  const bytes = BASE64[name];
+  if (bytes === undefined) return undefined;
+  const value = base64(parameter());
   return (flags) => {
-    flags[text] = value;
+    flags[bytes] = value;
   };
 }
 

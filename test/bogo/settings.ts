@@ -57,6 +57,8 @@ export function clientSettings(
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
     psks: clientPsks(psksOf(flags)),
+    requestOcsp: flags.enableOcspStapling,
+    requestScts: flags.enableSignedCertTimestamps,
     session: resumes ? shared.session : undefined,
   });
 }
@@ -67,7 +69,9 @@ export function serverSettings(
   resumes: boolean,
   observed: Observed,
 ): ServerConfig {
-  const identities = identitiesOf(flags);
+  const identities = identitiesOf(flags).map((identity) =>
+    flags.declineOcspCallback ? { ...identity, ocspResponse: undefined } : identity,
+  );
   return serverConfig({
     ...common(flags, shared, resumes, observed),
     groups: groupsOf(flags),
@@ -77,7 +81,8 @@ export function serverSettings(
         throw new TlsError('ERR_TLS_HANDSHAKE_FAILURE', 'A flag says to refuse this ClientHello');
       }
       // Not an error of ours: what an application's own hook may throw.
-      if (flags.failDdosCallback || flags.failCertCallback) throw new Error('A flag says to fail here');
+      if (flags.failDdosCallback || flags.failCertCallback || flags.failOcspCallback)
+        throw new Error('A flag says to fail here');
       return identities;
     },
     selectProtocol: protocolSelector(flags, observed),
@@ -128,6 +133,9 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
 function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observed): PeerVerifier {
   const strict = flags.verifyPeer || flags.requireAnyClientCertificate;
   return (chain) => {
+    if (flags.failOcspCallback) {
+      throw new CertificateError('ERR_TLS_BAD_CERTIFICATE_STATUS', 'A flag says to refuse this response');
+    }
     const key = chain.map((der) => Buffer.from(der).toString('latin1')).join();
     const known = resumes && !flags.reverifyOnResume && shared.accepted.has(key);
     if (flags.verifyFail && !known) {

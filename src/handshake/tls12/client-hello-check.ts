@@ -3,6 +3,7 @@ import {
   protocolNameList,
   serverNameList,
   signatureAlgorithms,
+  statusRequest,
   supportedGroups,
 } from '../../messages/extensions.ts';
 import type { ClientHello } from '../../messages/hello.ts';
@@ -23,6 +24,9 @@ export interface CheckedClientHello12 {
   /** The client knows RFC 5746: by the extension or by the signalling value. */
   readonly secureRenegotiation: boolean;
   readonly sendsPointFormats: boolean;
+  /** The client asks for an OCSP response, for timestamps (RFC 6066 §8, RFC 6962 §3.3.1). */
+  readonly wantsOcsp: boolean;
+  readonly wantsScts: boolean;
   /** Empty when it takes a ticket and has none; absent when it takes none (RFC 5077 §3.2). */
   readonly ticket: Uint8Array | undefined;
 }
@@ -58,6 +62,9 @@ export function checkClientHello12(hello: ClientHello, tls12: Tls12Config): Chec
     secureRenegotiation:
       renegotiation || hello.cipherSuites.includes(CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),
     sendsPointFormats: pointFormats ?? false,
+    wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
+    wantsScts:
+      read(ExtensionType.signed_certificate_timestamp, empty('signed_certificate_timestamp')) ?? false,
     ticket: read(ExtensionType.session_ticket, (body) => body),
   };
 }

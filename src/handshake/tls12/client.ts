@@ -395,6 +395,7 @@ class ExpectFinished implements Expect {
       resumed: resumed !== undefined,
       extendedMasterSecret: answer.extendedMasterSecret,
       ocspResponse: state.ocspResponse,
+      scts: resumed === undefined ? answer.scts : undefined,
     };
     return new Established12(
       'client',

@@ -1,5 +1,10 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
-import { findExtension, recordSizeLimit, selectedProtocol } from '../../messages/extensions.ts';
+import {
+  findExtension,
+  recordSizeLimit,
+  selectedProtocol,
+  signedCertificateTimestamps,
+} from '../../messages/extensions.ts';
 import type { ServerHello } from '../../messages/hello.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
@@ -18,6 +23,8 @@ export interface ServerAnswer {
   readonly sendsStatus: boolean;
   /** Largest content of a record that the server takes (RFC 8449 §4). */
   readonly recordSizeLimit: number | undefined;
+  /** Of the server's certificate, as they came. */
+  readonly scts: readonly Uint8Array[] | undefined;
 }
 
 const IN_SERVER_HELLO_12: readonly number[] = [
@@ -63,6 +70,11 @@ export function readServerHelloExtensions(
   }
   const sendsStatus =
     optionalExtension(extensions, ExtensionType.status_request, empty('status_request')) ?? false;
+  const scts = optionalExtension(
+    extensions,
+    ExtensionType.signed_certificate_timestamp,
+    signedCertificateTimestamps.parse,
+  );
   const alpnProtocol = optionalExtension(
     extensions,
     ExtensionType.application_layer_protocol_negotiation,
@@ -83,7 +95,7 @@ export function readServerHelloExtensions(
     }
     handler.confirm(answered, { serverName, alpnProtocol });
   }
-  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus, recordSizeLimit: limit };
+  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus, scts, recordSizeLimit: limit };
 }
 
 /** RFC 7627 §5.2 and §5.3. */

@@ -2,8 +2,14 @@ import type { KeyExchange } from '../../crypto/provider.ts';
 import type { Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { buildFinished, parseCertificateVerify, parseFinished } from '../../messages/authentication.ts';
-import { type Extension, findExtension, protocolNameList } from '../../messages/extensions.ts';
-import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
+import {
+  certificateStatus,
+  type Extension,
+  findExtension,
+  protocolNameList,
+  signedCertificateTimestamps,
+} from '../../messages/extensions.ts';
+import { type HandshakeMessage, handshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { buildServerHello, type ClientHello } from '../../messages/hello.ts';
 import {
   buildCertificateChain,
@@ -83,6 +89,7 @@ export function answerClientHello12(
     alpnProtocol,
     givesTicket,
     sessionId,
+    ...staplesFor(choice?.identity, checked),
   };
   const answer = buildServerHello({
     legacyVersion: ProtocolVersion.tls12,
@@ -141,6 +148,18 @@ interface Greeted {
   readonly givesTicket: boolean;
   /** As in ServerHello. */
   readonly sessionId: Uint8Array;
+  /** What goes with our certificate. */
+  readonly ocspResponse: Uint8Array | undefined;
+  readonly scts: readonly Uint8Array[] | undefined;
+}
+
+/** What the client has asked for and we have; nothing where no certificate is shown. */
+function staplesFor(identity: Identity | undefined, { wantsOcsp, wantsScts }: CheckedClientHello12) {
+  const scts = identity?.scts;
+  return {
+    ocspResponse: wantsOcsp ? identity?.ocspResponse : undefined,
+    scts: wantsScts && scts !== undefined && scts.length > 0 ? scts : undefined,
+  };
 }
 
 function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): void {
@@ -150,7 +169,7 @@ function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): voi
 
 function serverHelloExtensions(
   handlers: HelloExtensions,
-  { checked, alpnProtocol, givesTicket }: Greeted,
+  { checked, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
   resumes: boolean,
 ): Extension[] {
   const { hello, serverName, extendedMasterSecret, secureRenegotiation, sendsPointFormats } = checked;
@@ -164,6 +183,11 @@ function serverHelloExtensions(
   if (extendedMasterSecret) add(ExtensionType.extended_master_secret, NOTHING);
   if (sendsPointFormats) add(ExtensionType.ec_point_formats, UNCOMPRESSED_POINTS);
   if (givesTicket) add(ExtensionType.session_ticket, NOTHING);
+  // RFC 6066 §8: empty here, and a message of its own behind Certificate.
+  if (ocspResponse !== undefined) add(ExtensionType.status_request, NOTHING);
+  if (scts !== undefined) {
+    add(ExtensionType.signed_certificate_timestamp, signedCertificateTimestamps.build(scts));
+  }
   if (alpnProtocol !== undefined) {
     const body = protocolNameList.build([alpnProtocol]);
     add(ExtensionType.application_layer_protocol_negotiation, body);
@@ -202,6 +226,15 @@ function resume(state: Greeted, { state: session, peer }: UsableSession, io: Han
 
 function offerKeys(state: Greeted, { group, identity, scheme }: Choice, io: HandshakeIO): Step {
   say(state, buildCertificateChain(identity.chain), io);
+  const { ocspResponse } = state;
+  if (ocspResponse !== undefined) {
+    const body = certificateStatus.build(ocspResponse);
+    say(
+      state,
+      handshakeMessage(HandshakeType.certificate_status, (w) => w.bytes(body)),
+      io,
+    );
+  }
   const keyExchange = io.crypto.group(group)?.begin();
   if (keyExchange === undefined) {
     throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
