@@ -31,6 +31,7 @@ export {
   ConnectionError,
   type ConnectionErrorCode,
   DecodeError,
+  RefusedError,
   TlsError,
   type TlsErrorCode,
   TrellisError,
@@ -59,6 +60,14 @@ export {
   muxSession,
   type SessionSocket,
 } from './node/mux.ts';
+export {
+  MuxAgent,
+  type MuxAgentOptions,
+  MuxHttpsAgent,
+  type MuxRoute,
+  muxCreateConnection,
+  muxUndiciConnect,
+} from './node/mux-clients.ts';
 export type { DetailedPeerCertificate, PeerCertificate } from './node/peer-certificate.ts';
 export type { PskInput, PskLookup } from './node/psk.ts';
 export {
