@@ -92,8 +92,11 @@ export const KEEP_ALIVE = 30_000;
 /** Milliseconds that it has to answer, or to say anything else. */
 export const KEEP_ALIVE_TIMEOUT = 15_000;
 
-/** Milliseconds after which a measured round trip is measured again, if it matters: routes change. */
-export const ROUND_TRIP_AGE = 5_000;
+/** Milliseconds after which a longer round trip counts instead of a shorter one: routes change. */
+export const ROUND_TRIP_AGE = 10_000;
+
+/** Milliseconds between measurements of the round trip, while a window wants to grow: ten in a second cost 200 bytes. */
+export const ROUND_TRIP_INTERVAL = 100;
 
 /** Milliseconds to take for a round trip where none can be measured, with a peer of the draft alone. */
 export const ROUND_TRIP_ASSUMED = 100;

@@ -111,9 +111,7 @@ describe('clients of a session', () => {
   it('anything that takes createConnection', async () => {
     const { session } = await web();
     const createConnection = muxCreateConnection(session, ({ port }) => (port === 1 ? 'secure' : 'web'));
-    expect(await get(http, 'http://any.test:8080/', { createConnection })).toBe(
-      'any.test:8080/',
-    );
+    expect(await get(http, 'http://any.test:8080/', { createConnection })).toBe('any.test:8080/');
   });
 });
 

@@ -1,4 +1,4 @@
-import { ROUND_TRIP_AGE } from '../limits.ts';
+import { ROUND_TRIP_AGE, ROUND_TRIP_INTERVAL } from '../limits.ts';
 
 /** Free space of an Acknowledgment for the session itself: a question's token, or with this bit its answer. */
 const ANSWER = 0x8000_0000;
@@ -27,6 +27,8 @@ export class KeepAlive {
   #probing = false;
   #roundTrip: number | undefined;
   #measuredAt = Number.NEGATIVE_INFINITY;
+  /** Until then only a shorter one counts. */
+  #shortestUntil = 0;
 
   /** @param say sends an Acknowledgment of channel 0; not called with both limits 0 unless `measure` is */
   constructor(limits: KeepAliveLimits, say: (freeSpace: number) => void) {
@@ -54,9 +56,11 @@ export class KeepAlive {
   settle(now: number): void {
     if (!this.#answered || this.#askedAt === undefined) return;
     const roundTrip = Math.max(now - this.#askedAt, 0);
-    const isOld = now - this.#measuredAt > 4 * ROUND_TRIP_AGE;
-    // A question that waits behind data measures the queue; the shortest of the last ones measures the way.
-    this.#roundTrip = isOld ? roundTrip : Math.min(roundTrip, (this.#roundTrip ?? roundTrip) * FORGET);
+    // A question that waits behind data measures the queue; the shortest of many measures the way.
+    if (this.#roundTrip === undefined || roundTrip < this.#roundTrip || now > this.#shortestUntil) {
+      this.#roundTrip = roundTrip;
+      this.#shortestUntil = now + ROUND_TRIP_AGE;
+    }
     this.#measuredAt = now;
     this.#askedAt = undefined;
     this.#answered = false;
@@ -64,7 +68,7 @@ export class KeepAlive {
 
   /** Somebody needs the round trip: measures it, unless that has just been done. */
   measure(now: number): void {
-    if (this.#askedAt === undefined && now - this.#measuredAt > ROUND_TRIP_AGE) this.#ask(now);
+    if (this.#askedAt === undefined && now - this.#measuredAt > ROUND_TRIP_INTERVAL) this.#ask(now);
   }
 
   nextTimeout(now: number): number | undefined {
@@ -96,6 +100,3 @@ export class KeepAlive {
     this.#say(this.#token);
   }
 }
-
-/** By which an older, shorter measurement is raised each time: the way may have become longer. */
-const FORGET = 1.25;

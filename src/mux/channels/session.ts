@@ -86,7 +86,8 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   readonly #requested = new Set<Channel>();
   /** Channels that were closed here before the peer's end came, with the end of their time, soonest first. */
   readonly #lingering = new Map<Channel, number>();
-  #waiting: Channel[] = [];
+  /** Openings for which the peer is not yet asked, in their order. */
+  readonly #waiting = new Set<Channel>();
   #unanswered = 0;
   #closing = 0;
   /** Channels whose readers have made room. */
@@ -143,7 +144,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
     channel.priority = options.priority ?? 'normal';
     this.#byId.set(localId, channel);
     this.#live.add(channel);
-    this.#waiting.push(channel);
+    this.#waiting.add(channel);
     this.#requestWaiting();
     return channel;
   }
@@ -257,7 +258,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
     this.#remoteIds.clear();
     this.#requested.clear();
     this.#lingering.clear();
-    this.#waiting = [];
+    this.#waiting.clear();
     for (const channel of ended) {
       channel.state = 'closed';
       if (channel.error === undefined) this.#fail(channel, sessionClosed(cause));
@@ -600,9 +601,10 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   }
 
   #requestWaiting(): void {
-    while (this.#unanswered < UNANSWERED_OPENINGS_MAX && this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, UNANSWERED_OPENINGS_MAX - this.#unanswered);
-      for (const channel of batch) if (channel.state === 'waiting') this.#request(channel);
+    for (const channel of this.#waiting) {
+      if (this.#unanswered >= UNANSWERED_OPENINGS_MAX) return;
+      this.#waiting.delete(channel);
+      this.#request(channel);
     }
   }
 
@@ -626,6 +628,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   #withdraw(channel: Channel): void {
     if (channel.state === 'waiting') {
       channel.state = 'closed';
+      this.#waiting.delete(channel);
       this.#byId.delete(channel.localId);
     } else if (channel.state === 'opening') channel.state = 'unwanted';
     else if (channel.state === 'open') this.#sendClose(channel);
