@@ -25,6 +25,7 @@ export default defineConfig({
             'trellis/mux': source('mux/index.ts'),
             'trellis/sign': source('sign/index.ts'),
             'trellis/evidence': source('evidence/index.ts'),
+            'trellis/module': source('module/index.ts'),
             trellis: source('index.ts'),
           },
         },

@@ -24,6 +24,11 @@ export const PEERS = /** @type {const} */ ({
   'ssh-keygen': 'openssh-client',
   sshd: 'openssh-server',
   rsync: 'rsync',
+  pcscd: 'pcscd',
+  'vpcd-config': 'vsmartcard-vpcd',
+  'opensc-tool': 'opensc',
+  eapol_test: 'eapoltest',
+  hostapd: 'hostapd',
 });
 
 /** @typedef {keyof typeof PEERS} Program */

@@ -36,6 +36,7 @@ export {
   type TlsErrorCode,
   TrellisError,
 } from './errors/errors.ts';
+export { ModuleError, type ModuleErrorCode } from './errors/module.ts';
 export type { ClientConfig, Identity, PeerVerifier, ServerConfig } from './handshake/config.ts';
 export { type ConnectionOptions, connect } from './node/connect.ts';
 export {
@@ -50,6 +51,8 @@ export {
   type SNICallback,
 } from './node/engine-config.ts';
 export { keyLogFile } from './node/keylog.ts';
+export { openModule } from './node/module/open.ts';
+export { SecurityModule, type SecurityModuleOptions } from './node/module/security-module.ts';
 export {
   connectMux,
   MuxConnection,

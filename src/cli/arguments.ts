@@ -31,7 +31,7 @@ export function parseArguments(words: readonly string[], version: string): Invoc
     })
     .addHelpText(
       'after',
-      `\nStart here:\n  trellis init --out ./pki\n\ntrellis COMMAND --help shows a command's options; trellis evidence --help what an archive can be asked.`,
+      `\nStart here:\n  trellis init --out ./pki\n\ntrellis COMMAND --help shows a command's options; trellis evidence --help what an archive can be asked, trellis module --help how to keep keys apart.`,
     );
   for (const spec of Object.values(commands)) {
     addCommand(program, spec, (given) => {

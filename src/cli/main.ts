@@ -45,6 +45,9 @@ try {
 }
 
 async function run(): Promise<number> {
+  if (words[0] === 'module') {
+    return (await import('./module/program.ts')).moduleCommand(words.slice(1), context);
+  }
   if (words[0] === 'evidence') return (await import('./evidence.ts')).evidence(words.slice(1), context);
   const invocation = parseArguments(words, version());
   if (invocation.kind === 'print') {

@@ -38,6 +38,11 @@ export function privateKeyObject(pkcs8: Uint8Array): KeyObject {
   return parse(pkcs8, undefined);
 }
 
+/** @param pem a private key, PEM. @returns PKCS#8, DER. @throws ConnectionError ERR_TLS_OPTION */
+export function privateKeyPkcs8(pem: string): Uint8Array {
+  return parse(pem, undefined).export({ type: 'pkcs8', format: 'der' });
+}
+
 export function isKeyObject(value: unknown): value is KeyObject {
   return value instanceof KeyObject;
 }

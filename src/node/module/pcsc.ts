@@ -1,0 +1,157 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ModuleError, type ModuleErrorCode } from '../../errors/module.ts';
+import { MAX_SHORT_DATA, MAX_SHORT_RESPONSE } from '../../module/apdu/command.ts';
+import type { CardTransport } from '../../module/bridge/exchange.ts';
+
+/** What of the package pcsc-mini is used. It is optional, so its own types may not be there. */
+interface PcscMini {
+  readonly Client: new () => PcscClient;
+  readonly CardMode: { readonly EXCLUSIVE: number };
+  readonly CardDisposition: { readonly RESET: number };
+}
+interface PcscClient {
+  on(event: 'reader', listener: (reader: PcscReader) => void): this;
+  on(event: 'error', listener: (error: Error) => void): this;
+  start(): unknown;
+  stop(): void;
+}
+interface PcscReader {
+  name(): string;
+  connect(mode: number): Promise<PcscCard>;
+  on(event: 'disconnect', listener: () => void): this;
+}
+interface PcscCard {
+  transmit(input: Uint8Array, output?: ArrayBuffer): Promise<Uint8Array>;
+  disconnect(disposition: number): Promise<void>;
+}
+
+const PACKAGE = 'pcsc-mini';
+/** Readers are reported as they are found; one that has not been by then is not there. */
+const READER_WAIT_MS = 5000;
+/** Of one APDU, with the longest answer that there is. */
+const OUTPUT_LENGTH = 65_538;
+
+export interface PcscOptions {
+  /** Extended APDUs, for readers and cards that have them. Default: short ones, which all have. */
+  readonly extended?: boolean | undefined;
+}
+
+/** A card in a reader of PC/SC. It is held exclusively: a PIN that was verified serves no other program. */
+export class PcscTransport implements CardTransport {
+  readonly maxCommandData: number;
+  readonly maxResponseData: number;
+  readonly #pcsc: PcscMini;
+  readonly #client: PcscClient;
+  readonly #card: PcscCard;
+  readonly #output = new ArrayBuffer(OUTPUT_LENGTH);
+  #closed: ModuleError | undefined;
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(pcsc: PcscMini, client: PcscClient, card: PcscCard, extended: boolean) {
+    this.#pcsc = pcsc;
+    this.#client = client;
+    this.#card = card;
+    // 65,535 with 9 bytes around them is more than drivers take.
+    this.maxCommandData = extended ? 65_000 : MAX_SHORT_DATA;
+    this.maxResponseData = extended ? 65_000 : MAX_SHORT_RESPONSE;
+  }
+
+  /**
+   * @param name of the reader, or the beginning of it
+   * @throws ModuleError ERR_MODULE_UNSUPPORTED without the package pcsc-mini; ERR_MODULE_GONE without that reader;
+   *   ERR_MODULE_REMOVED without a card in it; ERR_MODULE_BUSY while another program holds it
+   */
+  static async connect(name: string, { extended = false }: PcscOptions = {}): Promise<PcscTransport> {
+    const pcsc = await load();
+    const client = new pcsc.Client();
+    try {
+      const reader = await findReader(client, name);
+      const card = await reader.connect(pcsc.CardMode.EXCLUSIVE);
+      const transport = new PcscTransport(pcsc, client, card, extended);
+      reader.on('disconnect', () => transport.#fail('ERR_MODULE_GONE', 'the reader was taken away'));
+      return transport;
+    } catch (error) {
+      client.stop();
+      throw asModuleError(error);
+    }
+  }
+
+  async transmit(command: Uint8Array): Promise<Uint8Array> {
+    if (this.#closed !== undefined) throw this.#closed;
+    try {
+      // The next answer comes into the same memory.
+      return new Uint8Array(await this.#operate(() => this.#card.transmit(command, this.#output)));
+    } catch (error) {
+      throw asModuleError(error);
+    }
+  }
+
+  close(): void {
+    if (this.#closed !== undefined) return;
+    this.#fail('ERR_MODULE_GONE', 'it was closed on this side');
+    const stop = () => this.#client.stop();
+    this.#operate(() => this.#card.disconnect(this.#pcsc.CardDisposition.RESET)).then(stop, stop);
+  }
+
+  /** One at a time; and the package settles its promise a moment before it counts the operation as done. */
+  #operate<T>(operation: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(() => nextTurn()).then(operation);
+    this.#last = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
+
+  #fail(code: ModuleErrorCode, why: string): void {
+    this.#closed ??= new ModuleError(code, `The card is not there: ${why}`);
+  }
+}
+
+async function load(): Promise<PcscMini> {
+  try {
+    return (await import(PACKAGE)) as PcscMini;
+  } catch (cause) {
+    throw new ModuleError(
+      'ERR_MODULE_UNSUPPORTED',
+      `PC/SC readers need the package ${PACKAGE}: npm install ${PACKAGE}`,
+      { cause },
+    );
+  }
+}
+
+function findReader(client: PcscClient, name: string): Promise<PcscReader> {
+  const seen: string[] = [];
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      const others = seen.length === 0 ? 'there is none at all' : `there are: ${seen.join('; ')}`;
+      reject(new ModuleError('ERR_MODULE_GONE', `No reader is called '${name}'; ${others}`));
+    }, READER_WAIT_MS);
+    client.on('reader', (reader) => {
+      seen.push(reader.name());
+      if (!reader.name().startsWith(name)) return;
+      clearTimeout(timer);
+      resolve(reader);
+    });
+    client.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    client.start();
+  });
+}
+
+/** By the names of PC/SC (SCARD_E_…, SCARD_W_…), in whatever spelling. */
+const CODES: readonly (readonly [RegExp, ModuleErrorCode])[] = [
+  [/removed|nosmartcard|nocard/, 'ERR_MODULE_REMOVED'],
+  [/resetcard|cardreset|reset/, 'ERR_MODULE_RESET'],
+  [/sharing|violation/, 'ERR_MODULE_BUSY'],
+];
+
+function asModuleError(error: unknown): ModuleError {
+  if (error instanceof ModuleError) return error;
+  const { code = '', message = String(error) } = error as { code?: string; message?: string };
+  const plain = `${code} ${message}`.toLowerCase().replaceAll(/[_ ]/g, '');
+  const found = CODES.find(([pattern]) => pattern.test(plain))?.[1] ?? 'ERR_MODULE_GONE';
+  return new ModuleError(found, `PC/SC: ${message} (${code})`, { cause: error });
+}

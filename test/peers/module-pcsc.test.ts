@@ -1,0 +1,209 @@
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect as netConnect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { nodeModuleKeys } from '../../src/crypto/node/module-keys.ts';
+import { encodePem } from '../../src/der/pem.ts';
+import { connect } from '../../src/node/connect.ts';
+import { PcscTransport } from '../../src/node/module/pcsc.ts';
+import { SecurityModule } from '../../src/node/module/security-module.ts';
+import { insertVirtualCard, VPCD_PORT } from '../../src/node/module/vpcd.ts';
+import { createServer, type Server } from '../../src/node/server.ts';
+import { describeWith, need, needThat } from '../setup/need.ts';
+import { CA, Card, cardWith, certificateFor, pin } from '../unit/module/kit.ts';
+import { OpensslServer, openssl } from './support/openssl.ts';
+import { Program } from './support/program.ts';
+
+/*
+ * A real pcscd with vsmartcard's virtual reader in it, and our module in that. vpcd listens on one port and pcscd on one
+ * socket of the machine, so these tests run where no other pcscd does.
+ */
+
+const pcscdProgram = need('pcscd');
+const vpcd = need('vpcd-config');
+const opensc = need('opensc-tool');
+const curl = need('curl');
+const PCSCD_SOCKET = '/run/pcscd/pcscd.comm';
+const alone = needThat(
+  process.getuid?.() === 0 && !existsSync(PCSCD_SOCKET),
+  'needs root, and no other pcscd on this machine',
+);
+const mini = needThat(await hasPcscMini(), 'no pcsc-mini here (npm install --no-save pcsc-mini@0.1.3)');
+const needs = [pcscdProgram, vpcd, alone];
+
+async function hasPcscMini(): Promise<boolean> {
+  const name = 'pcsc-mini';
+  return import(name).then(
+    () => true,
+    () => false,
+  );
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'trellis-pcsc-'));
+const caFile = join(folder, 'ca.pem');
+let pcscd: Program | undefined;
+let inserted: Socket | undefined;
+const servers: Server[] = [];
+const modules: SecurityModule[] = [];
+
+beforeAll(async () => {
+  writeFileSync(caFile, encodePem('CERTIFICATE', CA));
+  if (needs.some(({ available }) => !available)) return;
+  pcscd = new Program(pcscdProgram.path, ['--foreground', '--error']);
+  for (let tries = 0; !(await listens(VPCD_PORT)) && tries < 50; tries++) await delay(100);
+});
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) server.close();
+  for (const module of modules.splice(0)) module.close();
+  await delay(300);
+  if (inserted === undefined) return;
+  inserted.destroy();
+  inserted = undefined;
+  // The reader notices within its polling.
+  await delay(1200);
+});
+
+afterAll(async () => {
+  pcscd?.child.kill('SIGTERM');
+  await pcscd?.exited;
+  rmSync(folder, { recursive: true });
+});
+
+async function listens(port: number): Promise<boolean> {
+  const socket = netConnect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function insert(card: Card): Promise<void> {
+  inserted = insertVirtualCard(card.applet);
+  await once(inserted, 'connect');
+  await delay(1500);
+}
+
+async function open(card: Card, fragmentSize?: number): Promise<SecurityModule> {
+  await insert(card);
+  const transport = await PcscTransport.connect('Virtual PCD');
+  const module = await SecurityModule.open(transport, { pin: '1234', fragmentSize });
+  modules.push(module);
+  return module;
+}
+
+const SIZES: [string, number | undefined][] = [
+  ['50 bytes', 50],
+  ['100 bytes', 100],
+  ['200 bytes', 200],
+  ['the default size', undefined],
+];
+
+describeWith([...needs, mini, openssl], 'module in pcscd, client of openssl s_server', () => {
+  it.each(SIZES)('TLS 1.3 with fragments of %s', (_name, size) => sayHello(size, 'TLSv1.3'), 60_000);
+  it.each(SIZES)('TLS 1.2 with fragments of %s', (_name, size) => sayHello(size, 'TLSv1.2'), 60_000);
+
+  async function sayHello(size: number | undefined, version: string): Promise<void> {
+    const pkcs8 = nodeModuleKeys.generate('P-256');
+    const certFile = join(folder, 'server.pem');
+    const keyFile = join(folder, 'server.key');
+    writeFileSync(
+      certFile,
+      encodePem('CERTIFICATE', certificateFor(nodeModuleKeys.load(pkcs8).spki, 'server')),
+    );
+    writeFileSync(keyFile, encodePem('PRIVATE KEY', pkcs8));
+    const server = new OpensslServer({ certFile, keyFile } as never, [
+      ...['-Verify', '3', '-CAfile', caFile, '-verify_return_error', '-rev'],
+      version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3',
+    ]);
+    const module = await open(cardWith({ kind: 'client' }), size);
+    const port = await server.port;
+    const socket = connect({ port, host: '127.0.0.1', servername: 'server.test', module });
+    await once(socket, 'secureConnect');
+    expect(socket.authorized).toBe(true);
+    expect(socket.getProtocol()).toBe(version);
+    socket.write('hello, card\n');
+    const [reply] = (await once(socket, 'data')) as [Buffer];
+    expect(reply.toString()).toBe('drac ,olleh\n');
+    socket.end();
+    socket.resume();
+    await once(socket, 'close');
+    expect(server.output).toContain('client.test');
+    server.child.kill();
+  }
+});
+
+describeWith([...needs, mini, curl], 'module in pcscd, server to curl', () => {
+  it.each(SIZES)(
+    'with fragments of %s',
+    async (_name, size) => {
+      const module = await open(cardWith({ kind: 'server' }), size);
+      const server = createServer({ module }, (socket) => {
+        socket.once('data', () =>
+          socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello'),
+        );
+        socket.on('error', () => undefined);
+      });
+      servers.push(server);
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      for (const version of ['--tlsv1.3', '--tls-max=1.2']) {
+        const program = new Program(curl.path, [
+          ...['--silent', '--show-error', '--verbose', '--max-time', '30', '--noproxy', '*'],
+          ...['--cacert', caFile, '--resolve', `localhost:${port}:127.0.0.1`, '--http1.1'],
+          ...(version === '--tlsv1.3' ? ['--tlsv1.3'] : ['--tls-max', '1.2']),
+          `https://localhost:${port}/`,
+        ]);
+        expect(await program.end(40_000), program.output).toBe(0);
+        expect(program.output).toContain('hello');
+        expect(program.output).toContain(version === '--tlsv1.3' ? 'TLSv1.3' : 'TLSv1.2');
+      }
+    },
+    90_000,
+  );
+});
+
+describeWith([...needs, opensc], 'opensc-tool', () => {
+  it('drives SELECT, Verify and Reset-State', async () => {
+    await insert(cardWith());
+    const apdus = [
+      '00:A4:04:00:08:F0:54:52:45:4C:4C:49:53:00',
+      'A0:20:00:00:08:31:31:31:31:FF:FF:FF:FF',
+      'A0:20:00:00:08:31:32:33:34:FF:FF:FF:FF',
+      'A0:19:10:00:01',
+    ];
+    const program = new Program(opensc.path, ['--reader', '0', ...apdus.flatMap((apdu) => ['-s', apdu])]);
+    expect(await program.end(), program.output).toBe(0);
+    expect([...program.output.matchAll(/SW1=0x(..), SW2=0x(..)/g)].map(([, a, b]) => `${a}${b}`)).toEqual([
+      '9000',
+      '63C2',
+      '9000',
+      '9000',
+    ]);
+    expect(program.output).toContain('Trellis');
+  }, 30_000);
+});
+
+describeWith([...needs, mini], 'a card in a reader', () => {
+  it('is held exclusively, and is missed when it is taken out', async () => {
+    await insert(new Card());
+    const transport = await PcscTransport.connect('Virtual PCD');
+    await expect(PcscTransport.connect('Virtual PCD')).rejects.toMatchObject({ code: 'ERR_MODULE_BUSY' });
+    inserted?.destroy();
+    await delay(1500);
+    const command = Uint8Array.from([0xa0, 0x20, 0, 0, 8, ...pin('1234')]);
+    await expect(transport.transmit(command)).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_MODULE_(REMOVED|GONE)$/),
+    });
+    transport.close();
+    await expect(PcscTransport.connect('No such reader')).rejects.toMatchObject({ code: 'ERR_MODULE_GONE' });
+  }, 30_000);
+});
