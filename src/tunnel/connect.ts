@@ -36,7 +36,7 @@ import {
   secureContext,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
-import { onSignedMessage, signedPump } from './signed-pump.ts';
+import { onSignedMessage, signedPump, UnitBudget } from './signed-pump.ts';
 import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { isStreamed } from './signing-rules.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
@@ -72,6 +72,7 @@ class Client implements ClientTunnel {
   readonly #context: SecureContext;
   readonly #traffic: Traffic;
   readonly #ending: Ending;
+  readonly #units = new UnitBudget();
   readonly #signing: SigningPlan | undefined;
   /** Sessions that connections share: one for each format, or a plain one. The first carries what is not signed. */
   readonly #keepers: ReadonlyMap<SessionKind, SessionKeeper<OpenSession>>;
@@ -270,7 +271,13 @@ class Client implements ClientTunnel {
     if (signed !== undefined) {
       const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
       const onUpgrade = (): void => warnOfUpgrade(this.#log, record);
-      const options = { application: signed, role: 'client', buffer, onUpgrade } as const;
+      const options = {
+        application: signed,
+        role: 'client',
+        buffer,
+        budget: this.#units,
+        onUpgrade,
+      } as const;
       record.carry((done) => signedPump(socketLeg(socket), stream, options, done));
       return;
     }

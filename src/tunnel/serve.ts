@@ -31,7 +31,7 @@ import {
   secureContext,
   TRANSPORT_OPTIONS,
 } from './sessions.ts';
-import { onSignedMessage, type SignedStream, signedPump } from './signed-pump.ts';
+import { onSignedMessage, type SignedStream, signedPump, UnitBudget } from './signed-pump.ts';
 import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
@@ -57,6 +57,7 @@ class Gateway implements ServerTunnel {
   readonly #server: Server;
   readonly #traffic: Traffic;
   readonly #ending: Ending;
+  readonly #units = new UnitBudget();
   readonly #signing: SigningPlan | undefined;
   readonly #byPort: ReadonlyMap<number, Application>;
   readonly #firstApplication: Application;
@@ -251,7 +252,7 @@ class Gateway implements ServerTunnel {
     if (application !== undefined) {
       const buffer = this.#options.connectionBuffer ?? SIGNED_BUFFER;
       const onUpgrade = (): void => warnOfUpgrade(this.#log, record);
-      const options = { application, role: 'server', buffer, onUpgrade } as const;
+      const options = { application, role: 'server', buffer, budget: this.#units, onUpgrade } as const;
       record.carry((done) => signedPump(socketLeg(near), far, options, done));
       return;
     }

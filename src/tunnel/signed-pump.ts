@@ -25,10 +25,40 @@ export interface SignedPumpOptions {
   readonly role: 'client' | 'server';
   /** Bytes that wait for a local program that does not read. Above it, the session's other messages wait with them. */
   readonly buffer: number;
+  /** Of all connections of the tunnel. */
+  readonly budget: UnitBudget;
   /** After an agreed change of protocol the rest is one unit, which most protocols do not expect. */
   readonly onUpgrade?: () => void;
 }
 
+/** What units hold that are not streamed and have not left, in all connections together. */
+export class UnitBudget {
+  readonly #max: number;
+  #used = 0;
+
+  /** @param max bytes */
+  constructor(max = UNIT_BUDGET) {
+    this.#max = max;
+  }
+
+  /** @throws TunnelError ERR_TUNNEL_LIMIT */
+  take(bytes: number): void {
+    if (this.#used + bytes > this.#max) {
+      throw new TunnelError(
+        'ERR_TUNNEL_LIMIT',
+        `Signed units that are under way have more than ${this.#max} bytes together; choose a smaller --sign-unit, or connection with pkcs7, which streams`,
+      );
+    }
+    this.#used += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#used -= bytes;
+  }
+}
+
+/** Sixteen of the largest units, or thousands of usual ones; without it, 4,096 connections could hold 64 GiB. */
+const UNIT_BUDGET = 256 * 1024 * 1024;
 /** Units of a connection that are under way: signed, not yet kept or acknowledged. More, and its program waits. */
 const MAX_UNDER_WAY = 256;
 const MAX_BYTES_UNDER_WAY = 1024 * 1024;
@@ -174,8 +204,10 @@ class SignedCarriage implements Pump {
       this.#stream(bytes, last);
       return;
     }
+    const { application, budget } = this.#options;
+    if (this.#gathered + bytes.length > MAX_UNIT_BYTES) throw tooLarge(application);
+    budget.take(bytes.length);
     this.#gathered += bytes.length;
-    if (this.#gathered > MAX_UNIT_BYTES) throw tooLarge(this.#options.application);
     if (bytes.length > 0) this.#parts.push(bytes);
     if (!last) return;
     const [only] = this.#parts;
@@ -205,13 +237,21 @@ class SignedCarriage implements Pump {
     this.#far.signWrite(content, { receipt }).then(
       () => {
         if (receipt) this.#counts.receiptsIn++;
-        this.#underWay--;
-        this.#bytesUnderWay -= length;
+        this.#settle(length);
         this.#throttle();
         this.#endFar();
       },
-      (error: Error) => this.#break('far', error),
+      (error: Error) => {
+        this.#settle(length);
+        this.#break('far', error);
+      },
     );
+  }
+
+  #settle(length: number): void {
+    this.#underWay--;
+    this.#bytesUnderWay -= length;
+    this.#options.budget.give(length);
   }
 
   #throttle(): void {
@@ -334,6 +374,8 @@ class SignedCarriage implements Pump {
     this.#isBroken = true;
     this.#result = { brokenBy: by, error };
     this.#parts = [];
+    this.#options.budget.give(this.#gathered);
+    this.#gathered = 0;
     this.#source?.end(error ?? new TunnelError('ERR_TUNNEL_UNIT', 'The connection was broken off'));
     this.#near.reset();
     this.#far.destroy();

@@ -63,7 +63,8 @@ describe('kill -9 in the middle', () => {
     ] as const) {
       const given = new Map(giver.records.map((record) => [hex(record.objectDigest), record]));
       const receipts = holder.records.filter(
-        ({ kind, direction }) => kind === 'receipt' && direction === 'received',
+        ({ kind, direction, status }) =>
+          kind === 'receipt' && direction === 'received' && status === 'verified',
       );
       expect(receipts.length).toBeGreaterThan(100);
       for (const { objectDigest, target } of receipts) {
@@ -76,6 +77,49 @@ describe('kill -9 in the middle', () => {
       }
     }
   });
+
+  it.each(['server', 'client'] as const)(
+    'of the %s leaves nothing of a message that was not at its end',
+    async (victim) => {
+      const application = net.createServer((socket) => socket.on('error', () => {}).resume());
+      const tunnel = await signedTunnel(await listen(application), 'pkcs7:receipt', 'connection');
+      const first = dial(tunnel.port);
+      first.end('a whole document');
+      // It has its receipt when its connection has closed.
+      await tunnel.client.event('connection.close');
+      const arrived = new Promise<void>((resolve) => {
+        let bytes = 0;
+        application.on('connection', (socket) =>
+          socket.on('data', (part) => {
+            bytes += part.length;
+            if (bytes > 4_000_000) resolve();
+          }),
+        );
+      });
+      const second = dial(tunnel.port);
+      const more = (): void => {
+        while (second.writable && second.write(Buffer.alloc(65_536)));
+      };
+      second.on('drain', more);
+      more();
+      await arrived;
+      const ended = outcome(second);
+      await tunnel[victim].stop('SIGKILL');
+      await ended;
+      await (victim === 'server' ? tunnel.client : tunnel.server).stop();
+      const { client, server } = await evidenceOf(tunnel.folder, tunnel.pki.ca);
+      for (const { audit, records } of [client, server]) {
+        expect(audit).toMatchObject({ ok: true, signatures: { invalid: 0 } });
+        // The half that came is kept as rejected, which proves nothing and is not held against anybody.
+        expect(audit.findings.filter(({ kind }: { kind: string }) => kind !== 'unproven')).toEqual([]);
+        expect(records.slice(0, 2)).toMatchObject([
+          { kind: 'data', contentLength: 16 },
+          { kind: 'receipt', target: 0 },
+        ]);
+        expect(records.slice(2).filter(({ status }) => status === 'verified')).toEqual([]);
+      }
+    },
+  );
 });
 
 const NOTHING = new Uint8Array(0);
