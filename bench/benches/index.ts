@@ -2,10 +2,13 @@ import type { Bench } from '../harness.ts';
 import audit from './audit.ts';
 import bulk from './bulk.ts';
 import handshake from './handshake.ts';
+import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';
 import mlkem from './mlkem.ts';
 import open from './open.ts';
 import records from './records.ts';
+import resume from './resume.ts';
+import resume12 from './resume-12.ts';
 import sign from './sign.ts';
 import signArchive from './sign-archive.ts';
 import signReceipts from './sign-receipts.ts';
@@ -18,6 +21,9 @@ import tunnel from './tunnel.ts';
 export const benches: readonly Bench[] = [
   bulk,
   handshake,
+  handshake12,
+  resume,
+  resume12,
   mlkem,
   sni,
   open,

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { close, type Files, listen, makeFiles, once, type Stack } from './stacks.ts';
 
 /** Connections under way at once: enough that neither waits for the network alone. */
@@ -6,8 +7,15 @@ const TOGETHER = 4;
 
 let files: Promise<Files> | undefined;
 
-/** Full handshakes per second, client and server in one process over loopback, one certificate for all benches. */
-export async function handshakesPerSecond(make: (files: Files) => Stack, count: number): Promise<number> {
+/**
+ * Handshakes per second, client and server in one process over loopback, one certificate for all benches.
+ * @param resumed all of them resume the session of one that is not counted
+ */
+export async function handshakesPerSecond(
+  make: (files: Files) => Stack,
+  count: number,
+  resumed = false,
+): Promise<number> {
   files ??= makeFiles();
   const stack = make(await files);
   const sockets: Duplex[] = [];
@@ -17,13 +25,16 @@ export async function handshakesPerSecond(make: (files: Files) => Stack, count: 
     socket.resume();
   });
   const port = await listen(server);
+  const session = resumed ? await firstSession(stack.dial(port)) : undefined;
   const start = performance.now();
   let left = count;
   const dialInTurn = async (): Promise<void> => {
     while (left-- > 0) {
-      const socket = stack.dial(port);
+      const socket = stack.dial(port, session);
       sockets.push(socket);
       await once(socket, 'secureConnect');
+      if (resumed !== (socket as TLSSocket).isSessionReused())
+        throw new Error('It is not what was to be measured');
     }
   };
   await Promise.all(Array.from({ length: TOGETHER }, dialInTurn));
@@ -31,4 +42,15 @@ export async function handshakesPerSecond(make: (files: Files) => Stack, count: 
   for (const socket of sockets) socket.destroy();
   await close(server);
   return count / seconds;
+}
+
+function firstSession(socket: Duplex): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    socket.once('session', (session: Buffer) => {
+      socket.destroy();
+      resolve(session);
+    });
+    socket.once('error', reject);
+    socket.resume();
+  });
 }

@@ -11,7 +11,15 @@ import { initPki } from '../../src/tunnel/init.ts';
 export interface Stack {
   readonly name: 'trellis' | 'node:tls';
   serve(onSession: (socket: Duplex) => void): Server;
-  dial(port: number): Duplex;
+  /** @param session to resume, of an earlier socket's 'session' event */
+  dial(port: number, session?: Buffer): Duplex;
+}
+
+/** What both are told beside certificates. */
+export interface Algorithms {
+  readonly ciphers: string;
+  readonly ecdhCurve: string;
+  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 export interface Files {
@@ -22,8 +30,13 @@ export interface Files {
 
 const HOST = '127.0.0.1';
 /** Both are made to use them: the suite that the goal names, and the group that every Node has. */
-const SUITE = 'TLS_AES_128_GCM_SHA256';
-const GROUP = 'X25519';
+const TLS13: Algorithms = { ciphers: 'TLS_AES_128_GCM_SHA256', ecdhCurve: 'X25519' };
+/** The group of the certificate has to be there too (RFC 8422 §5.1.1). */
+export const TLS12: Algorithms = {
+  ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  ecdhCurve: 'X25519:P-256',
+  maxVersion: 'TLSv1.2',
+};
 
 /** A fresh private CA and a P-256 server certificate. */
 export async function makeFiles(): Promise<Files> {
@@ -38,22 +51,25 @@ export async function makeFiles(): Promise<Files> {
 }
 
 /** Trellis. The server's certificate path and name are verified in full, as by node:tls. */
-export function ours({ ca, cert, key }: Files, ecdhCurve = GROUP): Stack {
+export function ours({ ca, cert, key }: Files, algorithms: Partial<Algorithms> = {}): Stack {
+  const chosen = { ...TLS13, ...algorithms };
   // As a program would: the context is made once and shared by all connections.
-  const secureContext = createSecureContext({ ca, ciphers: SUITE, ecdhCurve });
+  const secureContext = createSecureContext({ ca, ...chosen });
   return {
     name: 'trellis',
-    serve: (onSession) => createServer({ cert, key, ciphers: SUITE, ecdhCurve }, onSession),
-    dial: (port) => connect({ host: HOST, port, servername: 'localhost', secureContext }),
+    serve: (onSession) => createServer({ cert, key, ...chosen }, onSession),
+    dial: (port, session) => connect({ host: HOST, port, servername: 'localhost', secureContext, session }),
   };
 }
 
-export function nodes({ ca, cert, key }: Files): Stack {
-  const secureContext = nodeTls.createSecureContext({ ca, ciphers: SUITE, ecdhCurve: GROUP });
+export function nodes({ ca, cert, key }: Files, algorithms: Partial<Algorithms> = {}): Stack {
+  const chosen = { ...TLS13, ...algorithms };
+  const secureContext = nodeTls.createSecureContext({ ca, ...chosen });
   return {
     name: 'node:tls',
-    serve: (onSession) => nodeTls.createServer({ cert, key, ciphers: SUITE, ecdhCurve: GROUP }, onSession),
-    dial: (port) => nodeTls.connect({ host: HOST, port, servername: 'localhost', secureContext }),
+    serve: (onSession) => nodeTls.createServer({ cert, key, ...chosen }, onSession),
+    dial: (port, session) =>
+      nodeTls.connect({ host: HOST, port, servername: 'localhost', secureContext, session }),
   };
 }
 
