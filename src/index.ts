@@ -1,5 +1,5 @@
 /**
- * Trellis: TLS 1.3 with the interface of node:tls, sub-protocols that share a session, and the engine itself.
+ * Trellis: TLS 1.3 and 1.2 with the interface of node:tls, sub-protocols that share a session, and the engine itself.
  *
  * ```
  * connect, createServer, createSecureContext   as in node:tls (docs/node-api.md)
@@ -37,7 +37,13 @@ export {
   TrellisError,
 } from './errors/errors.ts';
 export { ModuleError, type ModuleErrorCode } from './errors/module.ts';
-export type { ClientConfig, Identity, PeerVerifier, ServerConfig } from './handshake/config.ts';
+export type {
+  ClientConfig,
+  Identity,
+  PeerVerifier,
+  ServerConfig,
+  SessionStore,
+} from './handshake/config.ts';
 export { type ConnectionOptions, connect } from './node/connect.ts';
 export {
   type ALPNCallback,

@@ -14,7 +14,8 @@ import { closed, connectOurs, Incoming, type OurServer, serve } from './support/
 import { KEY_KINDS, makePki, type Pki, type SigningKind } from './support/pki.ts';
 
 let pki: Pki;
-let ours: OurServer;
+/** One for each group, which is then the one that it chooses. */
+let ours: Map<string, OurServer>;
 /** One for each kind of key: gnutls-serv with several shows P-256 wherever that is allowed. */
 let theirs: Record<SigningKind, GnutlsServer>;
 
@@ -31,11 +32,16 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS, TLS 1.2', () => {
     theirs = Object.fromEntries(await Promise.all(started)) as typeof theirs;
     // gnutls-cli must always allow P-256 too, for the CA's signature; the first certificate that suits is shown.
     const kinds = KEY_KINDS.toSorted((a, b) => Number(a === 'p256') - Number(b === 'p256'));
-    ours = await serve({
-      ciphers: TLS12.suites.map(({ name }) => name).join(':'),
-      cert: kinds.map((kind) => pki.servers[kind].cert),
-      key: kinds.map((kind) => pki.servers[kind].key),
+    const servers = TLS12.groups.map(async ({ name }) => {
+      const server = await serve({
+        ciphers: TLS12.suites.map((suite) => suite.name).join(':'),
+        ecdhCurve: name,
+        cert: kinds.map((kind) => pki.servers[kind].cert),
+        key: kinds.map((kind) => pki.servers[kind].key),
+      });
+      return [name, server] as const;
     });
+    ours = new Map(await Promise.all(servers));
   });
 
   matrixTests('gnutls-tls12', gnutlsVersion, { client: ourClient, server: ourServer }, TLS12);
@@ -66,7 +72,8 @@ async function ourClient({ suite, group, scheme }: Combination): Promise<void> {
 async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   const keyExchange = suite.name.includes('-RSA-') ? 'ECDHE-RSA' : 'ECDHE-ECDSA';
   const groups = withCurveOf(scheme, group.name).split(':');
-  const client = new GnutlsClient(ours.port, pki.ca, [
+  const server = ours.get(group.name) as OurServer;
+  const client = new GnutlsClient(server.port, pki.ca, [
     '--priority',
     priority(
       ...['-KX-ALL', `+${keyExchange}`, '-CIPHER-ALL', `+${suite.gnutls}`, '-GROUP-ALL'],
@@ -81,7 +88,7 @@ async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   expect(client.output).toContain('The certificate is trusted');
   expect(client.output).toContain('safe renegotiation');
   expect(client.output).toContain('extended master secret');
-  await ours.session();
+  await server.session();
 }
 
 /** In TLS 1.2 the scheme says nothing of the curve. */

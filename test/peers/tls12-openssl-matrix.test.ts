@@ -10,7 +10,8 @@ import { KEY_KINDS, makePki, type Pki, type SigningKind } from './support/pki.ts
 const CIPHERS = `${TLS12.suites.map(({ name }) => name).join(':')}:@SECLEVEL=0`;
 
 let pki: Pki;
-let ours: OurServer;
+/** One for each group, which is then the one that it chooses. */
+let ours: Map<string, OurServer>;
 /** One for each kind of key: OpenSSL holds only one certificate with an elliptic curve. */
 let theirs: Record<SigningKind, OpensslServer>;
 
@@ -23,11 +24,16 @@ describeWith(openssl, 'OpenSSL, TLS 1.2', () => {
         new OpensslServer(pki.servers[kind], ['-rev', '-tls1_2', '-cipher', CIPHERS]),
       ]),
     ) as typeof theirs;
-    ours = await serve({
-      ciphers: CIPHERS,
-      cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
-      key: KEY_KINDS.map((kind) => pki.servers[kind].key),
+    const servers = TLS12.groups.map(async ({ name }) => {
+      const server = await serve({
+        ciphers: CIPHERS,
+        ecdhCurve: name,
+        cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
+        key: KEY_KINDS.map((kind) => pki.servers[kind].key),
+      });
+      return [name, server] as const;
     });
+    ours = new Map(await Promise.all(servers));
     await Promise.all(KEY_KINDS.map((kind) => theirs[kind].port));
   });
 
@@ -55,7 +61,8 @@ async function ourClient({ suite, group, scheme }: Combination): Promise<void> {
 }
 
 async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
-  const peer = new OpensslClient(ours.port, [
+  const server = ours.get(group.name) as OurServer;
+  const peer = new OpensslClient(server.port, [
     ...['-tls1_2', '-cipher', `${suite.name}:@SECLEVEL=0`],
     ...['-groups', withCurveOf(scheme, group.openssl)],
     ...['-sigalgs', scheme.name],
@@ -66,11 +73,12 @@ async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   await peer.until(/^abcdef$/m);
   expect(await peer.quit()).toBe(0);
   expect(peer.output).toContain(`New, TLSv1.2, Cipher is ${suite.name}`);
+  expect(peer.output).toContain(`Server Temp Key: ${group.opensslReports}`);
   expect(peer.output).toContain(`Peer signature type: ${scheme.opensslType}`);
   if (scheme.digest !== undefined) expect(peer.output).toContain(`Peer signing digest: ${scheme.digest}`);
   expect(peer.output).toContain('Secure Renegotiation IS supported');
   expect(peer.output).toContain('Extended master secret: yes');
   expect(peer.output).toContain('Verify return code: 0 (ok)');
-  const socket = await ours.session();
+  const socket = await server.session();
   expect(socket.getProtocol()).toBe('TLSv1.2');
 }
