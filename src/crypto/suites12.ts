@@ -16,8 +16,13 @@ export interface AeadProtection {
 export interface Suite12 extends SuiteFacts {
   /** IANA's name; `name` is OpenSSL's. */
   readonly standardName: keyof typeof CipherSuite;
-  /** What kind of certificate the server shows; Ed25519 counts as ECDSA (RFC 8422 §5.10). */
-  readonly authentication: 'ecdsa' | 'rsa';
+  /**
+   * What kind of certificate the server shows; Ed25519 counts as ECDSA (RFC 8422 §5.10). With `psk` there is none: both
+   * sides know a key that they were given beforehand (RFC 4279).
+   */
+  readonly authentication: 'ecdsa' | 'rsa' | 'psk';
+  /** There is an ECDHE key exchange, and with it forward secrecy. */
+  readonly ephemeral: boolean;
   readonly protection: AeadProtection;
 }
 
@@ -45,15 +50,22 @@ function suite(
     name,
     standardName,
     authentication,
+    ephemeral: name.startsWith('ECDHE'),
     protection,
     hash,
     hashLength: HASH_LENGTH[hash],
   };
 }
 
-/** Used without being asked for, best first, as in TLS 1.3; every one of them has forward secrecy and an AEAD. */
+/**
+ * Used without being asked for, best first, as in TLS 1.3; every one of them has forward secrecy and an AEAD. Those with a
+ * PSK (RFC 8442) come first, and only where there is one: who gives a key wants it used.
+ */
 // biome-ignore format: one suite a line
 export const DEFAULT_TLS12_SUITES: readonly Suite12[] = [
+  suite('TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256', 'ECDHE-PSK-AES128-GCM-SHA256', 'psk', PROTECTION.AES128_GCM, 'sha256'),
+  suite('TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384', 'ECDHE-PSK-AES256-GCM-SHA384', 'psk', PROTECTION.AES256_GCM, 'sha384'),
+  suite('TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-PSK-CHACHA20-POLY1305', 'psk', PROTECTION.CHACHA20, 'sha256'),
   suite('TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'ECDHE-ECDSA-AES128-GCM-SHA256', 'ecdsa', PROTECTION.AES128_GCM, 'sha256'),
   suite('TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256', 'ECDHE-RSA-AES128-GCM-SHA256', 'rsa', PROTECTION.AES128_GCM, 'sha256'),
   suite('TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'ecdsa', PROTECTION.AES256_GCM, 'sha384'),
@@ -62,7 +74,7 @@ export const DEFAULT_TLS12_SUITES: readonly Suite12[] = [
   suite('TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-RSA-CHACHA20-POLY1305', 'rsa', PROTECTION.CHACHA20, 'sha256'),
 ];
 
-/** All that can be named. CCM (RFC 7251) is for small devices, as in TLS 1.3. */
+/** All that can be named. CCM (RFC 7251) is for small devices, as in TLS 1.3; PSK alone (RFC 5487) has no forward secrecy. */
 // biome-ignore format: one suite a line
 export const TLS12_SUITES: readonly Suite12[] = [
   ...DEFAULT_TLS12_SUITES,
@@ -70,6 +82,15 @@ export const TLS12_SUITES: readonly Suite12[] = [
   suite('TLS_ECDHE_ECDSA_WITH_AES_256_CCM', 'ECDHE-ECDSA-AES256-CCM', 'ecdsa', PROTECTION.AES256_CCM, 'sha256'),
   suite('TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8', 'ECDHE-ECDSA-AES128-CCM8', 'ecdsa', PROTECTION.AES128_CCM8, 'sha256'),
   suite('TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8', 'ECDHE-ECDSA-AES256-CCM8', 'ecdsa', PROTECTION.AES256_CCM8, 'sha256'),
+  suite('TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256', 'ECDHE-PSK-AES128-CCM', 'psk', PROTECTION.AES128_CCM, 'sha256'),
+  suite('TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256', 'ECDHE-PSK-AES128-CCM8', 'psk', PROTECTION.AES128_CCM8, 'sha256'),
+  suite('TLS_PSK_WITH_AES_128_GCM_SHA256', 'PSK-AES128-GCM-SHA256', 'psk', PROTECTION.AES128_GCM, 'sha256'),
+  suite('TLS_PSK_WITH_AES_256_GCM_SHA384', 'PSK-AES256-GCM-SHA384', 'psk', PROTECTION.AES256_GCM, 'sha384'),
+  suite('TLS_PSK_WITH_CHACHA20_POLY1305_SHA256', 'PSK-CHACHA20-POLY1305', 'psk', PROTECTION.CHACHA20, 'sha256'),
+  suite('TLS_PSK_WITH_AES_128_CCM', 'PSK-AES128-CCM', 'psk', PROTECTION.AES128_CCM, 'sha256'),
+  suite('TLS_PSK_WITH_AES_256_CCM', 'PSK-AES256-CCM', 'psk', PROTECTION.AES256_CCM, 'sha256'),
+  suite('TLS_PSK_WITH_AES_128_CCM_8', 'PSK-AES128-CCM8', 'psk', PROTECTION.AES128_CCM8, 'sha256'),
+  suite('TLS_PSK_WITH_AES_256_CCM_8', 'PSK-AES256-CCM8', 'psk', PROTECTION.AES256_CCM8, 'sha256'),
 ];
 
 export function suite12ById(id: number): Suite12 | undefined {

@@ -159,3 +159,46 @@ export function parseNewSessionTicket12(body: Uint8Array): NewSessionTicket12 {
 export function buildNewSessionTicket12({ lifetimeHint, ticket }: NewSessionTicket12): Uint8Array {
   return handshakeMessage(HandshakeType.new_session_ticket, (w) => w.u32(lifetimeHint).vector(2, ticket));
 }
+
+// ── pre-shared keys ──────────────────────────────────────────────────────────────────────────────
+
+/**
+ * ServerKeyExchange of the PSK suites: `opaque psk_identity_hint<0..2^16-1>` (RFC 4279 §2), with ECDHE the parameters
+ * behind it, not signed (RFC 5489 §2).
+ */
+export interface PskKeyExchange {
+  readonly hint: Uint8Array;
+  readonly parameters: EcdhParameters | undefined;
+}
+
+export function parsePskKeyExchange(body: Uint8Array, ephemeral: boolean): PskKeyExchange {
+  const r = new Reader(body, 'ServerKeyExchange');
+  const message = { hint: r.vector(2), parameters: ephemeral ? readEcdhParameters(r) : undefined };
+  r.end();
+  return message;
+}
+
+/** Without a hint. @param encoded parameters of `encodeEcdhParameters` */
+export function buildPskKeyExchange(encoded: Uint8Array): Uint8Array {
+  return handshakeMessage(HandshakeType.server_key_exchange, (w) => w.u16(0).bytes(encoded));
+}
+
+/** `opaque psk_identity<0..2^16-1>`, with ECDHE the client's point behind it (RFC 4279 §2, RFC 5489 §2). */
+export interface PskClientKeyExchange {
+  readonly identity: Uint8Array;
+  readonly point: Uint8Array | undefined;
+}
+
+export function parsePskClientKeyExchange(body: Uint8Array, ephemeral: boolean): PskClientKeyExchange {
+  const r = new Reader(body, 'ClientKeyExchange');
+  const message = { identity: r.vector(2), point: ephemeral ? r.vector(1, 1) : undefined };
+  r.end();
+  return message;
+}
+
+export function buildPskClientKeyExchange({ identity, point }: PskClientKeyExchange): Uint8Array {
+  return handshakeMessage(HandshakeType.client_key_exchange, (w) => {
+    w.vector(2, identity);
+    if (point !== undefined) w.vector(1, point);
+  });
+}

@@ -55,12 +55,14 @@ function suitesOf(word: string): readonly Suite12[] {
 }
 
 /** Class words of what has to be asked for. */
-const OFF_BY_DEFAULT: ReadonlySet<string> = new Set(['AESCCM', 'AESCCM8']);
+const OFF_BY_DEFAULT: ReadonlySet<string> = new Set(['AESCCM', 'AESCCM8', 'PSK', 'KPSK', 'APSK']);
 
 /** The class words of OpenSSL's `ciphers` manual that a suite answers to. */
-function tagsOf({ authentication, protection, hash }: Suite12): string[] {
+function tagsOf({ authentication, ephemeral, protection, hash }: Suite12): string[] {
   const { aead } = protection;
-  const tags = ['ECDHE', 'KECDHE', 'EECDH', 'KEECDH', `A${authentication.toUpperCase()}`, 'TLSV1.2'];
+  const tags = [`A${authentication.toUpperCase()}`, 'TLSV1.2'];
+  if (authentication === 'psk') tags.push('PSK', ephemeral ? 'KECDHEPSK' : 'KPSK');
+  else tags.push('ECDHE', 'KECDHE', 'EECDH', 'KEECDH');
   if (authentication === 'ecdsa') tags.push('ECDSA');
   if (hash === 'sha384') tags.push('SHA384');
   if (aead === 'chacha20-poly1305') return [...tags, 'CHACHA20'];

@@ -1,8 +1,10 @@
+import type { Suite12 } from '../../crypto/suites12.ts';
 import type { Extension } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
+import type { ExternalPsk } from '../psk.ts';
 import type { ClientSession12 } from './session.ts';
 import { UNCOMPRESSED_POINTS } from './shared.ts';
 
@@ -10,6 +12,19 @@ import { UNCOMPRESSED_POINTS } from './shared.ts';
 export interface OfferedSession12 {
   readonly session: ClientSession12;
   readonly peer: PeerIdentity;
+}
+
+/** The key for TLS 1.2: the first that was not imported, which would bind it to TLS 1.3 (RFC 9258 §5.1). */
+export function psk12(config: ClientConfig): ExternalPsk | undefined {
+  return config.psks?.find(({ binder }) => binder === 'external');
+}
+
+/** The suites of TLS 1.2 that we can go on with. */
+export function offeredSuites12(config: ClientConfig): readonly Suite12[] {
+  const suites = config.tls12?.suites ?? [];
+  return psk12(config) === undefined
+    ? suites.filter(({ authentication }) => authentication !== 'psk')
+    : suites;
 }
 
 /** What ClientHello says for TLS 1.2 alone. */

@@ -8,34 +8,40 @@ import type { ServerHello } from '../../messages/hello.ts';
 import {
   buildCertificateChain,
   buildEcdheClientKeyExchange,
+  buildPskClientKeyExchange,
   type CertificateRequest12,
   ClientCertificateType,
+  type EcdhParameters,
   parseCertificateChain,
   parseCertificateRequest12,
   parseEcdheKeyExchange,
   parseEmpty,
   parseNewSessionTicket12,
+  parsePskKeyExchange,
 } from '../../messages/tls12.ts';
 import { HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
+import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import type { ClientOffer } from '../tls13/client-hello.ts';
 import { checkDowngrade } from '../versions.ts';
+import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
 import { readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
-import { chooseIdentity12, keyExchangeInput, pointGroups, requireKindOf } from './shared.ts';
+import { chooseIdentity12, keyExchangeInput, pointGroups, pskPremaster, requireKindOf } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
  * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message:
  *
- *   ServerHello ┬ (full)    ExpectCertificate → ExpectServerKeyExchange → ExpectCertificateRequestOrDone
+ *   ServerHello ┬ (psk)     ExpectPskKeyExchange → ExpectServerHelloDone, then as in full
+ *               ├ (full)    ExpectCertificate → ExpectServerKeyExchange → ExpectCertificateRequestOrDone
  *               │             → ExpectServerHelloDone → [SigningAsClient] → our flight → ┐
  *               └ (resumed) ─────────────────────────────────────────────────────────────┤
  *                            [ExpectNewSessionTicket] → ExpectChangeCipherSpec ←─────────┘
@@ -50,13 +56,13 @@ export function acceptServerHello12(
   raw: Uint8Array,
   io: HandshakeIO,
 ): Step {
-  const { config, tls12 } = setup;
+  const { config } = setup;
   if (hello.legacyVersion !== ProtocolVersion.tls12) {
     throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server selects a version that was not offered');
   }
   checkDowngrade(hello.random, config);
   const suite = suite12ById(hello.cipherSuite);
-  if (suite === undefined || !tls12.suites.includes(suite)) {
+  if (suite === undefined || !offeredSuites12(config).includes(suite)) {
     throw new TlsError(
       'ERR_TLS_ILLEGAL_PARAMETER',
       'ServerHello selects a cipher suite that was not offered for TLS 1.2',
@@ -75,7 +81,10 @@ export function acceptServerHello12(
   transcript.add(raw);
   const randoms = { client: offer.hello.random, server: hello.random };
   const state: Greeted = { config, suite, randoms, transcript, answer, sessionId: hello.legacySessionIdEcho };
-  if (resumed === undefined) return new ExpectCertificate(state);
+  if (resumed === undefined) {
+    const psk = suite.authentication === 'psk' ? psk12(config) : undefined;
+    return psk === undefined ? new ExpectCertificate(state) : new ExpectPskKeyExchange(state, psk);
+  }
   transcript.forgetMessages();
   const master = new MasterSecret12(io.crypto, suite, resumed.session.masterSecret);
   return expectServerFlight(
@@ -178,9 +187,7 @@ class ExpectServerKeyExchange implements Expect {
     if (message.type !== HandshakeType.server_key_exchange) throw unexpected(message, 'ServerKeyExchange');
     const { config, transcript, randoms } = this.#state;
     const exchange = parseEcdheKeyExchange(message.body);
-    if (!pointGroups(config.groups).includes(exchange.group)) {
-      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerKeyExchange uses a group that was not offered');
-    }
+    requireOffered(config, exchange);
     const input = keyExchangeInput(randoms, exchange.encoded);
     const peer = PeerAuthenticated.bySignature12(io.crypto, this.#peer, input, exchange, config.schemes);
     transcript.add(message.raw);
@@ -188,16 +195,78 @@ class ExpectServerKeyExchange implements Expect {
       ...this.#state,
       peer,
       group: exchange.group,
-      serverPoint: exchange.point,
+      exchange: (later) => {
+        const { share, secret } = respond(later, exchange);
+        return { message: buildEcdheClientKeyExchange(share), premaster: secret };
+      },
     });
   }
+}
+
+/**
+ * The PSK suites: no certificate, and of ServerKeyExchange only what is needed; without ECDHE and without a hint it is left
+ * out (RFC 4279 §2). We have one key, so a hint tells us nothing.
+ */
+class ExpectPskKeyExchange implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Greeted;
+  readonly #psk: ExternalPsk;
+
+  constructor(state: Greeted, psk: ExternalPsk) {
+    this.#state = state;
+    this.#psk = psk;
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    const { config, transcript, suite } = this.#state;
+    if (message.type !== HandshakeType.server_key_exchange) {
+      if (suite.ephemeral) throw unexpected(message, 'ServerKeyExchange');
+      return this.#next(undefined).receive(message, io);
+    }
+    const { parameters } = parsePskKeyExchange(message.body, suite.ephemeral);
+    if (parameters !== undefined) requireOffered(config, parameters);
+    transcript.add(message.raw);
+    return this.#next(parameters);
+  }
+
+  #next(parameters: EcdhParameters | undefined): Expect {
+    const { identity, key } = this.#psk;
+    const state: KeysOffered = {
+      ...this.#state,
+      peer: PeerAuthenticated.byExternalPsk(),
+      pskIdentity: identity,
+      group: parameters?.group,
+      exchange: (io) => {
+        const own = parameters === undefined ? undefined : respond(io, parameters);
+        const message = buildPskClientKeyExchange({ identity, point: own?.share });
+        return { message, premaster: pskPremaster(key, own?.secret) };
+      },
+    };
+    return new ExpectServerHelloDone(state, undefined);
+  }
+}
+
+/** RFC 8422 §5.4: the server chooses among our groups. */
+function requireOffered({ groups }: ClientConfig, { group }: EcdhParameters): void {
+  if (pointGroups(groups).includes(group)) return;
+  throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerKeyExchange uses a group that was not offered');
+}
+
+function respond(io: HandshakeIO, { group, point }: EcdhParameters) {
+  const keyExchange = io.crypto.group(group);
+  if (keyExchange === undefined) {
+    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
+  }
+  return keyExchange.respond(point);
 }
 
 /** After ServerKeyExchange. */
 interface KeysOffered extends Greeted {
   readonly peer: PeerAuthenticated;
-  readonly group: number;
-  readonly serverPoint: Uint8Array;
+  readonly group: number | undefined;
+  readonly pskIdentity?: Uint8Array | undefined;
+  /** Makes our ClientKeyExchange and the secret that both sides then have. */
+  readonly exchange: (io: HandshakeIO) => { readonly message: Uint8Array; readonly premaster: Uint8Array };
 }
 
 class ExpectCertificateRequestOrDone implements Expect {
@@ -233,7 +302,7 @@ class ExpectServerHelloDone implements Expect {
     parseEmpty('ServerHelloDone', message.body);
     // Nobody can know what to say next before our answer is there.
     io.requireRecordEnd();
-    const { config, transcript, group, serverPoint, suite, randoms, answer } = this.#state;
+    const { config, transcript, exchange, suite, randoms, answer } = this.#state;
     transcript.add(message.raw);
     const say = (ours: Uint8Array): void => {
       io.send(ours);
@@ -242,15 +311,11 @@ class ExpectServerHelloDone implements Expect {
     const choice = this.#request === undefined ? undefined : chooseForRequest(config, this.#request);
     if (this.#request !== undefined) say(buildCertificateChain(choice?.identity.chain ?? []));
 
-    const keyExchange = io.crypto.group(group);
-    if (keyExchange === undefined) {
-      throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
-    }
-    const { share, secret } = keyExchange.respond(serverPoint);
-    say(buildEcdheClientKeyExchange(share));
+    const { message: keyExchange, premaster } = exchange(io);
+    say(keyExchange);
     const master = answer.extendedMasterSecret
-      ? MasterSecret12.extended(io.crypto, suite, secret, transcript.snapshot())
-      : MasterSecret12.ofRandoms(io.crypto, suite, secret, randoms);
+      ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
+      : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
     const next: Keyed = { ...this.#state, master, resumed: undefined };
     if (choice === undefined) return finishFlight(next, io);
     const wanted = {
@@ -275,6 +340,7 @@ function chooseForRequest(config: ClientConfig, { types, schemes }: CertificateR
 interface Keyed extends Greeted {
   readonly peer: PeerAuthenticated;
   readonly group: number | undefined;
+  readonly pskIdentity?: Uint8Array | undefined;
   readonly master: MasterSecret12;
   /** The session that is resumed. */
   readonly resumed: ClientSession12 | undefined;
@@ -393,6 +459,7 @@ class ExpectFinished implements Expect {
       serverName: config.serverName,
       alpnProtocol: answer.alpnProtocol,
       resumed: resumed !== undefined,
+      pskIdentity: state.pskIdentity,
       extendedMasterSecret: answer.extendedMasterSecret,
       ocspResponse: state.ocspResponse,
       scts: resumed === undefined ? answer.scts : undefined,

@@ -16,11 +16,13 @@ import {
   buildCertificateRequest12,
   buildEcdheKeyExchange,
   buildNewSessionTicket12,
+  buildPskKeyExchange,
   buildServerHelloDone,
   ClientCertificateType,
   encodeEcdhParameters,
   parseCertificateChain,
   parseEcdheClientKeyExchange,
+  parsePskClientKeyExchange,
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
@@ -35,13 +37,20 @@ import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
 import { buildState12 } from './session.ts';
-import { chooseIdentity12, keyExchangeInput, pointGroups, UNCOMPRESSED_POINTS } from './shared.ts';
+import {
+  chooseIdentity12,
+  keyExchangeInput,
+  pointGroups,
+  pskPremaster,
+  UNCOMPRESSED_POINTS,
+} from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
  * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message, or an answer from outside:
  *
- *   ClientHello ┬ (full) ServerHello, Certificate → [SigningAsServer] → ServerKeyExchange…ServerHelloDone
+ *   ClientHello ┬ (psk) ServerHello…ServerHelloDone → ExpectClientKeyExchange, then as in full
+ *               ├ (full) ServerHello, Certificate → [SigningAsServer] → ServerKeyExchange…ServerHelloDone
  *               │          → [ExpectClientCertificate] → ExpectClientKeyExchange → [ExpectCertificateVerify] ┐
  *               └ (resumed) ServerHello, [NewSessionTicket], ChangeCipherSpec, Finished ─────────────────────┤
  *                           ExpectChangeCipherSpec → ExpectClientFinished ←──────────────────────────────────┘
@@ -70,12 +79,14 @@ export function answerClientHello12(
   const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
   const alpnProtocol = chooseProtocol(config, checked, checked.serverName);
-  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined;
+  // A key that was given beforehand serves again; there is nothing to resume.
+  const withPsk = suite.authentication === 'psk';
+  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined && !withPsk;
   const random = markDowngrade(io.crypto.randomBytes(32), config, ProtocolVersion.tls12);
   const sessionId =
     session !== undefined
       ? hello.legacySessionId
-      : givesTicket || config.sessions === undefined
+      : givesTicket || withPsk || config.sessions === undefined
         ? NOTHING
         : io.crypto.randomBytes(SESSION_ID_LENGTH);
   const transcript = new Transcript12(io.crypto, suite.hash);
@@ -89,7 +100,7 @@ export function answerClientHello12(
     alpnProtocol,
     givesTicket,
     sessionId,
-    ...staplesFor(choice?.identity, checked),
+    ...staplesFor(choice?.certificate?.identity, checked),
   };
   const answer = buildServerHello({
     legacyVersion: ProtocolVersion.tls12,
@@ -105,15 +116,17 @@ export function answerClientHello12(
 
 interface Choice {
   readonly suite: Suite12;
-  readonly group: number;
-  readonly identity: Identity;
-  readonly scheme: number;
+  readonly group: number | undefined;
+  /** Absent in the PSK suites. */
+  readonly certificate: { readonly identity: Identity; readonly scheme: number } | undefined;
 }
 
-/** Our first suite that the client offers and for which we have a certificate and a group that it accepts. */
+/** Our first suite that the client offers and for which we have a group, and a certificate or keys that it can know. */
 function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedClientHello12): Choice {
   const offered = new Set(checked.hello.cipherSuites);
-  const suites = tls12.suites.filter(({ id }) => offered.has(id));
+  const suites = tls12.suites.filter(
+    ({ id, authentication }) => offered.has(id) && (authentication !== 'psk' || config.findPsk !== undefined),
+  );
   if (suites.length === 0) {
     throw new TlsError(
       'ERR_TLS_NO_SHARED_CIPHER',
@@ -122,13 +135,18 @@ function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedC
   }
   const { groups } = checked;
   const group = pointGroups(config.groups).find((candidate) => groups?.includes(candidate) ?? true);
+  let identities: readonly Identity[] | undefined;
+  for (const suite of suites) {
+    const { authentication, ephemeral } = suite;
+    if (ephemeral && group === undefined) continue;
+    if (authentication === 'psk')
+      return { suite, group: ephemeral ? group : undefined, certificate: undefined };
+    identities ??= config.selectIdentities(checked.serverName);
+    const certificate = chooseIdentity12(identities, checked.schemes, [authentication], groups);
+    if (certificate !== undefined) return { suite, group, certificate };
+  }
   if (group === undefined) {
     throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
-  }
-  const identities = config.selectIdentities(checked.serverName);
-  for (const suite of suites) {
-    const chosen = chooseIdentity12(identities, checked.schemes, [suite.authentication], groups);
-    if (chosen !== undefined) return { suite, group, ...chosen };
   }
   throw new TlsError(
     'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
@@ -224,30 +242,52 @@ function resume(state: Greeted, { state: session, peer }: UsableSession, io: Han
 
 // ── full handshake ───────────────────────────────────────────────────────────────────────────────
 
-function offerKeys(state: Greeted, { group, identity, scheme }: Choice, io: HandshakeIO): Step {
-  say(state, buildCertificateChain(identity.chain), io);
-  const { ocspResponse } = state;
-  if (ocspResponse !== undefined) {
-    const body = certificateStatus.build(ocspResponse);
-    say(
-      state,
-      handshakeMessage(HandshakeType.certificate_status, (w) => w.bytes(body)),
-      io,
-    );
-  }
-  const keyExchange = io.crypto.group(group)?.begin();
-  if (keyExchange === undefined) {
-    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
-  }
-  const parameters = encodeEcdhParameters({ group, point: keyExchange.share });
+function offerKeys(state: Greeted, { group, certificate }: Choice, io: HandshakeIO): Step {
+  if (certificate !== undefined) sendCertificate(state, certificate.identity, io);
+  const keyExchange = group === undefined ? undefined : begin(io, group);
+  const parameters =
+    group === undefined || keyExchange === undefined
+      ? undefined
+      : encodeEcdhParameters({ group, point: keyExchange.share });
+  const next: KeysOffered = { ...state, group, keyExchange };
+  if (certificate === undefined) return offerPsk(next, parameters, io);
+  if (parameters === undefined)
+    throw new TlsError('ERR_TLS_INTERNAL', 'A certificate without a key exchange');
+  const { identity, scheme } = certificate;
   const input = keyExchangeInput(state.randoms, parameters);
   const wanted = { kind: 'signature', key: identity.key, scheme, input } as const;
-  return new SigningAsServer(wanted, parameters, { ...state, group, keyExchange });
+  return new SigningAsServer(wanted, parameters, next);
+}
+
+function sendCertificate(state: Greeted, { chain }: Identity, io: HandshakeIO): void {
+  say(state, buildCertificateChain(chain), io);
+  if (state.ocspResponse === undefined) return;
+  const body = certificateStatus.build(state.ocspResponse);
+  say(
+    state,
+    handshakeMessage(HandshakeType.certificate_status, (w) => w.bytes(body)),
+    io,
+  );
+}
+
+/** We give no hint, so without ECDHE there is no ServerKeyExchange; and no one is asked for a certificate (RFC 4279 §2). */
+function offerPsk(state: KeysOffered, parameters: Uint8Array | undefined, io: HandshakeIO): Step {
+  state.transcript.forgetMessages();
+  if (parameters !== undefined) say(state, buildPskKeyExchange(parameters), io);
+  say(state, buildServerHelloDone(), io);
+  return new ExpectClientKeyExchange(state, undefined);
+}
+
+function begin(io: HandshakeIO, group: number): KeyExchange {
+  const keyExchange = io.crypto.group(group)?.begin();
+  if (keyExchange !== undefined) return keyExchange;
+  throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
 }
 
 interface KeysOffered extends Greeted {
-  readonly group: number;
-  readonly keyExchange: KeyExchange;
+  readonly group: number | undefined;
+  /** Absent in the PSK suites without ECDHE. */
+  readonly keyExchange: KeyExchange | undefined;
 }
 
 /** Our ServerKeyExchange waits for whoever holds the key. */
@@ -322,18 +362,40 @@ class ExpectClientKeyExchange implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.client_key_exchange) throw unexpected(message, 'ClientKeyExchange');
-    const { keyExchange, suite, transcript, checked, randoms } = this.#state;
-    const premaster = keyExchange.complete(parseEcdheClientKeyExchange(message.body));
+    const { suite, transcript, checked, randoms } = this.#state;
+    const { premaster, pskIdentity } = readKeyExchange(this.#state, message.body);
     transcript.add(message.raw);
     const master = checked.extendedMasterSecret
       ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
       : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
     io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
-    const next = { ...this.#state, master, resumedSince: undefined };
+    const next = { ...this.#state, master, resumedSince: undefined, pskIdentity };
     return this.#peer === undefined
       ? new ExpectChangeCipherSpec({ ...next, peer: PeerAuthenticated.anonymousClient() })
       : new ExpectCertificateVerify(next, this.#peer);
   }
+}
+
+/** @throws TlsError ERR_TLS_UNKNOWN_PSK_IDENTITY (RFC 4279 §2) */
+function readKeyExchange(
+  { config, suite, keyExchange }: KeysOffered,
+  body: Uint8Array,
+): { readonly premaster: Uint8Array; readonly pskIdentity?: Uint8Array | undefined } {
+  if (suite.authentication !== 'psk') {
+    if (keyExchange === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'There is no key exchange');
+    return { premaster: keyExchange.complete(parseEcdheClientKeyExchange(body)) };
+  }
+  const { identity, point } = parsePskClientKeyExchange(body, suite.ephemeral);
+  const psk = config.findPsk?.(identity);
+  // An imported key is bound to TLS 1.3 (RFC 9258 §5.1).
+  if (psk === undefined || psk.binder !== 'external') {
+    throw new TlsError(
+      'ERR_TLS_UNKNOWN_PSK_IDENTITY',
+      'The client has a pre-shared key that is not known here',
+    );
+  }
+  const shared = point === undefined ? undefined : keyExchange?.complete(point);
+  return { premaster: pskPremaster(psk.key, shared), pskIdentity: new Uint8Array(identity) };
 }
 
 class ExpectCertificateVerify implements Expect {
@@ -369,6 +431,7 @@ class ExpectCertificateVerify implements Expect {
 /** Common to all states that have the master secret. */
 interface Keyed extends Greeted {
   readonly master: MasterSecret12;
+  readonly pskIdentity?: Uint8Array | undefined;
   readonly group: number | undefined;
   /** When the session that is resumed began, Unix milliseconds. */
   readonly resumedSince: number | undefined;
@@ -424,6 +487,7 @@ class ExpectClientFinished implements Expect {
       serverName: checked.serverName,
       alpnProtocol,
       resumed,
+      pskIdentity: state.pskIdentity,
       extendedMasterSecret: checked.extendedMasterSecret,
     };
     const secrets = { master, randoms };

@@ -3,11 +3,12 @@ import { schemeById } from '../../crypto/schemes.ts';
 import type { Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { NamedGroup } from '../../wire/codepoints.ts';
+import { Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { Identity } from '../config.ts';
 import type { Randoms } from './key-schedule.ts';
 
-type Authentication = Suite12['authentication'];
+type Authentication = Exclude<Suite12['authentication'], 'psk'>;
 
 /** The kind of certificate that a key of this kind is in; Ed25519 goes with the ECDSA suites (RFC 8422 §5.10). */
 function authenticationOf(kind: PeerIdentity['publicKey']['kind']): Authentication {
@@ -71,3 +72,14 @@ export function keyExchangeInput({ client, server }: Randoms, parameters: Uint8A
 
 /** ec_point_formats: a list of `uncompressed` alone (RFC 8422 §5.1.2). */
 export const UNCOMPRESSED_POINTS = Uint8Array.of(1, 0);
+
+/**
+ * The premaster secret of the PSK suites: `opaque other_secret<0..2^16-1>; opaque psk<0..2^16-1>;` (RFC 4279 §2).
+ * @param shared the ECDHE result (RFC 5489 §2); without one, as many zeros as the key has bytes
+ */
+export function pskPremaster(key: Uint8Array, shared: Uint8Array | undefined): Uint8Array {
+  return new Writer(4 + 2 * key.length)
+    .vector(2, shared ?? new Uint8Array(key.length))
+    .vector(2, key)
+    .finish();
+}

@@ -20,7 +20,12 @@ import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/c
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
-import { extensions12, type OfferedSession12, offerableSession12 } from '../tls12/client-hello.ts';
+import {
+  extensions12,
+  type OfferedSession12,
+  offerableSession12,
+  offeredSuites12,
+} from '../tls12/client-hello.ts';
 import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
 import { speaksTls13, spokenVersions } from '../versions.ts';
@@ -51,7 +56,7 @@ export function makeFirstOffer(
     legacyVersion: ProtocolVersion.tls12,
     random: io.crypto.randomBytes(32),
     legacySessionId: sessionId(config, session12, io),
-    cipherSuites: [...config.suites, ...(config.tls12?.suites ?? [])].map((suite) => suite.id),
+    cipherSuites: [...config.suites, ...offeredSuites12(config)].map((suite) => suite.id),
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };

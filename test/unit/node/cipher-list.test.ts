@@ -9,6 +9,8 @@ const names = (list: string) => {
 };
 const DEFAULT_12 = DEFAULT_TLS12_SUITES.map(({ name }) => name);
 
+const CERTIFIED = DEFAULT_12.filter((name) => !name.includes('PSK'));
+
 describe('a cipher list', () => {
   it('is the default when it is absent', () => {
     expect(parseCiphers(undefined)).toEqual({
@@ -33,14 +35,15 @@ describe('a cipher list', () => {
 
   it('takes class words, of what is on by default', () => {
     expect(names('HIGH:!aNULL:!MD5')).toEqual(DEFAULT_12);
-    expect(names('ECDHE')).toEqual(DEFAULT_12);
-    expect(names('EECDH+AESGCM:EECDH+CHACHA20')).toEqual(DEFAULT_12);
+    expect(names('ECDHE')).toEqual(CERTIFIED);
+    expect(names('EECDH+AESGCM:EECDH+CHACHA20')).toEqual(CERTIFIED);
     expect(names('ECDHE+aECDSA+AES256')).toEqual(['ECDHE-ECDSA-AES256-GCM-SHA384']);
-    expect(names('DEFAULT:!CHACHA20:!aRSA:!AES256')).toEqual(['ECDHE-ECDSA-AES128-GCM-SHA256']);
+    expect(names('DEFAULT:!PSK:!CHACHA20:!aRSA:!AES256')).toEqual(['ECDHE-ECDSA-AES128-GCM-SHA256']);
   });
 
   it('gives what is off by default to those who name it', () => {
-    expect(names('AESCCM8')).toEqual(['ECDHE-ECDSA-AES128-CCM8', 'ECDHE-ECDSA-AES256-CCM8']);
+    expect(names('aECDSA+AESCCM8')).toEqual(['ECDHE-ECDSA-AES128-CCM8', 'ECDHE-ECDSA-AES256-CCM8']);
+    expect(names('kPSK+AESGCM')).toEqual(['PSK-AES128-GCM-SHA256', 'PSK-AES256-GCM-SHA384']);
     expect(names('ECDHE-ECDSA-AES128-CCM')).toEqual(['ECDHE-ECDSA-AES128-CCM']);
   });
 

@@ -1,9 +1,20 @@
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
+import type { ExternalPsk } from '../../../src/handshake/psk.ts';
 import { clientConfig, ONLY_TLS12, serverConfig, testIdentity } from '../../setup/engine-config.ts';
 import { type Endpoint, Pair, type PairSetup } from '../../setup/pair.ts';
 import { toHex } from '../../vectors/rfc8448.ts';
 
 export const TLS12 = ONLY_TLS12.tls12;
+
+/** A key that both sides know, and how each is told. */
+const KEY = { identity: Uint8Array.of(1, 2, 3), key: new Uint8Array(32).fill(5), hash: 'sha256' } as const;
+export const PSK = { ...KEY, binder: 'external' } as const satisfies ExternalPsk;
+export const WITH_PSK = {
+  client: { psks: [PSK] },
+  server: {
+    findPsk: (identity: Uint8Array) => (toHex(identity) === toHex(PSK.identity) ? PSK : undefined),
+  },
+} as const;
 
 /** One identity for each kind of suite. */
 export const EVERY_IDENTITY = { p256: testIdentity('p256'), rsa: testIdentity('rsa') };

@@ -30,6 +30,9 @@ const byId = (): Partial<ServerConfig> => ({
   sessions: { store: new MemorySessionStore(), lifetime: 86_400 },
 });
 
+/** All but the one that is chosen when nothing is said. */
+const OTHER_SUITES = TLS12.suites.filter(({ name }) => name !== 'ECDHE-ECDSA-AES128-GCM-SHA256');
+
 function onlySession(pair: Pair): ClientSession12 {
   const [session, ...more] = pair.client.sessions;
   if (session === undefined || !('masterSecret' in session) || more.length > 0) {
@@ -107,16 +110,8 @@ describe.each(KINDS)('resumption by %s', (kind, makeServer) => {
 
   const refused: [string, Partial<ClientConfig>, Partial<ServerConfig>][] = [
     ['under another name', { serverName: 'other.test' }, {}],
-    [
-      'when the client does not want its suite any more',
-      { tls12: { ...TLS12, suites: TLS12.suites.slice(1) } },
-      {},
-    ],
-    [
-      'when the server does not want its suite any more',
-      {},
-      { tls12: { ...TLS12, suites: TLS12.suites.slice(1) } },
-    ],
+    ['when the client does not want its suite any more', { tls12: { ...TLS12, suites: OTHER_SUITES } }, {}],
+    ['when the server does not want its suite any more', {}, { tls12: { ...TLS12, suites: OTHER_SUITES } }],
     [
       'when the server asks for a certificate now',
       { identities: [clientIdentity] },

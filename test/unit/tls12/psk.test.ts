@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'vitest';
+import { TLS12_SUITES } from '../../../src/crypto/suites12.ts';
+import type { AlertName } from '../../../src/errors/alerts.ts';
+import type { TlsErrorCode } from '../../../src/errors/errors.ts';
+import { buildPskClientKeyExchange } from '../../../src/messages/tls12.ts';
+import { HandshakeType } from '../../../src/wire/codepoints.ts';
+import { concat } from '../../../src/wire/writer.ts';
+import { testTickets } from '../../setup/engine-config.ts';
+import { changing, changingBody, expectAlive, expectFound, NOTHING } from '../../setup/faults.ts';
+import { flipBit, type Tamper } from '../../setup/pair.ts';
+import { both12, connect12, PSK, TLS12, WITH_PSK } from './kit.ts';
+
+/* RFC 4279, RFC 5489, RFC 8442. */
+
+const named = (name: string) => ({ ...TLS12, suites: TLS12_SUITES.filter((suite) => suite.name === name) });
+const EPHEMERAL = named('ECDHE-PSK-AES128-GCM-SHA256');
+const PLAIN = named('PSK-AES128-GCM-SHA256');
+const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
+const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
+const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
+const { server_key_exchange, client_key_exchange, server_hello_done } = HandshakeType;
+
+const connect = (tls12 = EPHEMERAL, tamper?: Tamper, client = {}, server = {}) =>
+  connect12(
+    { ...WITH_PSK.client, tls12, ...client },
+    { ...WITH_PSK.server, selectIdentities: () => [], ...server },
+    tamper === undefined ? {} : { tamper },
+  );
+
+describe('a pre-shared key in TLS 1.2', () => {
+  test.each([EPHEMERAL, PLAIN])('authenticates both sides without a certificate', (tls12) => {
+    const pair = connect(tls12, undefined, {}, { clientCertificate: 'require' });
+    expectAlive(pair);
+    for (const { connection } of both12(pair)) {
+      expect(Buffer.from(connection.info?.pskIdentity ?? NOTHING).equals(PSK.identity)).toBe(true);
+      expect(connection.info?.peer).toBeUndefined();
+      expect(connection.info?.group).toBe(tls12 === PLAIN ? undefined : 29);
+    }
+  });
+
+  test('is used with ECDHE where both have it, before any certificate', () => {
+    const pair = connect12(WITH_PSK.client, WITH_PSK.server);
+    expectAlive(pair);
+    expect(pair.client.connection.info?.suite.name).toBe('ECDHE-PSK-AES128-GCM-SHA256');
+  });
+
+  test('is not needed where there is a certificate', () => {
+    for (const pair of [connect12(WITH_PSK.client), connect12({}, WITH_PSK.server)]) {
+      expectAlive(pair);
+      expect(pair.client.connection.info?.pskIdentity).toBeUndefined();
+    }
+  });
+
+  test('gives no ticket and no session id', () => {
+    const pair = connect(EPHEMERAL, undefined, {}, { tickets: testTickets });
+    expectAlive(pair);
+    expect(pair.client.sessions).toEqual([]);
+  });
+
+  test('that was imported stays with TLS 1.3', () => {
+    const imported = { ...PSK, binder: 'imported' } as const;
+    const client = connect(EPHEMERAL, undefined, { psks: [imported], tls12: TLS12 });
+    expect(client.server.error?.code).toBe('ERR_TLS_NO_SHARED_SIGNATURE_SCHEME');
+    const server = connect(EPHEMERAL, undefined, {}, { findPsk: () => imported });
+    expectFound(server, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+  });
+
+  test('that the server does not know', () => {
+    const other = { ...PSK, identity: Uint8Array.of(9) };
+    const pair = connect(EPHEMERAL, undefined, { psks: [other] });
+    expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+  });
+
+  test.each([EPHEMERAL, PLAIN])('that is another on the two sides', (tls12) => {
+    const other = { ...PSK, key: flipBit(PSK.key) };
+    const pair = connect(tls12, undefined, { psks: [other] });
+    expectFound(pair, 'server', 'ERR_TLS_BAD_RECORD_MAC', 'bad_record_mac');
+  });
+
+  test('is not used by a server that has none', () => {
+    const pair = connect(EPHEMERAL, undefined, {}, { findPsk: undefined });
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_CIPHER', 'handshake_failure');
+  });
+});
+
+type Fault = readonly [
+  what: string,
+  tls12: typeof PLAIN,
+  tamper: Tamper,
+  code: TlsErrorCode,
+  alert: AlertName,
+];
+
+describe('what the client finds', () => {
+  const message = (change: (body: Uint8Array) => Uint8Array) =>
+    changingBody('server', server_key_exchange, change);
+  const faults: Fault[] = [
+    ['no ServerKeyExchange', EPHEMERAL, changing('server', server_key_exchange, () => []), ...UNEXPECTED],
+    [
+      'two of them',
+      EPHEMERAL,
+      changing('server', server_key_exchange, ({ raw }) => [raw, raw]),
+      ...UNEXPECTED,
+    ],
+    ['a byte after it', EPHEMERAL, message((body) => concat([body, Uint8Array.of(0)])), ...DECODE],
+    [
+      'a group that was not offered',
+      EPHEMERAL,
+      message((body) => concat([body.subarray(0, 3), Uint8Array.of(0, 30), body.subarray(5)])),
+      ...ILLEGAL,
+    ],
+    ['a hint that is cut short', EPHEMERAL, message(() => Uint8Array.of(0, 5, 1)), ...DECODE],
+  ];
+  test.each(faults)('%s', (_what, tls12, tamper, code, alert) => {
+    expectFound(connect(tls12, tamper), 'client', code, alert);
+  });
+
+  test('a hint alone in a suite without ECDHE is taken', () => {
+    const hint = (body: Uint8Array) =>
+      concat([Uint8Array.of(server_key_exchange, 0, 0, 2 + body.length, 0, body.length), body]);
+    const tamper = changing('server', server_hello_done, ({ raw }) => [hint(Uint8Array.of(7)), raw]);
+    // What the network added is found at the end: the keys differ.
+    expect(connect(PLAIN, tamper).server.error?.code).toBe('ERR_TLS_BAD_RECORD_MAC');
+  });
+
+  test('CertificateRequest has no place', () => {
+    const request = Uint8Array.of(HandshakeType.certificate_request, 0, 0, 8, 1, 64, 0, 2, 4, 3, 0, 0);
+    const tamper = changing('server', server_hello_done, ({ raw }) => [request, raw]);
+    expectFound(connect(EPHEMERAL, tamper), 'client', ...UNEXPECTED);
+  });
+});
+
+describe('what the server finds', () => {
+  const message = (change: (body: Uint8Array) => Uint8Array) =>
+    changingBody('client', client_key_exchange, change);
+  const faults: Fault[] = [
+    [
+      'no point',
+      EPHEMERAL,
+      changing('client', client_key_exchange, () => [
+        buildPskClientKeyExchange({ identity: PSK.identity, point: undefined }),
+      ]),
+      ...DECODE,
+    ],
+    [
+      'a bad point',
+      EPHEMERAL,
+      changing('client', client_key_exchange, () => [
+        buildPskClientKeyExchange({ identity: PSK.identity, point: new Uint8Array(32) }),
+      ]),
+      ...ILLEGAL,
+    ],
+    ['a byte after it', PLAIN, message((body) => concat([body, Uint8Array.of(0)])), ...DECODE],
+    ['an identity that is cut short', PLAIN, message(() => Uint8Array.of(0, 9, 1)), ...DECODE],
+  ];
+  test.each(faults)('%s', (_what, tls12, tamper, code, alert) => {
+    expectFound(connect(tls12, tamper), 'server', code, alert);
+  });
+});
