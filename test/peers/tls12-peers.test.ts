@@ -179,6 +179,46 @@ describeWith(openssl, 'TLS 1.2 with OpenSSL, our client', () => {
   });
 });
 
+const PSK_SUITES = [
+  'PSK-AES128-GCM-SHA256',
+  'PSK-AES256-GCM-SHA384',
+  'PSK-CHACHA20-POLY1305',
+  'PSK-AES128-CCM',
+  'PSK-AES256-CCM',
+  'PSK-AES128-CCM8',
+  'PSK-AES256-CCM8',
+  'ECDHE-PSK-CHACHA20-POLY1305',
+];
+const PSK_KEY = Buffer.alloc(32, 7);
+
+describeWith(openssl, 'TLS 1.2 with OpenSSL and a pre-shared key', () => {
+  const theirs = ['-tls1_2', '-psk', PSK_KEY.toString('hex'), '-psk_identity', 'device 7'];
+  const psk = { identity: 'device 7', key: PSK_KEY };
+
+  it.each(PSK_SUITES)('our server, %s', async (suite) => {
+    const ours = await serve({ psk, ciphers: suite });
+    const client = new OpensslClient(ours.port, [...theirs, '-cipher', `${suite}:@SECLEVEL=0`]);
+    await client.until(`New, TLSv1.2, Cipher is ${suite}`);
+    client.say('abcdef');
+    await client.until(/^abcdef$/m);
+    const socket = await ours.session();
+    expect(String(socket.pskIdentity)).toBe('device 7');
+    expect(await client.quit()).toBe(0);
+  });
+
+  it.each(PSK_SUITES)('our client, %s', async (suite) => {
+    const args = [...theirs, '-nocert', '-psk_hint', 'who?', '-cipher', `${suite}:@SECLEVEL=0`, '-rev'];
+    const server = new OpensslServer(pki.servers.p256, args);
+    const socket = await ourClient(await server.port, { psk, ciphers: suite });
+    expect(socket.getCipher()?.name).toBe(suite);
+    expect(socket.authorized).toBe(true);
+    const incoming = new Incoming(socket);
+    socket.write('abc\n');
+    await incoming.until('cba\n');
+    socket.destroy();
+  });
+});
+
 it("TLS 1.2 with Node's tls as the server: data, resumption, exporters", async () => {
   let near: tls.TLSSocket | undefined;
   const server = tls.createServer({ ...identity(pki.servers.p256), ...TLS12 }, (socket) => {
