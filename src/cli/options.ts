@@ -154,6 +154,12 @@ const sessionOptions = [
     help: 'where the evidence is kept; made if missing, with its key in FILE.key; see trellis evidence --help',
   },
   {
+    name: 'timestamp',
+    type: 'text',
+    value: 'URL',
+    help: "RFC 3161 time authority that dates the archive's checkpoints; while it is down, evidence is kept and the token fetched later",
+  },
+  {
     name: 'sign-cert',
     type: 'file',
     value: 'FILE',

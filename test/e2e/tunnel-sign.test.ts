@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasFlag } from '../../src/evidence/archive/record.ts';
 import { initPki } from '../../src/tunnel/init.ts';
+import { TimeAuthority } from '../peers/support/time-authority.ts';
 import { describeWith, need } from '../setup/need.ts';
 import { evidenceOf, signedTunnel } from './sign-kit.ts';
 import {
@@ -313,6 +314,59 @@ describe('an application that is signed', () => {
   });
 });
 
+describeWith(need('openssl'), 'an archive of the tunnel', () => {
+  // A token that could not be had is asked for again after 30 s.
+  it('is dated by a time authority, which may be down for a while', { timeout: 120_000 }, async () => {
+    const authority = new TimeAuthority(join(scratch(), 'tsa'));
+    let asked: () => void = () => {};
+    let isUp = false;
+    const tsa = http.createServer((request, response) => {
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => parts.push(part));
+      request.on('end', () => {
+        if (isUp) response.end(authority.answer(Buffer.concat(parts)), () => asked());
+        else response.writeHead(503).end();
+      });
+    });
+    const dated = ['--timestamp', `http://127.0.0.1:${await listen(tsa)}/`];
+    const app = await listen(echoServer());
+    const tunnel = await signedTunnel(app, 'pkcs7:receipt', 'line', { serve: dated });
+    const socket = dial(tunnel.port);
+    socket.end('an order\n');
+    expect(String(await readAll(socket))).toBe('an order\n');
+    await tunnel.evidence();
+    isUp = true;
+    const fetched = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const archive = join(tunnel.folder, 'server.db');
+    const { server } = await startServer(tunnel.pki, { app }, [
+      '--sign',
+      'app=pkcs7',
+      '--archive',
+      archive,
+      ...dated,
+    ]);
+    await fetched;
+    const audit = async () =>
+      JSON.parse(
+        (
+          await trellis(
+            ...['evidence', 'audit', '--json', '--archive', archive],
+            ...['--ca', tunnel.pki.ca, '--tsa-ca', authority.rootFile],
+          )
+        ).stdout,
+      );
+    // The token is on its way into the file.
+    await server.stop();
+    expect(await audit()).toMatchObject({
+      ok: true,
+      timestamps: { invalid: 0 },
+      covered: { byTimestamp: 4 },
+    });
+  });
+});
+
 describe('an application that is signed by connection, as pkcs7', () => {
   it('is a conversation like any other, several at a time', async () => {
     const tunnel = await signedTunnel(await listen(echoServer()), 'pkcs7:receipt', 'connection');
@@ -490,6 +544,7 @@ describe('signing that one side wants and the other does not', () => {
   it.each([
     [['--sign', 'app=pkcs7'], '--sign needs --archive FILE'],
     [['--archive', 'x.db'], '--archive is for signing'],
+    [['--sign', 'app=pkcs7', '--archive', 'x.db', '--timestamp', 'tsa.example'], 'write a URL'],
     [['--sign', 'app=pgp', '--archive', 'x.db'], 'write APP=pkcs7|smime|xmldsig[:receipt]'],
     [['--sign', 'app=pkcs7:maybe', '--archive', 'x.db'], 'write APP=pkcs7|smime|xmldsig[:receipt]'],
     [['--sign', 'other=pkcs7', '--archive', 'x.db'], 'there is no --app "other"; there are app'],

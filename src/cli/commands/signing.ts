@@ -8,6 +8,7 @@ interface SigningValues {
   readonly sign: readonly SignRule[] | undefined;
   readonly 'sign-unit': readonly UnitRule[] | undefined;
   readonly archive: string | undefined;
+  readonly timestamp: string | undefined;
   readonly 'sign-cert': string | undefined;
   readonly 'sign-key': string | undefined;
   readonly 'sign-ca': string | undefined;
@@ -28,7 +29,7 @@ export async function withSigning<T>(
 ): Promise<T> {
   const { sign, archive: path, 'sign-cert': cert, 'sign-key': key, 'sign-ca': ca } = values;
   if (sign === undefined) {
-    const idle = (['sign-unit', 'archive', 'sign-cert', 'sign-key', 'sign-ca'] as const).find(
+    const idle = (['sign-unit', 'archive', 'timestamp', 'sign-cert', 'sign-key', 'sign-ca'] as const).find(
       (name) => values[name] !== undefined,
     );
     if (idle !== undefined)
@@ -41,6 +42,8 @@ export async function withSigning<T>(
     );
   if ((cert === undefined) !== (key === undefined))
     throw option('--sign-cert and --sign-key belong together; give both, or neither.');
+  if (values.timestamp !== undefined && !/^https?:$/.test(protocolOf(values.timestamp)))
+    throw option(`--timestamp ${values.timestamp}: write a URL such as http://tsa.example/`);
   const applications = signedApplications(sign, values['sign-unit'] ?? [], offered, what);
   const identity = {
     cert: cert === undefined ? undefined : await readCredential('--sign-cert', cert, 'certificate'),
@@ -50,6 +53,7 @@ export async function withSigning<T>(
   // SQLite is loaded by who signs alone.
   const { openArchive } = await import('../../evidence/archive/open.ts');
   const archive = await openArchive(path, {
+    timestamps: values.timestamp === undefined ? undefined : { authority: values.timestamp },
     onCheckpointError: (error) =>
       log.error({ event: 'archive.checkpoint', archive: path, error: String(error) }, 'no checkpoint'),
   });
@@ -69,6 +73,10 @@ export async function withSigning<T>(
   } finally {
     await archive.close();
   }
+}
+
+function protocolOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).protocol : '';
 }
 
 function option(message: string): TunnelError {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nearest, readConfigFile } from '../../../src/cli/config-file.ts';
-import { commands } from '../../../src/cli/options.ts';
+import { commands, serveOptions } from '../../../src/cli/options.ts';
+import { readValues } from '../../../src/cli/values.ts';
 
 let folder = '';
 beforeAll(() => {
@@ -66,6 +67,29 @@ describe('readConfigFile', () => {
       code: 'ERR_TUNNEL_FILE',
       message: expect.stringContaining('right file'),
     });
+  });
+});
+
+describe('what is signed', () => {
+  it('is in the file as on the command line', async () => {
+    const path = file(
+      'sign = ["web=pkcs7:receipt", "db=smime"]\nsign-unit = ["line", "web=http"]\narchive = "evidence.db"',
+    );
+    const given = new Map(await readConfigFile(path, commands.serve));
+    const wanted = serveOptions.filter(({ name }) => ['sign', 'sign-unit', 'archive'].includes(name));
+    expect(readValues(wanted, given)).toEqual({
+      sign: [
+        { application: 'web', format: 'pkcs7', receipt: true },
+        { application: 'db', format: 'smime', receipt: false },
+      ],
+      'sign-unit': [
+        { application: undefined, unit: 'line' },
+        { application: 'web', unit: 'http' },
+      ],
+      archive: join(folder, 'evidence.db'),
+    });
+    const wrong = new Map(await readConfigFile(file('sign = "web"'), commands.connect));
+    expect(() => readValues(wanted, wrong)).toThrow(/sign: "web" does not work: write APP=/);
   });
 });
 
