@@ -186,6 +186,17 @@ export const initOptions = [
   { name: 'force', type: 'flag', help: 'overwrite files of an earlier init' },
 ] as const satisfies readonly OptionSpec[];
 
+/** In the place of certificate and key. */
+const moduleOptions = [
+  {
+    name: 'module',
+    type: 'text',
+    value: 'URI',
+    help: 'a security module with both inside, in which sessions run: unix:PATH#ALIAS or pcsc:READER#ALIAS',
+  },
+  { name: 'pin-file', type: 'file', value: 'FILE', help: "the module's user PIN" },
+] as const satisfies readonly OptionSpec[];
+
 export const serveOptions = [
   {
     name: 'listen',
@@ -198,10 +209,10 @@ export const serveOptions = [
     name: 'cert',
     type: 'file',
     value: 'FILE',
-    required: true,
     help: "the server's certificate and its chain, PEM",
   },
-  { name: 'key', type: 'file', value: 'FILE', required: true, help: 'its private key, PEM' },
+  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  ...moduleOptions,
   {
     name: 'client-ca',
     type: 'file',
@@ -260,6 +271,7 @@ export const connectOptions = [
   },
   { name: 'cert', type: 'file', value: 'FILE', help: "the client's certificate and its chain, PEM" },
   { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  ...moduleOptions,
   {
     name: 'forward',
     type: 'forward',

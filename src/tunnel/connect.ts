@@ -98,7 +98,8 @@ class Client implements ClientTunnel {
     this.#options = options;
     this.#log = log;
     this.#signing = options.signing && new SigningPlan(options.signing, ca);
-    if (options.signing !== undefined && cert === undefined && options.signing.cert === undefined) {
+    const hasIdentity = cert !== undefined || options.module !== undefined;
+    if (options.signing !== undefined && !hasIdentity && options.signing.cert === undefined) {
       throw new TunnelError(
         'ERR_TUNNEL_OPTION',
         'There is nothing to sign with: give --cert and --key, or --sign-cert and --sign-key.',
@@ -313,6 +314,7 @@ class Client implements ClientTunnel {
       port: server.port,
       servername,
       secureContext: this.#context,
+      module: this.#options.module,
       session: this.#ticket,
       handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [

@@ -1,3 +1,4 @@
+import type { EngineSource } from '../connection/engine.ts';
 import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
@@ -29,6 +30,8 @@ export interface TunnelOptions {
   /** PEM: the certificate first, then its chain. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** In the place of certificate and key: a security module, in which the sessions run. The caller closes it. */
+  readonly module?: EngineSource | undefined;
   /** Default 'TLSv1.2'. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /** Default 'TLSv1.3'. */
@@ -73,8 +76,6 @@ export interface TunnelSigning {
 export interface ServeOptions extends TunnelOptions {
   /** Port 0 picks a free one. */
   readonly listen: Endpoint;
-  readonly cert: string;
-  readonly key: string;
   /** PEM. With it, clients must have a certificate of this CA; without it anyone may come. */
   readonly clientCa?: string | undefined;
   /** Names and ports are unique; at least one. */

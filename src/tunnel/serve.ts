@@ -124,6 +124,7 @@ class Gateway implements ServerTunnel {
         key,
         ca: clientCa,
       }),
+      module: options.module,
       requestCert: clientCa !== undefined,
       handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [

@@ -4,6 +4,7 @@ import { readCredential } from '../../tunnel/credentials.ts';
 import type { CommandContext } from '../context.ts';
 import { runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
+import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, connectOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
 import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
@@ -16,37 +17,35 @@ export async function connect(
 ): Promise<number> {
   const values = readValues([...connectOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
-  const { ca, cert, key } = values;
-  const credentials = {
-    ca: ca === undefined ? undefined : await readCredential('--ca', ca, 'certificate'),
-    cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
-    key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
-  };
+  const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
   const names = values.forward.map(({ application }) => application);
-  return withSigning(values, names, '--forward to', log, async (signing) => {
-    const tunnel = await connectTunnel({
-      ...sessionOptionsFrom(values),
-      ...credentials,
-      server: values.server,
-      servername: values.servername,
-      signing,
-      forwards: values.forward,
-      eager: values.eager,
-      waitTimeout: values['wait-timeout'],
-      connectTimeout: values['connect-timeout'],
-      log,
+  const run = (identity: SessionIdentity) =>
+    withSigning(values, names, '--forward to', log, async (signing) => {
+      const tunnel = await connectTunnel({
+        ...sessionOptionsFrom(values),
+        ...identity,
+        ca,
+        server: values.server,
+        servername: values.servername,
+        signing,
+        forwards: values.forward,
+        eager: values.eager,
+        waitTimeout: values['wait-timeout'],
+        connectTimeout: values['connect-timeout'],
+        log,
+      });
+      const server = formatEndpoint(values.server);
+      const forwards = tunnel.forwards.map(({ listen, application }) => ({
+        listen: formatEndpoint(listen),
+        application,
+      }));
+      const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
+      warnOfKeylog(log, values.keylog);
+      return runUntilStopped(tunnel, log, () => {
+        log.info({ event: 'ready', server, forwards: shown }, 'ready');
+        if (values.json)
+          printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+      });
     });
-    const server = formatEndpoint(values.server);
-    const forwards = tunnel.forwards.map(({ listen, application }) => ({
-      listen: formatEndpoint(listen),
-      application,
-    }));
-    const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
-    warnOfKeylog(log, values.keylog);
-    return runUntilStopped(tunnel, log, () => {
-      log.info({ event: 'ready', server, forwards: shown }, 'ready');
-      if (values.json)
-        printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
-    });
-  });
+  return withIdentity(values, false, run);
 }

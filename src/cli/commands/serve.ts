@@ -4,6 +4,7 @@ import { serveTunnel } from '../../tunnel/serve.ts';
 import type { CommandContext } from '../context.ts';
 import { runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
+import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, serveOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
 import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
@@ -17,43 +18,42 @@ export async function serve(
   const values = readValues([...serveOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
   const clientCa = values['client-ca'];
-  const credentials = {
-    cert: await readCredential('--cert', values.cert, 'certificate'),
-    key: await readCredential('--key', values.key, 'key'),
-    clientCa:
-      clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa, 'certificate'),
-  };
+  const trust =
+    clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa, 'certificate');
   const names = values.app.map(({ name }) => name);
-  return withSigning(values, names, '--app', log, async (signing) => {
-    const tunnel = await serveTunnel({
-      ...sessionOptionsFrom(values),
-      ...credentials,
-      listen: values.listen,
-      signing,
-      applications: values.app,
-      mux: values.mux,
-      connectTimeout: values['connect-timeout'],
-      maxSessions: values['max-sessions'],
-      log,
-    });
-    const listen = formatEndpoint(tunnel.address);
-    const applications = values.app.map(
-      ({ name, port, target }) => `${name}:${port}=${formatEndpoint(target)}`,
-    );
-    const mux = values.mux ?? 'require';
-    if (clientCa === undefined) {
-      const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate`;
-      log.warn({ event: 'open-to-anyone', listen }, text);
-    }
-    warnOfKeylog(log, values.keylog);
-    return runUntilStopped(tunnel, log, () => {
-      log.info(
-        { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
-        'ready',
+  const run = (identity: SessionIdentity) =>
+    withSigning(values, names, '--app', log, async (signing) => {
+      const tunnel = await serveTunnel({
+        ...sessionOptionsFrom(values),
+        ...identity,
+        clientCa: trust,
+        listen: values.listen,
+        signing,
+        applications: values.app,
+        mux: values.mux,
+        connectTimeout: values['connect-timeout'],
+        maxSessions: values['max-sessions'],
+        log,
+      });
+      const listen = formatEndpoint(tunnel.address);
+      const applications = values.app.map(
+        ({ name, port, target }) => `${name}:${port}=${formatEndpoint(target)}`,
       );
-      if (values.json) {
-        printResult({ event: 'ready', command: 'serve', pid: process.pid, listen, applications, mux });
+      const mux = values.mux ?? 'require';
+      if (clientCa === undefined) {
+        const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate`;
+        log.warn({ event: 'open-to-anyone', listen }, text);
       }
+      warnOfKeylog(log, values.keylog);
+      return runUntilStopped(tunnel, log, () => {
+        log.info(
+          { event: 'ready', listen, applications, mux, clientCertificates: clientCa !== undefined },
+          'ready',
+        );
+        if (values.json) {
+          printResult({ event: 'ready', command: 'serve', pid: process.pid, listen, applications, mux });
+        }
+      });
     });
-  });
+  return withIdentity(values, true, run);
 }

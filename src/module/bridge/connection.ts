@@ -503,7 +503,10 @@ export class ModuleConnection implements SessionEngine {
   }
 
   #judge({ peerPath, serverName }: AgreedSession): PeerIdentity | undefined {
-    if (peerPath.length === 0) return undefined;
+    if (peerPath.length === 0) {
+      this.#checkAnonymous();
+      return undefined;
+    }
     const { crypto, schemes } = this.#config;
     const { verifyPeer } = this.#options;
     const name = 'identities' in this.#config ? this.#config.serverName : serverName;
@@ -511,6 +514,15 @@ export class ModuleConnection implements SessionEngine {
     if (verifyPeer !== undefined) return verifyPeer(peerPath, { now, serverName: name, schemes });
     const purpose = this.role === 'client' ? 'server' : 'client';
     return attestedPeer(crypto, peerPath, { purpose, serverName: name, now });
+  }
+
+  /** Whether clients are asked for certificates is the identity's policy, in the module; the host's is not weaker for it. */
+  #checkAnonymous(): void {
+    if ('identities' in this.#config || this.#config.clientCertificate !== 'require') return;
+    throw new TlsError(
+      'ERR_TLS_CERTIFICATE_REQUIRED',
+      'The client has shown no certificate; does the identity in the module ask for one (identity add --client-cert)?',
+    );
   }
 
   #facts({ version, suite, transcriptHash }: AgreedSession, peer: PeerIdentity | undefined): SessionFacts {

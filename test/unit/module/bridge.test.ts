@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect as netConnect } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, connect as netConnect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { nodeModuleKeys } from '../../../src/crypto/node/module-keys.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
@@ -15,6 +15,8 @@ import { connectMux, muxSession } from '../../../src/node/mux.ts';
 import { createServer, type Server, type ServerOptions } from '../../../src/node/server.ts';
 import type { TLSSocket } from '../../../src/node/tls-socket.ts';
 import { signClient, signServer } from '../../../src/sign/index.ts';
+import { connectTunnel } from '../../../src/tunnel/connect.ts';
+import { serveTunnel } from '../../../src/tunnel/serve.ts';
 import { CA, type Card, cardWith, certificateFor, openState } from './kit.ts';
 
 const CA_PEM = encodePem('CERTIFICATE', CA);
@@ -285,6 +287,20 @@ describe('a session in a module', () => {
     expect((await failed)[0].code).toBe('ERR_MODULE_RESET');
   });
 
+  it('is refused to a client without a certificate where the host wants one, whatever the module asks for', async () => {
+    const { module } = await openModule(cardWith({ kind: 'server', clientCertificate: 0 }));
+    const listening = createServer({ module, requestCert: true, ca: CA_PEM });
+    servers.push(listening);
+    const refused = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const { port } = listening.address() as AddressInfo;
+    const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
+    const [error] = (await once(client, 'error')) as [Error & { code: string }];
+    expect(error.code).toBe('ERR_TLS_ALERT_CERTIFICATE_REQUIRED');
+    expect((await refused)[0].code).toBe('ERR_TLS_CERTIFICATE_REQUIRED');
+  });
+
   it('takes turns with others: much data of one does not keep the other waiting', async () => {
     const modules = await both({ short: true, fragmentSize: 100 });
     const options: [ServerOptions, ConnectionOptions] = [
@@ -364,6 +380,35 @@ describe('sub-protocols over a module', () => {
     session.close();
     await once(session, 'close');
     await released(modules.client);
+  });
+
+  it('carry the tunnel', async () => {
+    const modules = await both();
+    const echo = createNetServer((socket) => socket.pipe(socket));
+    echo.listen(0, '127.0.0.1');
+    await once(echo, 'listening');
+    const target = { host: '127.0.0.1', port: (echo.address() as AddressInfo).port };
+    const serving = await serveTunnel({
+      listen: { host: '127.0.0.1', port: 0 },
+      module: modules.server.module,
+      clientCa: CA_PEM,
+      applications: [{ name: 'echo', port: 7, target }],
+    });
+    const connecting = await connectTunnel({
+      server: serving.address,
+      servername: 'server.test',
+      module: modules.client.module,
+      ca: CA_PEM,
+      forwards: [{ listen: { host: '127.0.0.1', port: 0 }, application: 'echo' }],
+    });
+    const socket = netConnect(connecting.forwards[0]?.listen.port ?? 0, '127.0.0.1');
+    socket.end('through two modules');
+    let got = '';
+    for await (const chunk of socket) got += chunk;
+    expect(got).toBe('through two modules');
+    await connecting.close();
+    await serving.close();
+    echo.close();
   });
 
   it('sign with the key in the module, and get receipts that it signs', async () => {
