@@ -5,6 +5,7 @@ import { TrellisError } from '../../src/errors/errors.ts';
 import type { Identity } from '../../src/handshake/config.ts';
 import type { PskInput } from '../../src/node/psk.ts';
 import { Reader } from '../../src/wire/reader.ts';
+import { Certificate } from '../../src/x509/certificate.ts';
 import { signable } from './algorithms.ts';
 import type { CredentialFlags, Flags } from './flags.ts';
 import { Unimplemented } from './report.ts';
@@ -32,10 +33,12 @@ export function psksOf({ credentials }: Flags): PskInput[] {
 }
 
 function identityOf(flags: CredentialFlags, slow: boolean): Identity {
-  const { certFile, keyFile, signingPrefs, ocspResponse, signedCertTimestamps } = flags;
+  const { certFile, keyFile, signingPrefs, mustMatchIssuer, ocspResponse, signedCertTimestamps } = flags;
+  const chain = readCertificates(certFile);
   const key = readKey(keyFile);
   return {
-    chain: readCertificates(certFile),
+    chain,
+    issuers: mustMatchIssuer ? chain.map((der) => Certificate.parse(der).issuer.raw) : undefined,
     ocspResponse: ocspResponse.length > 0 ? ocspResponse : undefined,
     scts: readTimestamps(signedCertTimestamps),
     key: {

@@ -48,8 +48,10 @@ export interface Flags {
   enableSignedCertTimestamps: boolean;
   failOcspCallback: boolean;
   declineOcspCallback: boolean;
+  installCertCompressionAlgs: boolean;
   noTicket: boolean;
   maxSendFragment: number;
+  installOneCertCompressionAlg: number;
   resumptionDelay: number;
 
   async: boolean;
@@ -100,6 +102,7 @@ export interface CredentialFlags {
   certFile: string;
   keyFile: string;
   signingPrefs: number[];
+  mustMatchIssuer: boolean;
   /** An external key of TLS 1.3, to be imported (RFC 9258); with its hash, absent for certificates. */
   pskHash: 'sha256' | 'sha384' | undefined;
   psk: Uint8Array;
@@ -122,6 +125,7 @@ const newCredential = (): CredentialFlags => ({
   certFile: '',
   keyFile: '',
   signingPrefs: [],
+  mustMatchIssuer: false,
   pskHash: undefined,
   psk: NONE,
   pskIdentity: NONE,
@@ -169,8 +173,10 @@ function defaults(): Flags {
     enableSignedCertTimestamps: false,
     failOcspCallback: false,
     declineOcspCallback: false,
+    installCertCompressionAlgs: false,
     noTicket: false,
     maxSendFragment: 0,
+    installOneCertCompressionAlg: 0,
     resumptionDelay: 0,
     async: false,
     shimWritesFirst: false,
@@ -243,6 +249,7 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-enable-signed-cert-timestamps': 'enableSignedCertTimestamps',
   '-fail-ocsp-callback': 'failOcspCallback',
   '-decline-ocsp-callback': 'declineOcspCallback',
+  '-install-cert-compression-algs': 'installCertCompressionAlgs',
   '-no-ticket': 'noTicket',
   '-async': 'async',
   '-shim-writes-first': 'shimWritesFirst',
@@ -277,6 +284,7 @@ const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
   '-max-version': 'maxVersion',
   '-max-send-fragment': 'maxSendFragment',
   '-resumption-delay': 'resumptionDelay',
+  '-install-one-cert-compression-alg': 'installOneCertCompressionAlg',
   '-repeat-shim-initial-write': 'repeatShimInitialWrite',
   '-read-size': 'readSize',
   '-export-keying-material': 'exportKeyingMaterial',
@@ -420,6 +428,11 @@ function setterOf(name: string, parameter: () => string): Setter | undefined {
 }
 
 function switchSetter(name: string): Setter | undefined {
+  if (name === '-must-match-issuer') {
+    return (flags) => {
+      (flags.credentials.at(-1) ?? flags.credential).mustMatchIssuer = true;
+    };
+  }
   const hash = PSK_HASHES[name];
   if (hash !== undefined) {
     return (flags) => {

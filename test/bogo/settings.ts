@@ -10,6 +10,7 @@ import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import { defaultShares, groupsOf, suites12, suites13, verifiable, versionsOf } from './algorithms.ts';
+import { COMPRESSIONS } from './compression.ts';
 import { identitiesOf, psksOf, readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected, Unimplemented } from './report.ts';
@@ -120,6 +121,9 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     tls12: versions.tls12 ? { suites: suites12(flags), requireExtendedMasterSecret: false } : undefined,
     schemes: verifiable(flags),
     verifyPeer: judge(flags, shared, resumes, observed),
+    certificateCompression: COMPRESSIONS.filter(
+      ({ id }) => flags.installCertCompressionAlgs || flags.installOneCertCompressionAlg === id,
+    ),
     handshakeTimeout: 0,
     maxFragment: flags.maxSendFragment === 0 ? 2 ** 14 : flags.maxSendFragment,
     keylog: flags.exportTrafficSecrets,

@@ -28,6 +28,7 @@ import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import type { ClientOffer } from '../tls13/client-hello.ts';
+import { preferNamed } from '../tls13/shared.ts';
 import { checkDowngrade } from '../versions.ts';
 import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
@@ -328,12 +329,12 @@ class ExpectServerHelloDone implements Expect {
   }
 }
 
-/** RFC 5246 §7.4.4: both lists bind us. */
-function chooseForRequest(config: ClientConfig, { types, schemes }: CertificateRequest12) {
+/** RFC 5246 §7.4.4: both lists bind us; the authorities are a wish. */
+function chooseForRequest(config: ClientConfig, { types, schemes, authorities }: CertificateRequest12) {
   const kinds = (['ecdsa', 'rsa'] as const).filter((kind) =>
     types.includes(ClientCertificateType[`${kind}_sign`]),
   );
-  return chooseIdentity12(config.identities, schemes, kinds);
+  return chooseIdentity12(preferNamed(config.identities, authorities), schemes, kinds);
 }
 
 /** Common to all states that have the master secret. */

@@ -47,8 +47,7 @@ export function chooseIdentity(
   accepted: readonly number[],
   authorities?: readonly Uint8Array[] | undefined,
 ): { readonly identity: Identity; readonly scheme: number } | undefined {
-  const named = authorities === undefined ? [] : identities.filter((one) => isUnder(one, authorities));
-  for (const identity of named.length === 0 ? identities : [...named, ...identities]) {
+  for (const identity of preferNamed(identities, authorities)) {
     const scheme = identity.key.schemes.find(
       // RSASSA-PKCS1-v1_5 is among those that a key has for TLS 1.2.
       (candidate) => accepted.includes(candidate) && schemeById(candidate)?.handshake !== false,
@@ -56,6 +55,15 @@ export function chooseIdentity(
     if (scheme !== undefined) return { identity, scheme };
   }
   return undefined;
+}
+
+/** Those under an authority that the peer names first, then all. */
+export function preferNamed(
+  identities: readonly Identity[],
+  authorities: readonly Uint8Array[] | undefined,
+): readonly Identity[] {
+  const named = authorities === undefined ? [] : identities.filter((one) => isUnder(one, authorities));
+  return named.length === 0 ? identities : [...named, ...identities];
 }
 
 function isUnder({ issuers }: Identity, authorities: readonly Uint8Array[]): boolean {

@@ -110,3 +110,22 @@ describe('a client without certificate', () => {
     expectFound(pair, 'server', 'ERR_TLS_NO_CLIENT_CERTIFICATE', 'handshake_failure');
   });
 });
+
+describe('a client of several certificates', () => {
+  const authority = Uint8Array.of(0x30, 0x02, 0x31, 0x00);
+  const named = { ...testIdentity(), issuers: [authority] };
+  const shown = (certificateAuthorities: readonly Uint8Array[]) => {
+    const client = { identities: [p256, named] };
+    return connect(client, { clientCertificate: 'require', certificateAuthorities }).client.connection
+      .identities[0];
+  };
+
+  test('shows the one under an authority that the server names (RFC 5246 §7.4.4)', () => {
+    expect(shown([authority])).toBe(named);
+  });
+
+  test('shows the first where none is', () => {
+    expect(shown([])).toBe(p256);
+    expect(shown([Uint8Array.of(0x30, 0x00)])).toBe(p256);
+  });
+});
