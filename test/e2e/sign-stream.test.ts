@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type { Archive } from '../../src/evidence/archive/archive.ts';
@@ -19,6 +21,15 @@ import { CA, CLIENT, closeAll, deferred, nextError, serve, track, trellis } from
 import { ours, signedSession } from './sign-sockets.ts';
 
 /** Messages of any size, in sessions over sockets, with archives on disk. */
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Bytes of buffers that somebody still holds. */
+function heldBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().arrayBuffers;
+}
 
 const MEBIBYTE = 1 << 20;
 
@@ -74,6 +85,8 @@ describe('a streamed message', () => {
     const SIZE = 64;
     const { client, server } = await signedSession({ archive: near }, { archive: far });
     client.signing?.on();
+    const before = heldBytes();
+    let most = 0;
     const receipt = client.signWrite(megabytes(SIZE));
     const message = await firstStream(server.signed.streaming());
     const digest = createHash('sha256');
@@ -81,11 +94,16 @@ describe('a streamed message', () => {
     for await (const { bytes, verified } of message.content) {
       if (verified !== false) throw new Error('who says so?');
       digest.update(bytes);
+      if (Math.floor(length / (8 * MEBIBYTE)) < Math.floor((length + bytes.length) / (8 * MEBIBYTE)))
+        most = Math.max(most, heldBytes() - before);
       length += bytes.length;
     }
     // The loop has come to its end, so the verdict is there.
     const { verified, signer, record } = await message.verdict;
     expect(length).toBe(SIZE * MEBIBYTE);
+    // Of both sides: a piece of the source, a chunk for each archive, and what waits in between.
+    expect(most).toBeGreaterThan(MEBIBYTE);
+    expect(most).toBeLessThan(16 * MEBIBYTE);
     expect(verified.contentLength).toBe(length);
     expect(Buffer.compare(verified.contentDigest, digest.digest())).toBe(0);
     expect(signer.leaf.subject.toString()).toBe('CN=alice');

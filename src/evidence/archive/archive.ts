@@ -78,6 +78,8 @@ export class Archive {
   #checkpointing: Promise<unknown> | undefined;
   #flushing: Promise<void> | undefined;
   #isScheduled = false;
+  /** Large objects whose chunks are being written. */
+  readonly #appending = new Set<Promise<number>>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -177,12 +179,22 @@ export class Archive {
    */
   async append(record: NewRecord): Promise<number> {
     this.#checkOpen();
-    if (record.object instanceof Uint8Array && record.object.length > MAX_INLINE_OBJECT_BYTES) {
-      const content = await this.newContent();
-      await content.write(record.object);
-      return this.append({ ...record, object: await content.finish() });
+    const { object } = record;
+    if (!(object instanceof Uint8Array) || object.length <= MAX_INLINE_OBJECT_BYTES)
+      return this.#enqueue(prepareRecord(this.#crypto, record));
+    const appending = this.#appendLarge(record, object);
+    this.#appending.add(appending);
+    try {
+      return await appending;
+    } finally {
+      this.#appending.delete(appending);
     }
-    return this.#enqueue(prepareRecord(this.#crypto, record));
+  }
+
+  async #appendLarge(record: NewRecord, object: Uint8Array): Promise<number> {
+    const content = await this.#newContent();
+    await content.write(object);
+    return this.#enqueue(prepareRecord(this.#crypto, { ...record, object: await content.finish() }));
   }
 
   /** As `append`, for a record from elsewhere. @param provenance where it comes from, see bundle/ */
@@ -194,6 +206,10 @@ export class Archive {
   /** For an object that is not held in memory as a whole. */
   async newContent(): Promise<ContentWriter> {
     this.#checkOpen();
+    return this.#newContent();
+  }
+
+  async #newContent(): Promise<ContentWriter> {
     return new ContentWriter(this.store, this.#crypto, await this.store.beginContent());
   }
 
@@ -249,6 +265,8 @@ export class Archive {
     this.#isClosed = true;
     clearInterval(this.#timer);
     try {
+      // What is on its way into chunks comes into the queue yet; each appender is told of its own fault.
+      await Promise.allSettled(this.#appending);
       while (this.#queue.length > 0 || this.#flushing !== undefined) await this.#flush();
       await this.#checkpointing;
       if (this.#tree.size > this.#checkpointSize) await this.#checkpointQuietly();

@@ -197,6 +197,19 @@ describe('append', () => {
 });
 
 describe('large objects', () => {
+  it('that are on their way when it is closed are waited for', async () => {
+    const folder = temporaryFolder();
+    const archive = await openAt(folder);
+    const session = archive.addSession(sessionInfo());
+    const object = Buffer.alloc(CHUNK_BYTES + 1, 'late');
+    const appending = archive.append(plainRecord(session, 0, { object }));
+    await archive.close();
+    expect(await appending).toBe(0);
+    const reader = openSqliteReader(join(folder, 'archive.db'));
+    expect(await reader.record(0)).toMatchObject({ held: 'chunks', objectLength: object.length });
+    await reader.close();
+  });
+
   it('are kept in chunks, streamed in and out', async () => {
     const folder = temporaryFolder();
     const archive = await openAt(folder);
