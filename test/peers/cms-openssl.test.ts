@@ -10,6 +10,7 @@ import { encodeDer, octetString, oid, sequence } from '../../src/der/writer.ts';
 import { cmsMaker } from '../../src/formats/cms/make.ts';
 import { startObject } from '../../src/formats/cms/make-stream.ts';
 import { cmsVerifier } from '../../src/formats/cms/verify.ts';
+import { startReading } from '../../src/formats/cms/verify-stream.ts';
 import type { ObjectMaker, ObjectReference, Unsigned } from '../../src/formats/format.ts';
 import { smimeMaker } from '../../src/formats/smime/make.ts';
 import { decodeSmime } from '../../src/formats/smime/mime.ts';
@@ -206,7 +207,8 @@ describe('made here', () => {
     itWith(openssl, `is verified by openssl: ${type}`, () => {
       const object = save(`${type}.p7`, make(cmsMaker, signer));
       const mail = save(`${type}.eml`, make(smimeMaker, signer));
-      const streamed = save(`${type}.ber`, makeStream(signer, [new Uint8Array(100_000), content]));
+      const stream = makeStream(signer, [new Uint8Array(100_000), content]);
+      const streamed = save(`${type}.ber`, stream);
       const der = words('-verify -inform DER -in {0} -out {1}', object, output);
       accepts('ours -> openssl cms -verify', type, ['cms', ...der, ...TRUST], content);
       accepts('ours -> openssl cms -verify -cades', type, ['cms', ...der, ...TRUST, '-cades'], content);
@@ -217,6 +219,20 @@ describe('made here', () => {
       const ber = words('cms -verify -inform DER -in {0} -out {1}', streamed, output);
       const all = new Uint8Array(Buffer.concat([new Uint8Array(100_000), content]));
       accepts('ours streamed -> openssl cms -verify', type, [...ber, ...TRUST], all);
+      // What an archive keeps of it when its content is erased.
+      const reading = startReading(nodeCrypto);
+      reading.write(stream);
+      const { detached, reference } = reading.end();
+      const files = [save(`${type}.sig`, detached), save(`${type}.txt`, all), output];
+      const erased = words('cms -verify -binary -inform DER -in {0} -content {1} -out {2}', ...files);
+      accepts('ours streamed, content apart -> openssl cms -verify', type, [...erased, ...TRUST], all);
+      const receipt = save('receipt', makeReceipt(signer, reference));
+      const acknowledged = words(
+        'cms -verify_receipt {0} -rctform DER -inform DER -in {1}',
+        receipt,
+        streamed,
+      );
+      accepts('ours receipt for streamed -> openssl', type, [...acknowledged, ...TRUST]);
     });
 
     itWith(openssl, `has receipts that openssl verifies: ${type}`, () => {

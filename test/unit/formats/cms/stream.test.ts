@@ -8,7 +8,7 @@ import type { SignatureErrorCode } from '../../../../src/errors/errors.ts';
 import { cmsMaker } from '../../../../src/formats/cms/make.ts';
 import { startObject } from '../../../../src/formats/cms/make-stream.ts';
 import { cmsVerifier } from '../../../../src/formats/cms/verify.ts';
-import { startVerification } from '../../../../src/formats/cms/verify-stream.ts';
+import { startReading, startVerification } from '../../../../src/formats/cms/verify-stream.ts';
 import type { ObjectOptions, ObjectReference, VerifyContext } from '../../../../src/formats/format.ts';
 import { ForeignObject, VerifiedStream } from '../../../../src/formats/verified.ts';
 import {
@@ -81,6 +81,25 @@ describe('a streamed object', () => {
     expect(verdict.contentDigest).toEqual(nodeCrypto.digest('sha256', whole));
     expect(verdict.objectDigest).toEqual(nodeCrypto.digest('sha256', made.object));
     expect(made.reference).toEqual(verdict.reference);
+  });
+
+  it('tells what a receipt is made with, and its signature without its content', () => {
+    for (const bytes of [object, cmsMaker.prepareObject(nodeCrypto, whole, optionsFor(signer))]) {
+      const made = bytes instanceof Uint8Array ? bytes : bytes.finish(signatureOf(signer, bytes.toBeSigned));
+      const reading = startReading(nodeCrypto);
+      for (let at = 0; at < made.length; at += 7) reading.write(made.subarray(at, at + 7));
+      const { reference: read, detached } = reading.end();
+      if (made === object) expect(read).toEqual(reference);
+      else expect(read).toEqual(cmsVerifier.referenceTo(nodeCrypto, made));
+      expect(detached.length).toBeLessThan(made.length - whole.length + 20);
+      expectRefused(() => cmsVerifier.verifyObject(nodeCrypto, detached, contextFor()), 'ERR_SIGN_MALFORMED');
+    }
+    const torn = startReading(nodeCrypto);
+    torn.write(object.subarray(0, -400));
+    expectRefused(() => torn.end(), 'ERR_SIGN_MALFORMED');
+    const nothing = startReading(nodeCrypto);
+    expectRefused(() => nothing.end(), 'ERR_SIGN_INCOMPLETE');
+    expectRefused(() => nothing.write(Uint8Array.of(1, 2, 3)), 'ERR_SIGN_MALFORMED');
   });
 
   it('comes in pieces of any size', () => {
