@@ -218,6 +218,27 @@ export class Connection implements SessionEngine {
     this.#write(ContentType.application_data, data);
   }
 
+  /** Client: bytes of early data that `sendEarly` would take now. */
+  get earlyDataLeft(): number {
+    return this.#readState === 'open' ? this.#io.earlyDataLeft : 0;
+  }
+
+  /**
+   * Client: seals early data (RFC 8446 §2.3), which can be replayed and has no forward secrecy. What the server did not
+   * take (`info.earlyDataAccepted`) is lost and has to be sent again.
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED for more than `earlyDataLeft`
+   */
+  sendEarly(data: Uint8Array): void {
+    if (data.length > this.earlyDataLeft) {
+      throw new ConnectionError(
+        'ERR_TLS_NOT_CONNECTED',
+        'So much early data cannot be sent; wait for the handshake',
+      );
+    }
+    this.#io.earlyDataLeft -= data.length;
+    this.#records.write(ContentType.application_data, data);
+  }
+
   /**
    * Sends close_notify (RFC 8446 §6.1). What the peer still sends can be received. Before `connected` there is nothing
    * to close: the handshake is cancelled, and the connection ends with ERR_TLS_USER_CANCELED.
@@ -360,6 +381,15 @@ export class Connection implements SessionEngine {
         owner.receiveRecord(type, content);
         return;
       }
+    }
+    if (
+      step.kind === 'expect' &&
+      step.receiveEarlyData !== undefined &&
+      type === ContentType.application_data
+    ) {
+      step.receiveEarlyData(content.length);
+      if (content.length > 0) this.#emit({ type: 'early-data', data: content });
+      return;
     }
     throw new TlsError(
       'ERR_TLS_UNEXPECTED_MESSAGE',

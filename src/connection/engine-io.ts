@@ -15,6 +15,8 @@ import type { ConnectionEvent } from './events.ts';
 /** What the handshake's states may do, carried out on TLS records. */
 export class EngineIO implements HandshakeIO {
   now: number;
+  /** Bytes of early data that may still be sent. */
+  earlyDataLeft = 0;
   readonly #config: ClientConfig | ServerConfig;
   readonly #records: RecordLayer;
   readonly #joiner: HandshakeJoiner;
@@ -52,6 +54,14 @@ export class EngineIO implements HandshakeIO {
 
   limitRecords(sending: number, receiving: number): void {
     this.#records.limit(sending, receiving);
+  }
+
+  allowEarlyData(bytes: number): void {
+    this.earlyDataLeft = bytes;
+  }
+
+  unprotectWrite(): void {
+    this.#records.unprotectWrite();
   }
 
   protectRead(suite: Suite, secret: Uint8Array): void {

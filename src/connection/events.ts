@@ -10,6 +10,11 @@ export type ConnectionEvent =
   /** Both Finished messages have been verified. */
   | { readonly type: 'connected' }
   | { readonly type: 'data'; readonly data: Uint8Array }
+  /**
+   * Server: early data (RFC 8446 §2.3), before 'connected'. Whoever recorded it could send it again within the bounds of
+   * the server's guard, and the client has not proven yet that it is there: act on it only where that does no harm.
+   */
+  | { readonly type: 'early-data'; readonly data: Uint8Array }
   /** Client: this session can be resumed. */
   | { readonly type: 'ticket'; readonly session: ResumableSession }
   /** One line of SSLKEYLOGFILE, without its newline. */

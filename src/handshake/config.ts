@@ -68,6 +68,14 @@ export interface CertificateCompression {
   expand(compressed: Uint8Array, length: number): Uint8Array | undefined;
 }
 
+/** A server's terms for early data. */
+export interface EarlyDataPolicy {
+  /** max_early_data_size of its tickets, above 0. */
+  readonly maxBytes: number;
+  /** True when this ticket brings early data for the first time, as far as that can be known (RFC 8446 §8). */
+  firstUse(crypto: CryptoProvider, ticket: Uint8Array, issuedAt: number, now: number): boolean;
+}
+
 interface CommonConfig {
   readonly crypto: CryptoProvider;
   /** Suites of TLS 1.3, best first; with none, TLS 1.3 is not spoken. */
@@ -108,6 +116,8 @@ export interface ClientConfig extends CommonConfig {
   readonly alpnProtocols: readonly string[];
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
+  /** Offer early data where the session allows it (RFC 8446 §4.2.10). */
+  readonly earlyData?: boolean | undefined;
   /** Ask the server for an OCSP response about its certificate. */
   readonly requestOcsp?: boolean | undefined;
   /** Ask the server for signed certificate timestamps. */
@@ -142,7 +152,12 @@ export interface ServerConfig extends CommonConfig {
   readonly findPsk?: ((identity: Uint8Array) => ExternalPsk | undefined) | undefined;
   /** Absent: no tickets, no resumption. */
   readonly tickets?:
-    | { readonly keys: TicketKeys; readonly lifetime: number; readonly count: number }
+    | {
+        readonly keys: TicketKeys;
+        readonly lifetime: number;
+        readonly count: number;
+        readonly earlyData?: EarlyDataPolicy | undefined;
+      }
     | undefined;
   /** TLS 1.2, for clients that take no tickets. `lifetime` in seconds. Absent: they are not resumed. */
   readonly sessions?: { readonly store: SessionStore; readonly lifetime: number } | undefined;

@@ -1,7 +1,7 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite, SuiteFacts } from '../crypto/suites.ts';
 import { TlsError } from '../errors/errors.ts';
-import { findExtension } from '../messages/extensions.ts';
+import { findExtension, maxEarlyDataSize } from '../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../messages/handshake.ts';
 import {
   buildKeyUpdate,
@@ -35,6 +35,8 @@ export interface Agreement {
   /** Client: what came with the server's certificate. The timestamps are passed on as they are, not judged. */
   readonly ocspResponse?: Uint8Array | undefined;
   readonly scts?: readonly Uint8Array[] | undefined;
+  /** Whether the early data that was offered was taken; `undefined` when none was offered. */
+  readonly earlyDataAccepted?: boolean | undefined;
 }
 
 /** What a TLS 1.3 handshake settled. */
@@ -139,10 +141,8 @@ export class Established {
 
   #receiveTicket(ticket: NewSessionTicket, io: HandshakeIO): void {
     const earlyData = findExtension(ticket.extensions, ExtensionType.early_data);
-    if (earlyData !== undefined && earlyData.length !== 4) {
-      throw new TlsError('ERR_TLS_DECODE', 'NewSessionTicket: early_data must be a uint32');
-    }
-    const { suite, serverName } = this.agreement;
+    const maxEarlyData = earlyData === undefined ? undefined : maxEarlyDataSize.parse(earlyData);
+    const { suite, serverName, alpnProtocol } = this.agreement;
     // A lifetime of zero means: discard at once (§4.6.1).
     if (ticket.lifetime === 0 || this.peer === undefined) return;
     io.ticket({
@@ -154,6 +154,8 @@ export class Established {
       receivedAt: io.now,
       serverName,
       peerChain: this.peer.chain,
+      maxEarlyData: maxEarlyData || undefined,
+      alpnProtocol,
     });
   }
 }

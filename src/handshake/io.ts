@@ -24,6 +24,10 @@ export interface HandshakeIO {
    * @param receiving largest plaintext, with type and padding, that this side has announced
    */
   limitRecords(sending: number, receiving: number): void;
+  /** Client: early data may be sent from here on, so many bytes; 0 when that is over. */
+  allowEarlyData(bytes: number): void;
+  /** Client, after a HelloRetryRequest that refuses early data: what is sent from here on is in clear again. */
+  unprotectWrite(): void;
   /** Everything received from here on is protected by `secret`. The message being handled must end its record. */
   protectRead(suite: Suite, secret: Uint8Array): void;
   protectWrite(suite: Suite, secret: Uint8Array): void;
@@ -41,6 +45,7 @@ export interface HandshakeIO {
 }
 
 export type KeylogLabel =
+  | 'CLIENT_EARLY_TRAFFIC_SECRET'
   | 'CLIENT_HANDSHAKE_TRAFFIC_SECRET'
   | 'SERVER_HANDSHAKE_TRAFFIC_SECRET'
   | 'CLIENT_TRAFFIC_SECRET_0'

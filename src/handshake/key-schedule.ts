@@ -53,6 +53,11 @@ export class EarlySecret {
     return this.#schedule.deriveSecret(this.#secret, BINDER_LABELS[label], this.#schedule.emptyHash);
   }
 
+  /** client_early_traffic_secret. @param transcript ClientHello */
+  clientTrafficSecret(transcript: Uint8Array): Uint8Array {
+    return this.#schedule.deriveSecret(this.#secret, 'c e traffic', transcript);
+  }
+
   /** @param sharedSecret the (EC)DHE result; psk_ke, which has none, is not spoken: it has no forward secrecy */
   handshakeSecret(sharedSecret: Uint8Array): HandshakeSecret {
     this.#derived ??= this.#schedule.deriveSecret(this.#secret, 'derived', this.#schedule.emptyHash);

@@ -21,6 +21,10 @@ export interface ClientSession {
   readonly serverName: string | undefined;
   /** The server's certificates, judged again at each resumption. */
   readonly peerChain: readonly Uint8Array[];
+  /** Bytes of early data that the server would take (max_early_data_size); absent for none. */
+  readonly maxEarlyData?: number | undefined;
+  /** Early data is for the protocol that was agreed on then (RFC 8446 §4.2.10). */
+  readonly alpnProtocol?: string | undefined;
 }
 
 export function sessionIsFresh(session: ClientSession, now: number): boolean {
@@ -28,7 +32,7 @@ export function sessionIsFresh(session: ClientSession, now: number): boolean {
   return age >= 0 && age < session.lifetime * 1000;
 }
 
-const FORMAT = 1;
+const FORMAT = 3;
 const utf8 = new TextEncoder();
 
 /** Bytes for `getSession()`; read back by `parseSession`. */
@@ -43,6 +47,7 @@ export function serializeSession(session: ClientSession): Uint8Array {
     .u32(Math.floor(session.receivedAt / 1000))
     .vector(2, utf8.encode(session.serverName ?? ''));
   writeChain(writer, session.peerChain);
+  writer.u32(session.maxEarlyData ?? 0).vector(1, latin1(session.alpnProtocol ?? ''));
   return writer.finish();
 }
 
@@ -61,9 +66,16 @@ export function parseSession(bytes: Uint8Array): ClientSession {
     receivedAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
     peerChain: readChain(r),
+    maxEarlyData: r.u32() || undefined,
+    alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined,
   };
   r.end();
   return session;
+}
+
+/** Names of protocols are bytes, kept as latin1 strings. */
+function latin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
 export function writeChain(writer: Writer, chain: readonly Uint8Array[]): void {

@@ -14,6 +14,8 @@ export interface Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step;
   /** TLS 1.2, and only in the state that awaits it: the peer's ChangeCipherSpec (RFC 5246 §7.1). */
   receiveChangeCipherSpec?(io: HandshakeIO): Step;
+  /** Server: early data may come before the message. @param length bytes of it @throws TlsError beyond the limit */
+  receiveEarlyData?(length: number): void;
 }
 
 /** Work that only the outside can do: sign with a key that the engine never sees. */

@@ -14,6 +14,15 @@ export interface TicketState {
   readonly serverName: string | undefined;
   /** The client's certificates, empty when it showed none; judged again at each resumption. */
   readonly peerChain: readonly Uint8Array[];
+  /** Present when the ticket may bring early data. */
+  readonly early?: EarlyTerms | undefined;
+}
+
+/** What early data under a ticket depends on (RFC 8446 §4.2.10). */
+export interface EarlyTerms {
+  readonly maxBytes: number;
+  readonly ageAdd: number;
+  readonly alpnProtocol: string | undefined;
 }
 
 /** As in `node:tls`: 48 bytes that several processes may share. */
@@ -24,7 +33,7 @@ export const MAX_TICKET = 8192;
 const NAME_LENGTH = 16;
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
-const FORMAT = 1;
+const FORMAT = 2;
 const utf8 = new TextEncoder();
 const NO_AAD = new Uint8Array(0);
 
@@ -88,8 +97,12 @@ function buildState(state: TicketState): Uint8Array {
     .u16(state.suite.id)
     .vector(1, state.psk)
     .u32(Math.floor(state.issuedAt / 1000))
+    .u16(state.issuedAt % 1000)
     .vector(2, utf8.encode(state.serverName ?? ''));
   writeChain(writer, state.peerChain);
+  const { early } = state;
+  writer.u32(early?.maxBytes ?? 0);
+  if (early !== undefined) writer.u32(early.ageAdd).vector(1, latin1(early.alpnProtocol ?? ''));
   return writer.finish();
 }
 
@@ -103,9 +116,10 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
     const state = {
       suite,
       psk: r.vector(1, suite.hashLength, suite.hashLength),
-      issuedAt: r.u32() * 1000,
+      issuedAt: r.u32() * 1000 + r.u16(),
       serverName: new TextDecoder().decode(r.vector(2)) || undefined,
       peerChain: readChain(r),
+      early: readEarlyTerms(r),
     };
     r.end();
     return state;
@@ -113,4 +127,15 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
     if (error instanceof DecodeError) return undefined;
     throw error;
   }
+}
+
+function readEarlyTerms(r: Reader): EarlyTerms | undefined {
+  const maxBytes = r.u32();
+  if (maxBytes === 0) return undefined;
+  return { maxBytes, ageAdd: r.u32(), alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined };
+}
+
+/** Names of protocols are bytes, kept as latin1 strings. */
+function latin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }

@@ -105,6 +105,15 @@ export function buildCertificateVerify({ scheme, signature }: CertificateVerify)
   return handshakeMessage(HandshakeType.certificate_verify, (w) => w.u16(scheme).vector(2, signature));
 }
 
+/** Empty, RFC 8446 §4.5. */
+export function parseEndOfEarlyData(body: Uint8Array): void {
+  if (body.length > 0) throw new DecodeError(`EndOfEarlyData: ${body.length} bytes in an empty message`);
+}
+
+export function buildEndOfEarlyData(): Uint8Array {
+  return handshakeMessage(HandshakeType.end_of_early_data, () => {});
+}
+
 /** `opaque verify_data[Hash.length]`, RFC 8446 §4.4.4. A wrong length is a syntax error. */
 export function parseFinished(body: Uint8Array, hashLength: number): Uint8Array {
   if (body.length !== hashLength) {

@@ -283,6 +283,14 @@ const u16 = (name: string): Codec<number> =>
 
 /** §4.2.1. */
 export const selectedVersion = u16('supported_versions');
+/** `uint32 max_early_data_size` of NewSessionTicket, §4.2.10. */
+export const maxEarlyDataSize = codec<number>(
+  'early_data',
+  (r) => r.u32(),
+  (w, size) => w.u32(size),
+);
+/** §4.2.10, in ClientHello and EncryptedExtensions. */
+export const earlyDataIndication = emptyBody('early_data');
 /** §4.2.8, HelloRetryRequest. */
 export const selectedGroup = u16('key_share');
 /** §4.2.11. */

@@ -1,7 +1,14 @@
 import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
-import type { ClientConfig, IdentitySource, PeerVerifier, ServerConfig } from '../handshake/config.ts';
+import type {
+  ClientConfig,
+  EarlyDataPolicy,
+  IdentitySource,
+  PeerVerifier,
+  ServerConfig,
+} from '../handshake/config.ts';
+import type { EarlyDataGuard } from '../handshake/early-data-guard.ts';
 import { parseResumable, type ResumableSession } from '../handshake/resumable-session.ts';
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
@@ -63,6 +70,11 @@ export interface ClientSettings extends PeerSettings {
   requestOCSP?: boolean | undefined;
   /** Ask for signed certificate timestamps, for `socket.signedCertificateTimestamps`. */
   requestSCT?: boolean | undefined;
+  /**
+   * Early data (0-RTT, RFC 8446 §2.3), sent with the first flight when `session` allows so much. It can be replayed and has
+   * no forward secrecy. What was not sent or not taken (`socket.earlyDataAccepted`) has to be written again.
+   */
+  earlyData?: Uint8Array | undefined;
 }
 
 export interface ServerSettings extends PeerSettings {
@@ -70,8 +82,15 @@ export interface ServerSettings extends PeerSettings {
   requestCert?: boolean | undefined;
   SNICallback?: SNICallback | undefined;
   ALPNCallback?: ALPNCallback | undefined;
+  /**
+   * Bytes of early data (0-RTT, RFC 8446 §2.3) that a resuming client may send, up to 65,536. Default 0: none. Read
+   * docs/node-api.md before: early data can be replayed within limits, and has no forward secrecy.
+   */
+  maxEarlyData?: number | undefined;
 }
 
+/** A server keeps early data until the handshake is complete; more belongs behind it. */
+const MAX_EARLY_DATA = 2 ** 16;
 const OCSP_MODES: readonly OcspMode[] = ['off', 'soft', 'hard'];
 /** As node:tls. */
 const DEFAULT_HANDSHAKE_TIMEOUT = 120_000;
@@ -144,6 +163,7 @@ export function clientConfig(
     psks: clientPsks(settings.psk),
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
+    earlyData: settings.earlyData !== undefined && settings.earlyData.length > 0,
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,
     get keylog() {
@@ -215,7 +235,7 @@ export function serverConfig(
 ): ServerConfig {
   const requestsCertificate = settings.requestCert === true;
   const { SNICallback: callback } = settings;
-  const { ticketKeys: keys, sessionTimeout: lifetime } = context;
+  const { ticketKeys: keys, sessionTimeout: lifetime, earlyDataGuard: guard } = context;
   return {
     ...common(context, settings),
     selectIdentities: (name) =>
@@ -232,7 +252,7 @@ export function serverConfig(
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
     findPsk: settings.psk === undefined ? undefined : pskFinder(settings.psk),
-    tickets: { keys, lifetime, count: TICKETS },
+    tickets: { keys, lifetime, count: TICKETS, earlyData: earlyDataPolicy(settings.maxEarlyData, guard) },
     ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),
     get keylog() {
       return wantsKeyLog();
@@ -248,6 +268,13 @@ export function serverConfig(
       return verified;
     }),
   };
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+function earlyDataPolicy(maxBytes: number | undefined, guard: EarlyDataGuard): EarlyDataPolicy | undefined {
+  requireInteger('maxEarlyData', maxBytes, 0, MAX_EARLY_DATA);
+  if (maxBytes === undefined || maxBytes === 0) return undefined;
+  return { maxBytes, firstUse: (...use) => guard.firstUse(...use) };
 }
 
 /**

@@ -12,6 +12,7 @@ import type { Suite } from '../crypto/suites.ts';
 import { decodePemBlocks } from '../der/pem.ts';
 import { TrellisError } from '../errors/errors.ts';
 import type { Identity, SessionStore, Tls12Config } from '../handshake/config.ts';
+import { EarlyDataGuard } from '../handshake/early-data-guard.ts';
 import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
@@ -113,6 +114,7 @@ export class SecureContext {
   readonly crls: readonly Crl[];
   #trust: TrustStore | undefined;
   #ticketKeys: TicketKeys | undefined;
+  #earlyDataGuard: EarlyDataGuard | undefined;
   #sessions: SessionStore | undefined;
 
   /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
@@ -160,6 +162,16 @@ export class SecureContext {
   get sessions(): SessionStore {
     this.#sessions ??= new MemorySessionStore();
     return this.#sessions;
+  }
+
+  /** Notices replays of early data under these ticket keys. */
+  get earlyDataGuard(): EarlyDataGuard {
+    this.#earlyDataGuard ??= new EarlyDataGuard(Date.now());
+    return this.#earlyDataGuard;
+  }
+
+  set earlyDataGuard(guard: EarlyDataGuard) {
+    this.#earlyDataGuard = guard;
   }
 
   set ticketKeys(keys: TicketKeys) {

@@ -37,7 +37,7 @@ export function createServer(
 
 /**
  * A TLS server with the events and methods of node:tls's: 'secureConnection' (socket), 'tlsClientError' (error,
- * socket), 'keylog' (line, socket), and those of net.Server.
+ * socket), 'keylog' (line, socket), 'earlyData' (data, socket; before 'secureConnection'), and those of net.Server.
  */
 export class Server extends NetServer {
   #context: SecureContext;
@@ -68,9 +68,12 @@ export class Server extends NetServer {
 
   /** Replaces certificate, key and trust for connections to come. Ticket keys stay unless given. */
   setSecureContext(options: SecureContextOptions): void {
-    const { ticketKeys } = this.#context;
+    const { ticketKeys, earlyDataGuard } = this.#context;
     this.#context = createSecureContext(options);
-    if (options.ticketKeys === undefined) this.#context.ticketKeys = ticketKeys;
+    if (options.ticketKeys === undefined) {
+      this.#context.ticketKeys = ticketKeys;
+      this.#context.earlyDataGuard = earlyDataGuard;
+    }
     this.#owner.config = this.#makeConfig();
   }
 
@@ -118,6 +121,10 @@ class Owner implements ServerOwner {
 
   failed(error: Error, socket: TLSSocket): void {
     this.#server.emit('tlsClientError', error, socket);
+  }
+
+  earlyData(data: Buffer, socket: TLSSocket): void {
+    this.#server.emit('earlyData', data, socket);
   }
 
   keylog(line: Buffer, socket: TLSSocket): void {

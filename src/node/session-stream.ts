@@ -141,6 +141,7 @@ export abstract class SessionStream extends Duplex {
 
   /** The handshake is complete. */
   protected abstract onHandshakeDone(): void;
+  protected abstract onEarlyData(data: Uint8Array): void;
   protected abstract onTicket(session: ResumableSession): void;
   protected abstract onKeyLog(line: string): void;
   /** The session failed before its handshake was complete; returns what 'error' reports, or nothing to report there. */
@@ -293,6 +294,9 @@ export abstract class SessionStream extends Duplex {
       case 'data':
         this.bytesRead += event.data.length;
         if (!this.push(event.data)) this.#pause(Pause.reader);
+        break;
+      case 'early-data':
+        this.onEarlyData(event.data);
         break;
       case 'connected':
         this.#handshakeDone = true;

@@ -65,6 +65,7 @@ export interface ServerOwner {
   /** The handshake failed. */
   failed(error: Error, socket: TLSSocket): void;
   keylog(line: Buffer, socket: TLSSocket): void;
+  earlyData(data: Buffer, socket: TLSSocket): void;
   readonly config: ServerConfig;
 }
 
@@ -95,6 +96,7 @@ export class TLSSocket extends SessionStream {
   #options: TLSSocketOptions | undefined;
   #session: ResumableSession | undefined;
   #ownCertificate: Uint8Array | undefined;
+  #earlyData: Buffer[] | undefined;
   #subProtocols: readonly SubProtocol[] | undefined;
   #signing: SocketSigning | undefined;
 
@@ -204,10 +206,14 @@ export class TLSSocket extends SessionStream {
     this.servername = config.sendServerName ? (config.serverName ?? false) : false;
     const factories = this.#factories(options);
     const judges = context.hasOwnTrust || options.rejectUnauthorized === false;
-    return (
-      options.module?.client(config, Date.now(), factories, judges) ??
-      Connection.client(config, Date.now(), factories)
-    );
+    const elsewhere = options.module?.client(config, Date.now(), factories, judges);
+    if (elsewhere !== undefined) return elsewhere;
+    const connection = Connection.client(config, Date.now(), factories);
+    const { earlyData } = options;
+    // All or nothing: a message of which the rest comes later would be of two kinds.
+    if (earlyData !== undefined && earlyData.length <= connection.earlyDataLeft)
+      connection.sendEarly(earlyData);
+    return connection;
   }
 
   #accept(options: TLSSocketOptions): SessionEngine {
@@ -263,6 +269,13 @@ export class TLSSocket extends SessionStream {
     return undefined;
   }
 
+  protected override onEarlyData(data: Uint8Array): void {
+    const bytes = Buffer.from(data);
+    this.#earlyData ??= [];
+    this.#earlyData.push(bytes);
+    this.#owner?.earlyData(bytes, this);
+  }
+
   protected override onTicket(session: ResumableSession): void {
     this.#session = session;
     if (this.listenerCount('session') > 0) this.emit('session', Buffer.from(serializeResumable(session)));
@@ -304,6 +317,19 @@ export class TLSSocket extends SessionStream {
   get signedCertificateTimestamps(): Buffer[] {
     const scts = this.handshakeDone ? this.#info().scts : undefined;
     return scts?.map((sct) => Buffer.from(sct)) ?? [];
+  }
+
+  /**
+   * Server: the early data that came, apart from everything that is read from the stream. A client that was recorded could
+   * have sent it; act on it only where doing so twice does no harm.
+   */
+  get earlyData(): Buffer {
+    return Buffer.concat(this.#earlyData ?? []);
+  }
+
+  /** Whether the early data that the client offered was taken; `undefined` when it offered none. */
+  get earlyDataAccepted(): boolean | undefined {
+    return this.handshakeDone ? this.#info().earlyDataAccepted : undefined;
   }
 
   /** Identity of the `psk` that authenticated this session; `undefined` when certificates did, or nothing. */

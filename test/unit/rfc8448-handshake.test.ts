@@ -178,12 +178,8 @@ function carrying(trace: Trace, types: readonly number[]): SubProtocolFactory[] 
   }));
 }
 
-const IN_CLIENT_HELLO = [
-  ExtensionType.renegotiation_info,
-  ExtensionType.session_ticket,
-  ExtensionType.record_size_limit,
-] as const;
-const IN_ENCRYPTED_EXTENSIONS = [ExtensionType.supported_groups, ExtensionType.record_size_limit] as const;
+const IN_CLIENT_HELLO = [ExtensionType.renegotiation_info, ExtensionType.session_ticket] as const;
+const IN_ENCRYPTED_EXTENSIONS = [ExtensionType.supported_groups] as const;
 
 /** Trusts the certificates of the traces, which are self-signed and 1,024 bits strong. */
 const trustTrace: PeerVerifier = (chain) =>
@@ -220,6 +216,7 @@ function clientFor(trace: Trace, overrides: Partial<ClientConfig> = {}): ClientC
     groups: supportedGroups.parse(body(extensions, ExtensionType.supported_groups)),
     schemes: signatureAlgorithms.parse(body(extensions, ExtensionType.signature_algorithms)),
     keyShares: [NamedGroup.x25519],
+    recordSizeLimit: 2 ** 14 + 1,
     serverName: 'server',
     compatibility: legacySessionId.length > 0,
     verifyPeer: trustTrace,
@@ -241,10 +238,10 @@ function serverFor(trace: Trace, overrides: Partial<ServerConfig> = {}): ServerC
         };
   return serverConfig({
     crypto: scriptedCrypto({
-      // A ticket of our own takes a nonce and an age; it is then replaced by the trace's.
+      // A ticket of our own takes an age and a nonce; it is then replaced by the trace's.
       random: [
         serverHello(trace).random,
-        ...(ticket === undefined ? [] : [new Uint8Array(12), new Uint8Array(4)]),
+        ...(ticket === undefined ? [] : [new Uint8Array(4), new Uint8Array(12)]),
       ],
       x25519: keysOf(trace, 'server', 'x25519'),
       secp256r1: keysOf(trace, 'server', 'P-256'),
@@ -288,7 +285,11 @@ function play(
       expect(endpoint.error?.message).toBeUndefined();
       continue;
     }
-    if (step === 'send application_data record') connection.send(hex(values?.payload ?? ''));
+    if (step === 'send application_data record') {
+      const payload = hex(values?.payload ?? '');
+      if (connection.writable) connection.send(payload);
+      else connection.sendEarly(payload);
+    }
     if (step === 'send alert record') connection.close();
     sent += connection.transmit().map(toHex).join('');
     const expected = toHex(hex(record));
@@ -375,7 +376,7 @@ describe.each(complete)('RFC 8448 section $section, $title, byte for byte', (tra
   });
 });
 
-describe('RFC 8448 section 4, resumption of section 3, byte for byte as far as it is not early data', () => {
+describe('RFC 8448 section 4, resumption of section 3 with early data, byte for byte', () => {
   /** The session that our client keeps after it has played section 3. */
   function sessionOfSection3(): ClientSession {
     arrangeLike(simple1Rtt);
@@ -396,8 +397,6 @@ describe('RFC 8448 section 4, resumption of section 3, byte for byte as far as i
   const sentAt = (session: ClientSession) =>
     session.receivedAt + ((offered().obfuscatedTicketAge - session.ageAdd + 2 ** 32) % 2 ** 32);
 
-  const EARLY = [...IN_CLIENT_HELLO, ExtensionType.early_data] as const;
-
   test("our client keeps the RFC's PSK", () => {
     const session = sessionOfSection3();
     expect(toHex(session.psk)).toBe(toHex(value(resumed0Rtt, 'client', 'extract secret "early"', 'IKM')));
@@ -406,45 +405,40 @@ describe('RFC 8448 section 4, resumption of section 3, byte for byte as far as i
     expect(session.ageAdd).toBe(parseNewSessionTicket(raw.subarray(4)).ageAdd);
   });
 
-  test("our client sends the RFC's ClientHello, binder included, and takes the server's flight", () => {
+  /** What is sent in the trace before the server answers. */
+  const earlyWords = () => value(resumed0Rtt, 'client', 'send application_data record', 'payload');
+
+  function expectEarlySecret({ secrets }: Endpoint): void {
+    const stated = value(resumed0Rtt, 'client', 'derive secret "tls13 c e traffic"', 'expanded');
+    expect(toHex(secrets.get('CLIENT_EARLY_TRAFFIC_SECRET') ?? NO_BYTES)).toBe(toHex(stated));
+  }
+
+  test('our client', () => {
     const session = sessionOfSection3();
+    expect(session.maxEarlyData).toBe(1024);
     arrangeLike(resumed0Rtt);
     const connection = Connection.client(
-      clientFor(resumed0Rtt, { session }),
+      clientFor(resumed0Rtt, { session, earlyData: true }),
       sentAt(session),
-      carrying(resumed0Rtt, EARLY),
+      carrying(resumed0Rtt, IN_CLIENT_HELLO),
     );
-    const client = new Endpoint('client', connection);
-    expect(connection.transmit().map(toHex).join('')).toBe(
-      toHex(value(resumed0Rtt, 'client', 'send handshake record', 'complete record')),
-    );
-    for (const nth of [0, 1]) {
-      connection.receive(
-        value(resumed0Rtt, 'server', 'send handshake record', 'complete record', nth),
-        sentAt(session),
-      );
-    }
-    client.collect();
-    expect(client.error).toBeUndefined();
-    expect(client.connected).toBe(true);
-    expect(connection.info?.resumed).toBe(true);
+    const client = play(resumed0Rtt, 'client', connection);
+    expect(client.connected && client.ended).toBe(true);
+    expect(connection.info).toMatchObject({ resumed: true, earlyDataAccepted: true });
     expectSecrets(resumed0Rtt, client);
+    expectEarlySecret(client);
   });
 
-  test("our server sends the RFC's flight for the RFC's ClientHello", () => {
+  test('our server', () => {
     arrangeLike(resumed0Rtt);
     const psk = value(resumed0Rtt, 'client', 'extract secret "early"', 'IKM');
     const connection = Connection.server(resumingServer(psk), NOW, carrying(resumed0Rtt, EARLY_ANSWERS));
-    const server = new Endpoint('server', connection);
-    connection.receive(value(resumed0Rtt, 'client', 'send handshake record', 'complete record'), NOW);
-    server.collect();
-    expect(server.error).toBeUndefined();
-    expect(connection.transmit().map(toHex).join('')).toBe(
-      [0, 1]
-        .map((nth) => toHex(value(resumed0Rtt, 'server', 'send handshake record', 'complete record', nth)))
-        .join(''),
-    );
+    const server = play(resumed0Rtt, 'server', connection);
+    expect(server.connected && server.ended).toBe(true);
+    const early = server.events.flatMap((event) => (event.type === 'early-data' ? [event.data] : []));
+    expect(early.map(toHex)).toEqual([toHex(earlyWords())]);
     expectSecrets(resumed0Rtt, server);
+    expectEarlySecret(server);
   });
 
   test('with another PSK the binder is wrong', () => {
@@ -460,11 +454,7 @@ describe('RFC 8448 section 4, resumption of section 3, byte for byte as far as i
   });
 
   /** NSS acknowledges the name here too, which RFC 6066 §3 forbids in a resumed session and our server does not. */
-  const EARLY_ANSWERS = [
-    ExtensionType.server_name,
-    ...IN_ENCRYPTED_EXTENSIONS,
-    ExtensionType.early_data,
-  ] as const;
+  const EARLY_ANSWERS = [ExtensionType.server_name, ...IN_ENCRYPTED_EXTENSIONS] as const;
 
   /** A server whose ticket keys open NSS's ticket and find this PSK in it. */
   function resumingServer(psk: Uint8Array): ServerConfig {
@@ -473,12 +463,14 @@ describe('RFC 8448 section 4, resumption of section 3, byte for byte as far as i
       seal: () => undefined,
       open: (_crypto, ticket) => {
         expect(toHex(ticket)).toBe(toHex(offered().identity));
-        return { suite, psk, issuedAt: NOW, serverName: 'server', peerChain: [] };
+        const early = { maxBytes: 1024, ageAdd: offered().obfuscatedTicketAge, alpnProtocol: undefined };
+        return { suite, psk, issuedAt: NOW, serverName: 'server', peerChain: [], early };
       },
     } as Pick<TicketKeys, 'seal' | 'open'> as TicketKeys;
     return serverFor(resumed0Rtt, {
-      tickets: { keys, lifetime: 30, count: 0 },
-      selectIdentities: () => expect.fail('resumption needs no certificate'),
+      tickets: { keys, lifetime: 30, count: 0, earlyData: { maxBytes: 1024, firstUse: () => true } },
+      // Resumption needs no certificate.
+      selectIdentities: () => [],
     });
   }
 });

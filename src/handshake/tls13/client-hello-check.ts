@@ -3,6 +3,7 @@ import { DecodeError, TlsError } from '../../errors/errors.ts';
 import {
   certificateAuthorities,
   compressCertificate,
+  earlyDataIndication,
   type KeyShareEntry,
   keyShareClientHello,
   type OfferedPsks,
@@ -37,6 +38,7 @@ export interface CheckedClientHello {
   /** What the client wants beside our certificate. */
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
+  readonly offersEarlyData: boolean;
   /** CertificateCompressionAlgorithm values that the client can expand. */
   readonly compression: readonly number[] | undefined;
   readonly recordSizeLimit: number | undefined;
@@ -86,6 +88,7 @@ export function checkClientHello(hello: ClientHello): CheckedClientHello {
     schemes,
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
+    offersEarlyData: read(ExtensionType.early_data, earlyDataIndication.parse) !== undefined,
     authorities: read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
     compression: read(ExtensionType.compress_certificate, compressCertificate.parse),
     recordSizeLimit: read(ExtensionType.record_size_limit, recordSizeLimit.parse),

@@ -20,6 +20,7 @@ import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/c
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
+import type { ClientSession } from '../session.ts';
 import {
   extensions12,
   type OfferedSession12,
@@ -41,6 +42,8 @@ export interface ClientOffer {
   readonly psks: readonly OfferedPsk[];
   /** For a server that goes no further than TLS 1.2. */
   readonly session12: OfferedSession12 | undefined;
+  /** The session under whose first key early data is offered. */
+  readonly early: ClientSession | undefined;
 }
 
 export function makeFirstOffer(
@@ -60,7 +63,9 @@ export function makeFirstOffer(
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
-  return finishOffer(hello, { keyExchanges, psks, session12 }, undefined, io);
+  const early = earlySession(config, psks);
+  const indicated = early === undefined ? hello : { ...hello, extensions: [...hello.extensions, EARLY_DATA] };
+  return finishOffer(indicated, { keyExchanges, psks, session12, early }, undefined, io);
 }
 
 /**
@@ -71,6 +76,15 @@ function sessionId(config: ClientConfig, offered: OfferedSession12 | undefined, 
   if (offered !== undefined && offered.session.sessionId.length > 0) return offered.session.sessionId;
   const needed = offered !== undefined || (config.compatibility && speaksTls13(config));
   return needed ? io.crypto.randomBytes(32) : NOTHING;
+}
+
+/** §4.2.10: early data goes under the first key, with the suite and the protocol of its session. */
+function earlySession(config: ClientConfig, [first]: readonly OfferedPsk[]): ClientSession | undefined {
+  const session = first?.session;
+  if (config.earlyData !== true || session?.maxEarlyData === undefined) return undefined;
+  const { suite, alpnProtocol } = session;
+  if (!config.suites.includes(suite)) return undefined;
+  return alpnProtocol === undefined || config.alpnProtocols.includes(alpnProtocol) ? session : undefined;
 }
 
 /** What a HelloRetryRequest changes (RFC 8446 §4.1.2). */
@@ -100,14 +114,14 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
   }
   const psks = first.psks.filter(({ hash }) => hash === retry.hash);
   // Who asks for a retry speaks TLS 1.3.
-  const offer = { keyExchanges, psks, session12: undefined };
+  const offer = { keyExchanges, psks, session12: undefined, early: undefined };
   return finishOffer({ ...first.hello, extensions }, offer, retry.transcript, io);
 }
 
 /** Adds pre_shared_key with its binders, which cover everything before the binders (§4.2.11.2). */
 function finishOffer(
   hello: ClientHello,
-  offer: Pick<ClientOffer, 'keyExchanges' | 'psks' | 'session12'>,
+  offer: Omit<ClientOffer, 'hello' | 'raw'>,
   before: Transcript | undefined,
   io: HandshakeIO,
 ): ClientOffer {
@@ -187,3 +201,4 @@ function beginKeyExchange(io: HandshakeIO, id: number): KeyExchange {
 
 const NOTHING = new Uint8Array(0);
 const NO_COMPRESSION = Uint8Array.of(0);
+const EARLY_DATA: Extension = { type: ExtensionType.early_data, body: NOTHING };

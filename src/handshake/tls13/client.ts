@@ -4,6 +4,7 @@ import { DecodeError, TlsError } from '../../errors/errors.ts';
 import {
   buildCertificate,
   buildCertificateVerify,
+  buildEndOfEarlyData,
   buildFinished,
   type CertificateEntry,
   parseCertificate,
@@ -17,6 +18,7 @@ import {
   compressCertificate,
   cookie,
   type Extension,
+  earlyDataIndication,
   extensionName,
   findExtension,
   isKnownExtension,
@@ -46,6 +48,7 @@ import { type Agreement13, Established } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type HandshakeSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
+import type { ClientSession } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { acceptServerHello12 } from '../tls12/client.ts';
 import { Transcript } from '../transcript.ts';
@@ -70,7 +73,27 @@ import { chooseIdentity, optionalExtension, requireKnownPlace } from './shared.t
 export function startClient(config: ClientConfig, extensions: HelloExtensions, io: HandshakeIO): Step {
   const offer = makeFirstOffer(config, extensions, io);
   io.send(offer.raw);
+  if (offer.early !== undefined) beginEarlyData(config, offer, offer.early, io);
   return new ExpectServerHello({ config, extensions }, offer, undefined);
+}
+
+/** §4.2.10: early data follows ClientHello at once, under a key that the session gives. */
+function beginEarlyData(
+  config: ClientConfig,
+  offer: ClientOffer,
+  session: ClientSession,
+  io: HandshakeIO,
+): void {
+  const [psk] = offer.psks as [OfferedPsk];
+  const { suite, maxEarlyData = 0 } = session;
+  const transcript = new Transcript(io.crypto, suite.hash);
+  transcript.add(offer.raw);
+  const secret = psk.earlySecret.clientTrafficSecret(transcript.snapshot());
+  io.keylog('CLIENT_EARLY_TRAFFIC_SECRET', offer.hello.random, secret);
+  // §D.4: with early data the record comes immediately after the first ClientHello.
+  if (config.compatibility) io.sendChangeCipherSpec();
+  io.protectWrite(suite, secret);
+  io.allowEarlyData(maxEarlyData);
 }
 
 interface Setup {
@@ -83,6 +106,7 @@ interface Retried {
   readonly suite: Suite;
   readonly group: number | undefined;
   readonly transcript: Transcript;
+  readonly offeredEarly: boolean;
 }
 
 const IN_SERVER_HELLO: readonly number[] = [
@@ -191,9 +215,18 @@ class ExpectServerHello implements Expect {
       { group, cookie: retryCookie, transcript, hash: suite.hash },
       io,
     );
-    if (config.compatibility) io.sendChangeCipherSpec();
+    if (this.#offer.early !== undefined) {
+      // §4.1.2: early data is refused by that, and ClientHello is in clear.
+      io.allowEarlyData(0);
+      io.unprotectWrite();
+    } else if (config.compatibility) io.sendChangeCipherSpec();
     io.send(second.raw);
-    return new ExpectServerHello(this.#setup, second, { suite, group, transcript });
+    return new ExpectServerHello(this.#setup, second, {
+      suite,
+      group,
+      transcript,
+      offeredEarly: this.#offer.early !== undefined,
+    });
   }
 
   #uselessGroup(group: number): boolean {
@@ -227,16 +260,20 @@ class ExpectServerHello implements Expect {
     transcript.add(this.#offer.raw);
     transcript.add(raw);
 
-    const early = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
-    const handshakeSecret = early.handshakeSecret(keyExchange.complete(share.keyExchange));
+    const earlySecret = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
+    const handshakeSecret = earlySecret.handshakeSecret(keyExchange.complete(share.keyExchange));
     const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
     const { random } = this.#offer.hello;
     io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', random, traffic.client);
     io.keylog('SERVER_HANDSHAKE_TRAFFIC_SECRET', random, traffic.server);
     io.protectRead(suite, traffic.server);
     // §D.4: immediately before the second flight, which is also where our alerts become protected.
-    if (config.compatibility && this.#retried === undefined) io.sendChangeCipherSpec();
-    io.protectWrite(suite, traffic.client);
+    const { early } = this.#offer;
+    if (early === undefined) {
+      const changed = this.#retried !== undefined;
+      if (config.compatibility && !changed) io.sendChangeCipherSpec();
+      io.protectWrite(suite, traffic.client);
+    }
     return new ExpectEncryptedExtensions({
       ...this.#setup,
       suite,
@@ -247,6 +284,8 @@ class ExpectServerHello implements Expect {
       handshakeSecret,
       traffic,
       psk,
+      early,
+      offersEarly: early !== undefined || (this.#retried?.offeredEarly ?? false),
     });
   }
 
@@ -276,6 +315,10 @@ interface Encrypted extends Setup {
   readonly traffic: { readonly client: Uint8Array; readonly server: Uint8Array };
   /** Present when the server took our ticket or our key. */
   readonly psk: OfferedPsk | undefined;
+  /** The session of the early data that was offered in this ClientHello. */
+  readonly early: ClientSession | undefined;
+  /** Early data was offered, in this ClientHello or the one before. */
+  readonly offersEarly: boolean;
 }
 
 const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
@@ -283,6 +326,7 @@ const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.supported_groups,
   ExtensionType.application_layer_protocol_negotiation,
   ExtensionType.record_size_limit,
+  ExtensionType.early_data,
 ];
 
 class ExpectEncryptedExtensions implements Expect {
@@ -314,6 +358,7 @@ class ExpectEncryptedExtensions implements Expect {
       );
     }
     limitRecords(config, extensions, io);
+    const earlyDataAccepted = this.#earlyDataAccepted(extensions, alpnProtocol, io);
     const { serverName } = config;
     for (const handler of handlers) {
       handler.confirm(findExtension(extensions, handler.extensionType), { serverName, alpnProtocol });
@@ -327,12 +372,38 @@ class ExpectEncryptedExtensions implements Expect {
       alpnProtocol,
       resumed: psk?.session !== undefined,
       pskIdentity: psk !== undefined && psk.session === undefined ? psk.identity.identity : undefined,
+      earlyDataAccepted,
     };
     const next: Agreed = { ...this.#state, agreement };
     // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
     return psk === undefined
       ? new ExpectCertificateRequestOrCertificate(next)
       : new ExpectFinished(next, psk.authenticated, undefined);
+  }
+
+  /** §4.2.10: only under the first key, with its suite and its protocol. */
+  #earlyDataAccepted(
+    extensions: readonly Extension[],
+    alpnProtocol: string | undefined,
+    io: HandshakeIO,
+  ): boolean | undefined {
+    const { early, offersEarly, psk, suite, traffic } = this.#state;
+    const answer = optionalExtension(extensions, ExtensionType.early_data, earlyDataIndication.parse);
+    if (answer === undefined) {
+      io.allowEarlyData(0);
+      if (early !== undefined) io.protectWrite(suite, traffic.client);
+      return offersEarly ? false : undefined;
+    }
+    if (psk?.session === undefined || psk.session !== early || early.suite !== suite) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'The server takes early data under another key or suite',
+      );
+    }
+    if (early.alpnProtocol !== alpnProtocol) {
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The server takes early data for another protocol');
+    }
+    return true;
   }
 }
 
@@ -523,6 +594,15 @@ class ExpectFinished implements Expect {
     io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
     io.protectRead(suite, application.server);
 
+    const { agreement } = this.#state;
+    if (agreement.earlyDataAccepted === true) {
+      // §4.5: after the server's Finished, and not in the transcript of the secrets above.
+      io.allowEarlyData(0);
+      const end = buildEndOfEarlyData();
+      io.send(end);
+      transcript.add(end);
+      io.protectWrite(suite, traffic.client);
+    }
     const finish = (finishIo: HandshakeIO): Step => {
       const mac = finishedMac(finishIo.crypto, suite.hash, traffic.client, transcript.snapshot());
       const ours = buildFinished(mac);
@@ -536,7 +616,6 @@ class ExpectFinished implements Expect {
         exporter: application.exporter,
         resumption: () => master.resumptionSecret(transcriptHash),
       };
-      const { agreement } = this.#state;
       return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
     };
     if (this.#accepted === undefined) return finish(io);

@@ -1,6 +1,8 @@
 import type { Suite } from '../../crypto/suites.ts';
 import { CertificateError } from '../../errors/errors.ts';
+import { maxEarlyDataSize } from '../../messages/extensions.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
+import { ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement13 } from '../established.ts';
@@ -79,7 +81,6 @@ function mayResume(
 ): boolean {
   const age = io.now - state.issuedAt;
   const lifetime = (config.tickets?.lifetime ?? 0) * 1000;
-  // Tickets count whole seconds, so a fresh one may seem up to a second old, never from the future.
   return (
     age >= 0 &&
     age <= lifetime &&
@@ -112,7 +113,7 @@ function judgeAgain(
 /** Sends `tickets.count` NewSessionTicket messages (RFC 8446 §4.6.1), each with a PSK of its own. */
 export function issueTickets(
   config: ServerConfig,
-  { suite, serverName }: Agreement13,
+  { suite, serverName, alpnProtocol }: Agreement13,
   resumptionSecret: Uint8Array,
   peer: PeerIdentity | undefined,
   io: HandshakeIO,
@@ -122,11 +123,17 @@ export function issueTickets(
   for (let i = 0; i < tickets.count; i++) {
     const nonce = Uint8Array.of(i);
     const psk = resumptionPsk(io.crypto, suite.hash, resumptionSecret, nonce);
-    const state = { suite, psk, issuedAt: io.now, serverName, peerChain: peer?.chain ?? [] };
-    const ticket = tickets.keys.seal(io.crypto, state);
-    if (ticket === undefined) return;
     const [a, b, c, d] = io.crypto.randomBytes(4) as unknown as [number, number, number, number];
     const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
-    io.send(buildNewSessionTicket({ lifetime: tickets.lifetime, ageAdd, nonce, ticket, extensions: [] }));
+    const maxBytes = tickets.earlyData?.maxBytes;
+    const early = maxBytes === undefined ? undefined : { maxBytes, ageAdd, alpnProtocol };
+    const state = { suite, psk, issuedAt: io.now, serverName, peerChain: peer?.chain ?? [], early };
+    const ticket = tickets.keys.seal(io.crypto, state);
+    if (ticket === undefined) return;
+    const extensions =
+      maxBytes === undefined
+        ? []
+        : [{ type: ExtensionType.early_data, body: maxEarlyDataSize.build(maxBytes) }];
+    io.send(buildNewSessionTicket({ lifetime: tickets.lifetime, ageAdd, nonce, ticket, extensions }));
   }
 }

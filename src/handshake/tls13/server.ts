@@ -8,6 +8,7 @@ import {
   type CertificateEntry,
   parseCertificate,
   parseCertificateVerify,
+  parseEndOfEarlyData,
   parseFinished,
 } from '../../messages/authentication.ts';
 import {
@@ -39,11 +40,13 @@ import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, Identity, IdentitySource, ServerConfig } from '../config.ts';
+import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
 import { type Agreement13, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac, type MasterSecret } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
 import type { Choosing, Expect, IdentitiesWanted, SignatureWanted, Step, Waiting } from '../step.ts';
+import type { EarlyTerms } from '../tickets.ts';
 import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
 import { chooseVersion } from '../versions.ts';
@@ -96,9 +99,6 @@ class ExpectClientHello implements Expect {
       return answerClientHello12(this.#setup, hello, message.raw, io);
     }
     const checked = checkClientHello(hello);
-    if (findExtension(hello.extensions, ExtensionType.early_data) !== undefined) {
-      io.skipEarlyData(MAX_SKIPPED_EARLY_DATA);
-    }
     const psk = findUsablePsk(config, checked, io);
     const suite = psk?.suite ?? chooseSuite(config, checked);
     const { group, share } = chooseGroup(config, checked);
@@ -107,6 +107,7 @@ class ExpectClientHello implements Expect {
       const choices = { checked, suite, group, share, psk, transcript, raw: message.raw, retried: false };
       return answer(this.#setup, choices, io);
     }
+    if (checked.offersEarlyData) skipEarlyData(config, io);
     // §5.1: a ClientHello ends its record, for all that the client knows of our answer.
     io.requireRecordEnd();
     transcript.add(message.raw);
@@ -167,7 +168,7 @@ class ExpectSecondClientHello implements Expect {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'the second ClientHello');
     const checked = checkClientHello(parseClientHello(message.body));
     this.#checkUnchanged(checked);
-    if (findExtension(checked.hello.extensions, ExtensionType.early_data) !== undefined) {
+    if (checked.offersEarlyData) {
       // §4.2.10: not after a HelloRetryRequest.
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello offers early data');
     }
@@ -235,6 +236,11 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   transcript.add(raw);
   const alpnProtocol = chooseProtocol(config, checked, serverName);
   const identity = proven === undefined ? identityFor(config, checked) : undefined;
+  // Only now: the binder has shown that this ClientHello was made by whoever has the ticket.
+  const earlyTerms = choices.retried ? undefined : acceptedEarlyTerms(config, checked, psk, alpnProtocol, io);
+  const earlySecret =
+    earlyTerms === undefined ? undefined : psk?.earlySecret.clientTrafficSecret(transcript.snapshot());
+  if (checked.offersEarlyData && earlyTerms === undefined) skipEarlyData(config, io);
 
   const { secret, share } = respond(io, group, choices.share);
   const extensions = [
@@ -261,7 +267,8 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.client);
   io.keylog('SERVER_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.server);
   io.protectWrite(suite, traffic.server);
-  io.protectRead(suite, traffic.client);
+  if (earlySecret !== undefined) io.keylog('CLIENT_EARLY_TRAFFIC_SECRET', clientRandom, earlySecret);
+  io.protectRead(suite, earlySecret ?? traffic.client);
 
   if (checked.recordSizeLimit !== undefined) {
     // A client may announce more than this version has (RFC 8449 §4).
@@ -272,7 +279,9 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     io.send(message);
     transcript.add(message);
   };
-  say(buildEncryptedExtensions(encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined)));
+  const answers = encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined);
+  if (earlyTerms !== undefined) answers.push({ type: ExtensionType.early_data, body: NOTHING });
+  say(buildEncryptedExtensions(answers));
   const agreement = {
     version: ProtocolVersion.tls13,
     suite,
@@ -281,6 +290,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     alpnProtocol,
     resumed: psk?.ticket !== undefined,
     pskIdentity: psk !== undefined && psk.ticket === undefined ? psk.identity : undefined,
+    earlyDataAccepted: checked.offersEarlyData ? earlyTerms !== undefined : undefined,
   };
   const state: Answered = {
     ...setup,
@@ -291,6 +301,7 @@ function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     agreement,
     master: handshakeSecret.masterSecret(),
     wantsTickets: checked.wantsTickets,
+    earlyTerms,
   };
   if (identity === undefined) return finishFlight(state, proven, io);
 
@@ -321,6 +332,8 @@ interface Answered extends Setup {
   readonly agreement: Agreement13;
   readonly master: MasterSecret;
   readonly wantsTickets: boolean;
+  /** Present when early data comes before the client's next message. */
+  readonly earlyTerms: EarlyTerms | undefined;
 }
 
 /** Our CertificateVerify waits for whoever holds the key. */
@@ -354,7 +367,10 @@ function finishFlight(state: Answered, proven: PeerAuthenticated | undefined, io
   io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
   io.protectWrite(suite, application.server);
   const next: Sent = { ...state, application };
-  if (proven !== undefined) return new ExpectClientFinished(next, proven);
+  if (proven !== undefined) {
+    const then = new ExpectClientFinished(next, proven);
+    return state.earlyTerms === undefined ? then : new ExpectEndOfEarlyData(next, state.earlyTerms, then);
+  }
   return config.clientCertificate === 'none'
     ? new ExpectClientFinished(next, PeerAuthenticated.anonymousClient())
     : new ExpectClientCertificate(next);
@@ -366,6 +382,40 @@ interface Sent extends Answered {
     readonly server: Uint8Array;
     readonly exporter: Uint8Array;
   };
+}
+
+/** Early data, then EndOfEarlyData (§4.5). */
+class ExpectEndOfEarlyData implements Expect {
+  readonly kind = 'expect';
+  readonly #state: Sent;
+  readonly #then: Expect;
+  #left: number;
+
+  constructor(state: Sent, { maxBytes }: EarlyTerms, then: Expect) {
+    this.#state = state;
+    this.#then = then;
+    this.#left = maxBytes;
+  }
+
+  /** §4.2.10: more than max_early_data_size SHOULD be answered by unexpected_message. */
+  receiveEarlyData(length: number): void {
+    // Even an empty record costs us something.
+    this.#left -= Math.max(length, 1);
+    if (this.#left >= 0) return;
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      'The client sends more early data than its ticket allows',
+    );
+  }
+
+  receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type !== HandshakeType.end_of_early_data) throw unexpected(message, 'EndOfEarlyData');
+    parseEndOfEarlyData(message.body);
+    const { suite, traffic, transcript } = this.#state;
+    transcript.add(message.raw);
+    io.protectRead(suite, traffic.client);
+    return this.#then;
+  }
 }
 
 class ExpectClientCertificate implements Expect {
@@ -472,6 +522,32 @@ class ExpectClientFinished implements Expect {
       issueTickets(config, agreement, secrets.resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }
+}
+
+/** Throws away what a client sends whose early data is not taken: as much as our tickets, or others', may have promised. */
+function skipEarlyData({ tickets }: ServerConfig, io: HandshakeIO): void {
+  io.skipEarlyData(MAX_SKIPPED_EARLY_DATA + (tickets?.earlyData?.maxBytes ?? 0));
+}
+
+/** §4.2.10 and §8: what must hold for early data to be taken. Anything else means that it is thrown away. */
+function acceptedEarlyTerms(
+  { tickets }: ServerConfig,
+  checked: CheckedClientHello,
+  psk: UsablePsk | undefined,
+  alpnProtocol: string | undefined,
+  io: HandshakeIO,
+): EarlyTerms | undefined {
+  const policy = tickets?.earlyData;
+  const ticket = psk?.ticket;
+  if (policy === undefined || !checked.offersEarlyData || ticket?.early === undefined) return undefined;
+  const { early, issuedAt } = ticket;
+  // Under the first key alone, and for the protocol of the session.
+  if (psk?.index !== 0 || early.alpnProtocol !== alpnProtocol) return undefined;
+  const obfuscated = checked.psks?.identities[0]?.obfuscatedTicketAge ?? 0;
+  // §4.2.11.1: modulo 2^32.
+  const clientAge = (obfuscated - early.ageAdd + 2 ** 32) % 2 ** 32;
+  if (Math.abs(io.now - issuedAt - clientAge) > EARLY_DATA_WINDOW) return undefined;
+  return policy.firstUse(io.crypto, psk.identity, issuedAt, io.now) ? early : undefined;
 }
 
 function identityFor(config: ServerConfig, { serverName, schemes, psks, authorities }: CheckedClientHello) {

@@ -168,6 +168,12 @@ export class RecordLayer {
     this.#sealer = new Sealer(this.#crypto, keys);
   }
 
+  /** What is written from here on is in clear, as it was before there were keys. */
+  unprotectWrite(): void {
+    this.#writeFlight();
+    this.#sealer = undefined;
+  }
+
   /** True when the write key has sealed as much as it may. */
   get writeKeyExhausted(): boolean {
     return this.#sealer?.exhausted ?? false;
