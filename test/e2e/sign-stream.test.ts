@@ -127,35 +127,39 @@ describe('a streamed message', () => {
     expect(await verdictOf(near, 1)).toMatchObject({ verdict: 'valid' });
   });
 
-  it('comes from a Readable, as text or bytes, and is collected for whoever reads whole messages', async () => {
-    const { client, server } = await signedSession({ archive: near }, { archive: far });
-    client.signing?.on();
-    const receipts = Promise.all([
-      client.signWrite(Readable.from(['one ', 'two'])),
-      client.signWrite('whole'),
-      client.signWrite([Uint8Array.of(33), '!']),
-      client.signWrite(Readable.from([]), { receipt: false }),
-    ]);
-    const read: [string, boolean, number | undefined][] = [];
-    for await (const { content, object, verified, acknowledged, record } of server.signed) {
-      read.push([Buffer.from(content).toString(), acknowledged, record]);
-      expect(object === undefined).toBe(content.length !== 5);
-      expect(verified?.signer.leaf.subject.toString()).toBe('CN=alice');
-      if (read.length === 4) break;
-    }
-    expect(read).toEqual([
-      ['one two', true, 0],
-      ['whole', true, expect.any(Number)],
-      ['!!', true, expect.any(Number)],
-      ['', false, expect.any(Number)],
-    ]);
-    expect((await receipts).map((receipt) => receipt?.signer.leaf.subject.toString())).toEqual([
-      'CN=localhost',
-      'CN=localhost',
-      'CN=localhost',
-      undefined,
-    ]);
-  });
+  it.each([{}, { maxVersion: 'TLSv1.2' as const }])(
+    'comes from a Readable or text, and is collected for whoever reads whole messages: %o',
+    async (versions) => {
+      const { client, server } = await signedSession({ archive: near }, { archive: far }, versions);
+      expect(client.getProtocol()).toBe(versions.maxVersion ?? 'TLSv1.3');
+      client.signing?.on();
+      const receipts = Promise.all([
+        client.signWrite(Readable.from(['one ', 'two'])),
+        client.signWrite('whole'),
+        client.signWrite([Uint8Array.of(33), '!']),
+        client.signWrite(Readable.from([]), { receipt: false }),
+      ]);
+      const read: [string, boolean, number | undefined][] = [];
+      for await (const { content, object, verified, acknowledged, record } of server.signed) {
+        read.push([Buffer.from(content).toString(), acknowledged, record]);
+        expect(object === undefined).toBe(content.length !== 5);
+        expect(verified?.signer.leaf.subject.toString()).toBe('CN=alice');
+        if (read.length === 4) break;
+      }
+      expect(read).toEqual([
+        ['one two', true, 0],
+        ['whole', true, expect.any(Number)],
+        ['!!', true, expect.any(Number)],
+        ['', false, expect.any(Number)],
+      ]);
+      expect((await receipts).map((receipt) => receipt?.signer.leaf.subject.toString())).toEqual([
+        'CN=localhost',
+        'CN=localhost',
+        'CN=localhost',
+        undefined,
+      ]);
+    },
+  );
 
   it('goes no faster than its reader', async () => {
     const { client, server } = await signedSession({ archive: near }, { archive: far });
