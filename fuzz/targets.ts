@@ -13,6 +13,12 @@ import * as extensions from '../src/messages/extensions.ts';
 import { HandshakeJoiner } from '../src/messages/handshake.ts';
 import { parseClientHello, parseEncryptedExtensions, parseServerHello } from '../src/messages/hello.ts';
 import { parseKeyUpdate, parseNewSessionTicket } from '../src/messages/post-handshake.ts';
+import { encodeCommand, parseCommand } from '../src/module/apdu/command.ts';
+import { readOpenRequest } from '../src/module/applet/open.ts';
+import { readInformation } from '../src/module/bridge/information.ts';
+import { readItems } from '../src/module/bridge/items.ts';
+import { FragmentReceiver } from '../src/module/eap/fragments.ts';
+import { buildEap, parseEap, parseEapTls } from '../src/module/eap/packet.ts';
 import { decodeControl, encodeControl, MessageType, writeDataHeader } from '../src/mux/channels/message.ts';
 import { MessageReader } from '../src/mux/channels/reader.ts';
 import { decodeDataMultiplexing, encodeDataMultiplexing } from '../src/mux/extension.ts';
@@ -24,6 +30,7 @@ import { Certificate } from '../src/x509/certificate.ts';
 import { clientConfig, serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
 import { CannotOpen, Pair } from '../test/setup/pair.ts';
+import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
 import { mutate, Random } from './mutate.ts';
 import { traceCertificates, traceMessages } from './seeds.ts';
 import { SIGN_TARGETS } from './sign-targets.ts';
@@ -156,6 +163,26 @@ function dataMessage(): Uint8Array {
   writeDataHeader(out, 0, 3, 20);
   return out;
 }
+
+/** Malformed commands are answered by a status word; 6F00 would be a bug of the module's. */
+const appletTarget: Target = {
+  name: 'module-applet',
+  seeds: () => {
+    const card = cardWith({ algorithm: 3 });
+    card.verifyUser();
+    const host = new EapHost(card, card.open({ fragmentSize: 100 }), 'client', 100);
+    host.start();
+    return card.dialogue.map(({ command }) => command);
+  },
+  run(input) {
+    applet ??= cardWith({ algorithm: 3 });
+    const answer = applet.raw(input);
+    applet.dialogue.length = 0;
+    if (answer.length < 2) throw new Error('An answer without status');
+    if (answer.at(-2) === 0x6f) throw new Error('The module has an internal error');
+  },
+};
+let applet: Card | undefined;
 
 export const TARGETS: readonly Target[] = [
   decoder('client-hello', () => bodiesOf(HandshakeType.client_hello), parseClientHello),
@@ -316,6 +343,39 @@ export const TARGETS: readonly Target[] = [
       }
     },
   ),
+  decoder(
+    'apdu',
+    () => [encodeCommand({ cla: 0xa0, ins: 0xda, p1: 1, p2: 0, data: new Uint8Array(9), le: 256 }, 'short')],
+    parseCommand,
+  ),
+  decoder(
+    'eap-fragments',
+    () => [buildEap({ code: 1, identifier: 1, type: 13, data: Uint8Array.of(0xc0, 0, 0, 0, 9, 1) })],
+    (input) => {
+      const receiver = new FragmentReceiver();
+      for (let at = 0; at < input.length; at += 16) {
+        const eap = parseEap(input.subarray(at));
+        if ('type' in eap) receiver.push(parseEapTls(eap.data));
+      }
+    },
+  ),
+  decoder(
+    'module-open',
+    () => [
+      openData({
+        alpnProtocols: ['h2'],
+        extensions: [{ type: 0xff4d, contentTypes: [28], handshakeTypes: [], body: new Uint8Array(3) }],
+      }),
+    ],
+    readOpenRequest,
+  ),
+  decoder(
+    'module-information',
+    () => [Uint8Array.from([0x90, 0, 1, 3, 0x9b, 0, 3, 40, 65, 66])],
+    readInformation,
+  ),
+  decoder('module-items', () => [Uint8Array.of(23, 0, 0, 2, 1, 2, 0, 0, 0, 0)], readItems),
+  appletTarget,
   connectionTarget('client'),
   connectionTarget('server'),
   protectedTarget,
