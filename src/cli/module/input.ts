@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from '../../crypto/node/random.ts';
 import { Card } from '../../module/bridge/card.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
 import { connectModule, parseModuleAddress } from '../../node/module/open.ts';
@@ -33,7 +33,10 @@ export function readSecret(option: string, path: string | undefined): Uint8Array
 /** The secret of a store; a new one, when there is no such file. */
 export function readOrMakeSecret(option: string, path: string): Uint8Array {
   try {
-    writeFileSync(path, `${randomBytes(SECRET_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+    writeFileSync(path, `${Buffer.from(randomBytes(SECRET_BYTES)).toString('base64')}\n`, {
+      mode: 0o600,
+      flag: 'wx',
+    });
   } catch (cause) {
     if (errorCode(cause) !== 'EEXIST') throw fileError(option, path, cause);
   }

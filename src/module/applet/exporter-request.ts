@@ -2,13 +2,10 @@ import { DecodeError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
 
-/** Bytes that an exporter gives at most here: RFC 8446 §7.1 allows 255 hashes, protocols use 16 to 128. */
-export const MAX_EXPORTED = 255;
-
 export interface ExporterRequest {
   readonly label: string;
   readonly context: Uint8Array;
-  /** Bytes, 1 to MAX_EXPORTED. */
+  /** Bytes, 1 to 255: RFC 8446 §7.1 allows 255 hashes, protocols use 16 to 128 bytes. */
   readonly length: number;
 }
 
