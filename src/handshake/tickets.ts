@@ -37,23 +37,32 @@ const FORMAT = 2;
 const utf8 = new TextEncoder();
 const NO_AAD = new Uint8Array(0);
 
-/** Seals and opens tickets: a 16-byte key name in clear, then AES-256-GCM under the other 32 bytes. */
+/** So many sets at once: the one that seals, and those that sealed within the life of a ticket. */
+const MAX_TICKET_KEYS = 16;
+
+/**
+ * Seals and opens tickets: a 16-byte key name in clear, then AES-256-GCM under the other 32 bytes. Several sets, one after
+ * the other, make a rotation: the first seals, and all of them open, so that what was sealed before stays good.
+ */
 export class TicketKeys {
   readonly bytes: Uint8Array;
-  readonly #name: Uint8Array;
-  readonly #key: Uint8Array;
+  /** Never empty. */
+  readonly #sets: readonly KeySet[];
 
-  /** @throws ConnectionError ERR_TLS_OPTION unless given 48 bytes */
+  /** @throws ConnectionError ERR_TLS_OPTION unless given 48 bytes, or up to 16 times as many */
   constructor(bytes: Uint8Array) {
-    if (bytes.length !== TICKET_KEYS_LENGTH) {
+    const count = bytes.length / TICKET_KEYS_LENGTH;
+    if (!Number.isInteger(count) || count < 1 || count > MAX_TICKET_KEYS) {
       throw new ConnectionError(
         'ERR_TLS_OPTION',
-        `ticketKeys must be ${TICKET_KEYS_LENGTH} bytes, not ${bytes.length}`,
+        `ticketKeys must be ${TICKET_KEYS_LENGTH} bytes, or up to ${MAX_TICKET_KEYS} such keys, the newest first; not ${bytes.length} bytes`,
       );
     }
     this.bytes = new Uint8Array(bytes);
-    this.#name = this.bytes.subarray(0, NAME_LENGTH);
-    this.#key = this.bytes.subarray(NAME_LENGTH);
+    this.#sets = Array.from({ length: count }, (_, index) => {
+      const set = this.bytes.subarray(index * TICKET_KEYS_LENGTH, (index + 1) * TICKET_KEYS_LENGTH);
+      return { name: set.subarray(0, NAME_LENGTH), key: set.subarray(NAME_LENGTH) };
+    });
   }
 
   static random(crypto: CryptoProvider): TicketKeys {
@@ -67,9 +76,10 @@ export class TicketKeys {
 
   /** As `seal`, of a state in its own encoding. */
   sealBytes(crypto: CryptoProvider, state: Uint8Array): Uint8Array | undefined {
+    const { name, key } = this.#sets[0] as KeySet;
     const nonce = crypto.randomBytes(NONCE_LENGTH);
-    const sealed = crypto.aead('aes-256-gcm', this.#key).seal(nonce, NO_AAD, state);
-    const ticket = concat([this.#name, nonce, ...sealed]);
+    const sealed = crypto.aead('aes-256-gcm', key).seal(nonce, NO_AAD, state);
+    const ticket = concat([name, nonce, ...sealed]);
     return ticket.length <= MAX_TICKET ? ticket : undefined;
   }
 
@@ -83,12 +93,18 @@ export class TicketKeys {
   openBytes(crypto: CryptoProvider, ticket: Uint8Array): Uint8Array | undefined {
     const body = NAME_LENGTH + NONCE_LENGTH;
     if (ticket.length < body + TAG_LENGTH || ticket.length > MAX_TICKET) return undefined;
-    if (!crypto.equal(ticket.subarray(0, NAME_LENGTH), this.#name)) return undefined;
+    const set = this.#sets.find(({ name }) => crypto.equal(ticket.subarray(0, NAME_LENGTH), name));
+    if (set === undefined) return undefined;
     const tagAt = ticket.length - TAG_LENGTH;
     return crypto
-      .aead('aes-256-gcm', this.#key)
+      .aead('aes-256-gcm', set.key)
       .open(ticket.subarray(NAME_LENGTH, body), NO_AAD, ticket.subarray(body, tagAt), ticket.subarray(tagAt));
   }
+}
+
+interface KeySet {
+  readonly name: Uint8Array;
+  readonly key: Uint8Array;
 }
 
 function buildState(state: TicketState): Uint8Array {

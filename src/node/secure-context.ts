@@ -75,7 +75,10 @@ export interface SecureContextOptions {
   staple?: Staple | readonly Staple[] | undefined;
   /** Revocation lists, PEM or DER. With any, every certificate of a peer's path but the anchor must be covered by one. */
   crl?: CertificateInput | readonly CertificateInput[] | undefined;
-  /** Server: 48 bytes that seal tickets; give them to every process that shall resume each other's sessions. */
+  /**
+   * Server: 48 bytes that seal tickets; give them to every process that shall resume each other's sessions. To rotate
+   * them, give up to 16 such keys in a row, the newest first: the first seals, all open.
+   */
   ticketKeys?: Uint8Array | undefined;
   /** Server: where sessions of TLS 1.2 without tickets are kept. Default: in memory, the 1,024 used last. */
   sessionStore?: SessionStore | undefined;

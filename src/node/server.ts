@@ -77,12 +77,15 @@ export class Server extends NetServer {
     this.#owner.config = this.#makeConfig();
   }
 
-  /** The 48 bytes that seal session tickets. */
+  /** The keys that seal session tickets: 48 bytes, or several times as many. */
   getTicketKeys(): Buffer {
     return Buffer.from(this.#context.ticketKeys.bytes);
   }
 
-  /** @throws ConnectionError ERR_TLS_OPTION unless given 48 bytes */
+  /**
+   * @param keys 48 bytes, or to rotate them up to 16 such keys, the newest first
+   * @throws ConnectionError ERR_TLS_OPTION for another length
+   */
   setTicketKeys(keys: Uint8Array): void {
     this.#context.ticketKeys = new TicketKeys(keys);
     this.#owner.config = this.#makeConfig();

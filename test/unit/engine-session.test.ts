@@ -63,7 +63,7 @@ describe('ticket keys', () => {
     peerChain: [Uint8Array.of(1, 2, 3)],
   };
 
-  test.each([0, 47, 49, 80])('of %i bytes are refused', (length) => {
+  test.each([0, 47, 49, 80, 95, 48 * 17])('of %i bytes are refused', (length) => {
     expect(() => new TicketKeys(new Uint8Array(length))).toThrow(
       expect.objectContaining({ code: 'ERR_TLS_OPTION' }),
     );
@@ -96,6 +96,18 @@ describe('ticket keys', () => {
     // The same name, another key.
     const others = new TicketKeys(keys.bytes.map((byte, i) => (i < 16 ? byte : byte ^ 1)));
     expect(others.open(nodeCrypto, ticket)).toBeUndefined();
+  });
+
+  test('of several sets: the first seals, all open, and what is taken out opens no more', () => {
+    const set = (fill: number) => new Uint8Array(TICKET_KEYS_LENGTH).fill(fill);
+    const [old, now] = [new TicketKeys(set(1)), new TicketKeys(Buffer.concat([set(2), set(1)]))];
+    const before = old.seal(nodeCrypto, state) ?? expect.fail('not sealed');
+    const after = now.seal(nodeCrypto, state) ?? expect.fail('not sealed');
+    expect(now.open(nodeCrypto, before)).toBeDefined();
+    expect(now.open(nodeCrypto, after)).toBeDefined();
+    expect(old.open(nodeCrypto, after)).toBeUndefined();
+    expect(new TicketKeys(set(2)).open(nodeCrypto, after)).toBeDefined();
+    expect(new TicketKeys(set(2)).open(nodeCrypto, before)).toBeUndefined();
   });
 
   test('make no ticket that is too long for a ClientHello', () => {
