@@ -61,6 +61,7 @@ function addCommand(program: Command, spec: CommandSpec, run: (given: Map<string
     .helpOption('-h, --help', 'print this help');
   for (const option of [...spec.options, ...commonOptions] as readonly OptionSpec[]) {
     // Whether one that is required was given is known only when the configuration file has been read.
+    if (option.fileOnly) continue;
     if (option.positional) command.argument(`[${option.value}]`, option.help);
     else command.addOption(commanderOption(option));
   }

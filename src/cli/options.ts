@@ -18,7 +18,11 @@ export type ValueType =
   | 'forward'
   | 'host'
   | 'level'
+  | 'listen'
+  | 'mode'
   | 'policy'
+  | 'reverse'
+  | 'rule'
   | 'sign'
   | 'sign-unit'
   | 'size'
@@ -37,6 +41,8 @@ export interface OptionSpec {
   readonly positional?: true;
   /** Makes no sense in the configuration file. */
   readonly commandLineOnly?: true;
+  /** A table, which no command line can hold. */
+  readonly fileOnly?: true;
   readonly help: string;
 }
 
@@ -116,22 +122,28 @@ const sessionOptions = [
     help: `how long a TLS handshake may take (default: ${seconds(HANDSHAKE_TIMEOUT)})`,
   },
   {
+    name: 'mux-mode',
+    type: 'mode',
+    value: 'channels|ports',
+    help: 'how applications share a session: channels have flow control, so that a slow reader holds up nobody; ports are for peers that know nothing else (default: channels, where both sides have them)',
+  },
+  {
     name: 'max-connections',
     type: 'count',
     value: 'N',
-    help: 'connections in one session at a time (default: 4096)',
+    help: 'connections in one session at a time (default: 16384; 4096 in ports mode)',
   },
   {
     name: 'connection-buffer',
     type: 'size',
     value: 'SIZE',
-    help: 'bytes held for the slow reader of one connection (default: 1MiB)',
+    help: 'bytes held for the slow reader of one connection (default: 8MiB; 1MiB in ports mode)',
   },
   {
     name: 'session-buffer',
     type: 'size',
     value: 'SIZE',
-    help: 'bytes held for all slow readers of a session (default: 16MiB)',
+    help: 'bytes held for all slow readers of a session (default: 32MiB; 16MiB in ports mode)',
   },
   {
     name: 'sign',
@@ -240,6 +252,14 @@ export const serveOptions = [
     help: `how long connecting to an application may take (default: ${seconds(CONNECT_TIMEOUT)})`,
   },
   {
+    name: 'policy',
+    type: 'rule',
+    value: 'TABLE',
+    repeat: true,
+    fileOnly: true,
+    help: 'in the configuration file, [[policy]]: which client certificate (subject, spki) may have which applications, destinations and reverse ports',
+  },
+  {
     name: 'max-sessions',
     type: 'count',
     value: 'N',
@@ -277,8 +297,21 @@ export const connectOptions = [
     type: 'forward',
     value: '[BIND:]LPORT=NAME',
     repeat: true,
-    required: true,
     help: 'local port whose connections go to application NAME; BIND is loopback by default, LPORT 0 picks a free port; may be repeated',
+  },
+  {
+    name: 'socks',
+    type: 'listen',
+    value: '[BIND:]PORT',
+    repeat: true,
+    help: 'local port that speaks SOCKS5; names are resolved by the server, which lets through what its policy permits; may be repeated',
+  },
+  {
+    name: 'reverse',
+    type: 'reverse',
+    value: '[BIND:]PORT=HOST:PORT',
+    repeat: true,
+    help: 'port that the server opens for this client, if its policy permits it, and where its connections go from here; may be repeated',
   },
   { name: 'eager', type: 'flag', help: 'open the session at start instead of on first use' },
   {

@@ -9,6 +9,8 @@ import {
   parseForward,
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
+import type { PolicyRule } from '../tunnel/policy.ts';
+import { parseListen, parseReverse, type Reverse } from '../tunnel/reverse.ts';
 import { parseSignRule, parseUnitRule, type SignRule, type UnitRule } from '../tunnel/signing-rules.ts';
 import type { OptionSpec, ValueType } from './options.ts';
 
@@ -30,7 +32,11 @@ interface ValueOf {
   forward: Forward;
   host: string;
   level: LogLevel;
+  listen: Endpoint;
+  mode: 'channels' | 'ports';
   policy: 'require' | 'allow';
+  reverse: Reverse;
+  rule: PolicyRule;
   sign: SignRule;
   'sign-unit': UnitRule;
   size: number;
@@ -57,6 +63,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 1024, MiB: 10
 const DURATION_HINT = 'write seconds such as 10, or 500ms, 30s, 2m; at most a day';
 const SIZE_HINT = 'write bytes such as 1048576, or 512KiB, 1MiB, 1GiB';
 const COUNT_HINT = 'write a whole number of at least 1';
+const RULE_HINT =
+  'write [[policy]] with subject or spki, and lists of texts: applications, destinations, reverse';
 const TEXT_HINT = 'write a text in quotes';
 const VERSION_HINT = 'write 1.2 or 1.3; what is older is not spoken (RFC 8996)';
 
@@ -69,6 +77,19 @@ const SCHEMAS = {
   application: parsedBy(parseApplication),
   endpoint: parsedBy(parseEndpoint),
   forward: parsedBy(parseForward),
+  listen: parsedBy(parseListen),
+  reverse: parsedBy(parseReverse),
+  mode: v.picklist(['channels', 'ports'], 'use channels or ports'),
+  rule: v.strictObject(
+    {
+      subject: v.optional(v.string(RULE_HINT)),
+      spki: v.optional(v.string(RULE_HINT)),
+      applications: v.optional(v.array(v.string(RULE_HINT), RULE_HINT)),
+      destinations: v.optional(v.array(v.string(RULE_HINT), RULE_HINT)),
+      reverse: v.optional(v.array(v.string(RULE_HINT), RULE_HINT)),
+    },
+    RULE_HINT,
+  ),
   sign: parsedBy(parseSignRule),
   'sign-unit': parsedBy(parseUnitRule),
   count: v.pipe(

@@ -82,6 +82,8 @@ export interface MuxServerOptions extends MuxOptions {
   readonly applications?: readonly Application[];
   /** Take every port as an application; in channel mode, every name. Default false. */
   readonly any?: boolean;
+  /** Channel mode: further names that the client may open, beside the applications, which have no port. */
+  readonly channelNames?: readonly string[];
   /**
    * Channel mode: let the client ask for destinations by host and port. Whoever hears of such a connection must look
    * whether this client may have it. Default false: they are refused.

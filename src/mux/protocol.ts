@@ -44,16 +44,21 @@ export function muxServer(options: MuxServerOptions): MuxFactory {
   const policy = serverPolicy(options);
   const limits = { ports: sessionLimits(options), channels: channelLimits(options) };
   const points = codePoints(options);
-  const destinations = options.destinations ?? false;
+  const further = { destinations: options.destinations ?? false, channelNames: options.channelNames ?? [] };
   return (role) => {
     if (role !== 'server') throw wrongRole('muxServer', 'server');
-    return new Multiplexing({ role, policy, destinations }, limits, points);
+    return new Multiplexing({ role, policy, ...further }, limits, points);
   };
 }
 
 type Side =
   | { readonly role: 'client'; readonly policy: ClientPolicy }
-  | { readonly role: 'server'; readonly policy: ServerPolicy; readonly destinations: boolean };
+  | {
+      readonly role: 'server';
+      readonly policy: ServerPolicy;
+      readonly destinations: boolean;
+      readonly channelNames: readonly string[];
+    };
 
 /** Which of them counts is known after the hellos. */
 interface Limits {
@@ -123,7 +128,10 @@ export class Multiplexing implements SubProtocol {
         : new ChannelsSession({
             ...shared,
             agreement,
-            served: side.role === 'server' && !side.policy.any ? known.map(({ name }) => name) : 'any',
+            served:
+              side.role === 'server' && !side.policy.any
+                ? [...known.map(({ name }) => name), ...side.channelNames]
+                : 'any',
             destinations: side.role === 'server' ? side.destinations : true,
             limits: this.#limits.channels,
             fail: (error) => link.fail(error),

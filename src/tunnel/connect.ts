@@ -1,4 +1,5 @@
 import net, { type Socket } from 'node:net';
+import { ConnectionError } from '../errors/errors.ts';
 import type { ContentFormat } from '../formats/format.ts';
 import { muxClient } from '../mux/index.ts';
 import { connect } from '../node/connect.ts';
@@ -6,7 +7,7 @@ import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts'
 import type { SecureContext } from '../node/secure-context.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
 import { signClient } from '../sign/index.ts';
-import { checkForwards, type Forward, formatEndpoint } from './addresses.ts';
+import { checkForwards, type Endpoint, type Forward, formatEndpoint } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
 import { listenOn } from './listen.ts';
@@ -22,6 +23,7 @@ import {
   WAITING_MAX,
 } from './options.ts';
 import { pump, socketLeg, streamLeg } from './pump.ts';
+import { askForReverse } from './reverse.ts';
 import { SessionKeeper, type SessionKeeperOptions } from './session-keeper.ts';
 import { SessionPool } from './session-pool.ts';
 import {
@@ -39,12 +41,15 @@ import {
 import { onSignedMessage, signedPump, UnitBudget } from './signed-pump.ts';
 import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { isStreamed } from './signing-rules.ts';
+import { acceptSocks, encodeReply, SocksReply } from './socks.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
 
 /** A running `connectTunnel`. */
 export interface ClientTunnel extends Tunnel {
   /** As given, with the ports that were picked for 0. */
   readonly forwards: readonly Forward[];
+  /** Where SOCKS5 is spoken, the same. */
+  readonly socks: readonly Endpoint[];
 }
 
 /**
@@ -80,13 +85,19 @@ class Client implements ClientTunnel {
   readonly #pool: SessionPool<OpenSession>;
   readonly #listeners: net.Server[] = [];
   #forwards: readonly Forward[] = [];
+  readonly #socks: Endpoint[] = [];
   /** For resumption: the next session needs no certificates. */
   #ticket: Buffer | undefined;
   #waiting = 0;
 
   constructor(options: ConnectOptions) {
     const { cert, key, ca, forwards, log = silentLog, drainTimeout = DRAIN_TIMEOUT } = options;
-    if (forwards.length === 0) throw new TunnelError('ERR_TUNNEL_OPTION', 'At least one forward is needed.');
+    const { socks = [], reverses = [] } = options;
+    if (forwards.length + socks.length + reverses.length === 0)
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        'At least one forward is needed: --forward, --socks or --reverse.',
+      );
     checkForwards(forwards);
     if (ca !== undefined) secureContext('The CA', { ca });
     this.#context = secureContext("The client's certificate and key", {
@@ -126,6 +137,10 @@ class Client implements ClientTunnel {
     return this.#forwards;
   }
 
+  get socks(): readonly Endpoint[] {
+    return this.#socks;
+  }
+
   get stats(): TunnelStats {
     return this.#traffic.stats;
   }
@@ -147,11 +162,19 @@ class Client implements ClientTunnel {
         listener.on('error', (error) => this.#ending.fail(error));
         this.#listeners.push(listener);
       }
+      for (const endpoint of this.#options.socks ?? []) {
+        const listener = this.#makeSocksListener();
+        this.#socks.push(await listenOn(listener, endpoint));
+        listener.on('error', (error) => this.#ending.fail(error));
+        this.#listeners.push(listener);
+      }
     } catch (error) {
       for (const listener of this.#listeners) listener.close();
       throw error;
     }
     this.#forwards = bound;
+    // What the server is to open for us needs a session before anybody asks for one.
+    if ((this.#options.reverses ?? []).length > 0) this.#firstKeeper.start();
     if (this.#options.eager) for (const keeper of this.#keepers.values()) keeper.start();
   }
 
@@ -177,7 +200,8 @@ class Client implements ClientTunnel {
   /** Of the sessions that the forwards share. */
   #sharedKinds(): SessionKind[] {
     const kinds = new Set<SessionKind>();
-    let isPlain = false;
+    const { socks = [], reverses = [] } = this.#options;
+    let isPlain = socks.length + reverses.length > 0;
     for (const { application } of this.#options.forwards) {
       const signed = this.#signing?.of(application);
       if (signed === undefined) isPlain = true;
@@ -188,6 +212,12 @@ class Client implements ClientTunnel {
   }
 
   /** @throws TunnelError ERR_TUNNEL_LIMIT */
+  /** There is at least one: it carries what is not signed. */
+  get #firstKeeper(): SessionKeeper<OpenSession> {
+    const [first] = this.#keepers.values();
+    return first as SessionKeeper<OpenSession>;
+  }
+
   #keeperFor(record: ConnectionRecord): SessionKeeper<OpenSession> {
     const signed = this.#signing?.of(record.application);
     if (signed !== undefined && isStreamed(signed)) {
@@ -195,7 +225,7 @@ class Client implements ClientTunnel {
       record.whenClosed(() => this.#pool.give(keeper));
       return keeper;
     }
-    const [first] = this.#keepers.values();
+    const first = this.#firstKeeper;
     // There is one for each format that is shared, and one where none is.
     return (this.#keepers.get(signed?.format) ?? first) as SessionKeeper<OpenSession>;
   }
@@ -206,6 +236,104 @@ class Client implements ClientTunnel {
       { ...STREAM_OPTIONS, pauseOnConnect: true, noDelay: true, highWaterMark: SOCKET_BUFFER },
       (socket) => this.#accept(socket, application),
     );
+  }
+
+  /** SOCKS5: the client says where to go, the server whether it may (docs/cli.md). */
+  #makeSocksListener(): net.Server {
+    return net.createServer({ ...STREAM_OPTIONS, noDelay: true, highWaterMark: SOCKET_BUFFER }, (socket) =>
+      acceptSocks(socket, (target) => void this.#dial(socket, target)),
+    );
+  }
+
+  async #dial(socket: Socket, target: Endpoint): Promise<void> {
+    const name = formatEndpoint(target);
+    const record = this.#traffic.openConnection(peerOf(socket), name);
+    const withdrawn = new AbortController();
+    const answer = (reply: SocksReply): void => void socket.write(encodeReply(reply));
+    const onClose = (): void => withdrawn.abort();
+    const ignore = (): void => {};
+    socket.on('error', ignore);
+    socket.once('close', onClose);
+    record.onGiveUp(() => socket.destroy());
+    try {
+      const { session, record: owner } =
+        this.#firstKeeper.current ?? (await this.#wait(this.#firstKeeper, withdrawn.signal));
+      record.session = owner;
+      const stream = session.open(target, { ...STREAM_OPTIONS, localPort: socket.remotePort });
+      await accepted(stream, withdrawn.signal);
+      answer(SocksReply.succeeded);
+      socket.off('close', onClose);
+      record.carry((done) => pump(socketLeg(socket), streamLeg(stream), done));
+    } catch (error) {
+      answer(isRefusal(error) ? SocksReply.notAllowed : SocksReply.networkUnreachable);
+      socket.end();
+      record.close(reasonOfError(error), error);
+    }
+  }
+
+  /** Has the server open the ports that it is to open for us, as long as this session lasts. */
+  #openReverses({ session, record }: OpenSession): void {
+    const { reverses = [] } = this.#options;
+    if (reverses.length === 0) return;
+    session.on('connection', (stream) => this.#acceptReverse(stream, record));
+    for (const reverse of reverses) {
+      const where = { listen: formatEndpoint(reverse.listen), target: formatEndpoint(reverse.target) };
+      Promise.resolve()
+        .then(() => askForReverse(session, reverse))
+        .then(
+          () =>
+            this.#log.info(
+              { event: 'reverse.open', session: record.id, ...where },
+              `the server listens on ${where.listen} for ${where.target}`,
+            ),
+          (error) =>
+            this.#log.warn(
+              { event: 'reverse.failed', session: record.id, ...where, ...fault(error) },
+              `the server does not listen on ${where.listen}: its policy must name this client and that port`,
+            ),
+        );
+    }
+  }
+
+  /** A connection to a port that the server has open for us: only to where this side's user has said. */
+  #acceptReverse(stream: MuxConnection, owner: SessionRecord): void {
+    const asked = stream.destination;
+    const reverse = this.#options.reverses?.find(
+      ({ listen }) => listen.host === asked?.host && listen.port === asked?.port,
+    );
+    if (asked === undefined || reverse === undefined) {
+      stream.on('error', () => {});
+      stream.refuse('nobody has asked for it');
+      return;
+    }
+    stream.defer();
+    const { target } = reverse;
+    const record = this.#traffic.openConnection(
+      stream.sourceAddress || owner.peer,
+      formatEndpoint(target),
+      owner,
+    );
+    const near = net.connect({ ...target, noDelay: true, ...STREAM_OPTIONS, ...socketBuffer });
+    let failure: Error | undefined;
+    const onError = (error: Error): void => {
+      failure ??= error;
+    };
+    const giveUp = (): void => {
+      near.destroy();
+      stream.refuse(`${formatEndpoint(target)} cannot be reached from the client`);
+      record.close('unreachable', failure);
+    };
+    near.on('error', onError);
+    stream.on('error', onError);
+    near.once('close', giveUp);
+    stream.once('close', giveUp);
+    record.onGiveUp(giveUp);
+    near.once('connect', () => {
+      near.off('close', giveUp);
+      stream.off('close', giveUp);
+      stream.accept();
+      record.carry((done) => pump(socketLeg(near), streamLeg(stream), done));
+    });
   }
 
   #accept(socket: Socket, application: string): void {
@@ -263,7 +391,11 @@ class Client implements ClientTunnel {
     }
     let stream: MuxConnection;
     try {
-      stream = session.open(record.application, { ...STREAM_OPTIONS, localPort: socket.remotePort });
+      stream = session.open(record.application, {
+        ...STREAM_OPTIONS,
+        localPort: socket.remotePort,
+        localAddress: socket.remoteAddress,
+      });
     } catch (error) {
       socket.resetAndDestroy();
       record.close(reasonOfError(error), error);
@@ -318,7 +450,7 @@ class Client implements ClientTunnel {
       session: this.#ticket,
       handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [
-        muxClient({ ...muxLimits(this.#options), mode: 'ports' }),
+        muxClient(muxLimits(this.#options)),
         ...(signing === undefined ? [] : [signClient(signing)]),
       ],
     });
@@ -380,6 +512,7 @@ class Client implements ClientTunnel {
         'the server does not agree to sign, so no signed application can be used; start it with --sign APP=FORMAT --archive FILE, as here',
       );
     }
+    if (keeper === this.#firstKeeper) this.#openReverses(open);
     const lacking = this.#lacking(session);
     if (lacking.length > 0) {
       this.#log.warn(
@@ -399,6 +532,31 @@ class Client implements ClientTunnel {
     const wanted = new Set(this.#options.forwards.map(({ application }) => application));
     return [...wanted].filter((name) => !names.has(name));
   }
+}
+
+const socketBuffer = { highWaterMark: SOCKET_BUFFER };
+
+/** Resolves when the other side has accepted it. */
+function accepted(stream: MuxConnection, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => void stream.destroy();
+    const settle = (error?: Error): void => {
+      signal.removeEventListener('abort', onAbort);
+      stream.off('error', settle);
+      stream.off('close', onClose);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onClose = (): void => settle(new TunnelError('ERR_TUNNEL_CLOSED', 'The local program went away.'));
+    signal.addEventListener('abort', onAbort, { once: true });
+    stream.on('error', settle);
+    stream.on('close', onClose);
+    stream.once('connect', () => settle());
+  });
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ConnectionError && error.code !== 'ERR_MUX_SESSION_CLOSED';
 }
 
 function offered({ agreement }: MuxSession): string {

@@ -2,6 +2,8 @@ import type { EngineSource } from '../connection/engine.ts';
 import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
+import type { PolicyRule } from './policy.ts';
+import type { Reverse } from './reverse.ts';
 import type { SignedApplication } from './signing-rules.ts';
 
 /** Milliseconds that connections may take to finish once the tunnel is told to stop. */
@@ -48,6 +50,8 @@ export interface TunnelOptions {
   readonly handshakeTimeout?: number | undefined;
   /** Connections in one session; the default is multiplexing's. */
   readonly maxConnections?: number | undefined;
+  /** `channels` (default): flow control, where the other side has it too; `ports`: as draft-00 has it. */
+  readonly muxMode?: 'channels' | 'ports' | undefined;
   /** Bytes received and not yet taken by the reader, for each connection; the default is multiplexing's. */
   readonly connectionBuffer?: number | undefined;
   /** The same for all connections of a session together; the default is multiplexing's. */
@@ -85,6 +89,11 @@ export interface ServeOptions extends TunnelOptions {
    * first application. Default `require`.
    */
   readonly mux?: 'require' | 'allow' | undefined;
+  /**
+   * Who may do what, by client certificate. With it, applications are only for clients that a rule names, and
+   * destinations and reverse forwards are possible; without it, applications are for every client, and they are not.
+   */
+  readonly policy?: readonly PolicyRule[] | undefined;
   /** `SESSIONS_MAX` */
   readonly maxSessions?: number | undefined;
 }
@@ -96,6 +105,10 @@ export interface ConnectOptions extends TunnelOptions {
   /** Name that the server's certificate must be for; default: `server.host`. */
   readonly servername?: string | undefined;
   readonly forwards: readonly Forward[];
+  /** Where to speak SOCKS5; names are resolved by the server, which decides what may be reached. */
+  readonly socks?: readonly Endpoint[] | undefined;
+  /** Ports that the server shall open, and where their connections go from here. */
+  readonly reverses?: readonly Reverse[] | undefined;
   /** Open the session at start instead of on first use. */
   readonly eager?: boolean | undefined;
   /** `WAIT_TIMEOUT` */

@@ -4,7 +4,7 @@ import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts'
 import { createServer, type Server } from '../node/server.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
 import { signServer } from '../sign/index.ts';
-import { type Application, checkApplications, type Endpoint } from './addresses.ts';
+import { type Application, checkApplications, type Endpoint, formatEndpoint } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
 import { listenOn } from './listen.ts';
@@ -18,7 +18,9 @@ import {
   type Tunnel,
   type TunnelStats,
 } from './options.ts';
+import { type ClientIdentity, identityOf, notPermitted, Policy } from './policy.ts';
 import { pump, socketLeg, streamLeg } from './pump.ts';
+import { REVERSE_CHANNEL, serveReverse } from './reverse.ts';
 import {
   algorithms,
   describeSession,
@@ -60,6 +62,8 @@ class Gateway implements ServerTunnel {
   readonly #units = new UnitBudget();
   readonly #signing: SigningPlan | undefined;
   readonly #byPort: ReadonlyMap<number, Application>;
+  readonly #byName: ReadonlyMap<string, Application>;
+  readonly #policy: Policy | undefined;
   readonly #firstApplication: Application;
   /** Multiplexed sessions and ordinary TLS sockets. */
   readonly #sessions = new Set<MuxSession>();
@@ -75,6 +79,11 @@ class Gateway implements ServerTunnel {
     this.#log = log;
     this.#firstApplication = first;
     this.#byPort = new Map(applications.map((application) => [application.port, application]));
+    this.#byName = new Map(applications.map((application) => [application.name, application]));
+    this.#policy = options.policy && new Policy(options.policy);
+    if (options.policy !== undefined && options.clientCa === undefined) {
+      throw new TunnelError('ERR_TUNNEL_OPTION', 'A policy names client certificates: give --client-ca.');
+    }
     this.#address = options.listen;
     this.#signing = options.signing && new SigningPlan(options.signing, options.clientCa);
     if (options.signing !== undefined && options.clientCa === undefined && options.signing.ca === undefined) {
@@ -132,6 +141,7 @@ class Gateway implements ServerTunnel {
           ...muxLimits(options),
           applications: applications.map(({ name, port }) => ({ name, port })),
           policy: options.mux ?? 'require',
+          ...(this.#policy !== undefined && { destinations: true, channelNames: [REVERSE_CHANNEL] }),
         }),
         ...(this.#signing === undefined ? [] : [signServer(this.#signing.options(this.#signing.formats))]),
       ],
@@ -148,30 +158,108 @@ class Gateway implements ServerTunnel {
   #accept(socket: TLSSocket): void {
     socket.signing?.on();
     const session = muxSession(socket, STREAM_OPTIONS);
+    const client =
+      this.#options.clientCa === undefined ? undefined : identityOf(socket.getPeerX509Certificate());
     const record = this.#traffic.openSession(peerOf(socket), {
       ...describeSession(socket),
       mux: session !== undefined,
-      subject: this.#options.clientCa === undefined ? undefined : subjectOf(socket),
+      subject: client?.subject,
     });
     if (session === undefined) {
-      this.#acceptOrdinary(socket, record);
+      this.#acceptOrdinary(socket, record, client);
       return;
     }
     this.#sessions.add(session);
     recordEnd(session, record, () => this.#ending.begun);
     session.on('close', () => this.#sessions.delete(session));
-    session.on('connection', (connection) => this.#acceptConnection(connection, record));
+    const guest: Guest = { session, record, client, ports: new Set() };
+    session.on('connection', (connection) => this.#acceptConnection(connection, guest));
   }
 
-  #acceptConnection(connection: MuxConnection, session: SessionRecord): void {
-    const application = this.#byPort.get(connection.application.port);
-    if (application === undefined || this.#ending.begun) {
-      connection.on('error', () => {});
-      connection.refuse();
-      return;
+  #acceptConnection(connection: MuxConnection, guest: Guest): void {
+    const { client } = guest;
+    const { destination, application } = connection;
+    const isChannel = guest.session.agreement?.mode === 'channels';
+    if (this.#ending.begun) this.#deny(connection, guest, 'the server is stopping');
+    else if (destination !== undefined) {
+      if (this.#policy?.mayReach(client, destination)) {
+        const name = formatEndpoint(destination);
+        this.#serve(connection, guest, { name, port: destination.port, target: destination });
+      } else this.#deny(connection, guest, notPermitted(destination));
+    } else if (isChannel && application.name === REVERSE_CHANNEL) {
+      this.#acceptReverse(connection, guest);
+    } else {
+      const served = isChannel ? this.#byName.get(application.name) : this.#byPort.get(application.port);
+      if (served === undefined) this.#deny(connection, guest, 'this side does not serve it');
+      else if (this.#policy?.mayUse(client, served.name) === false)
+        this.#deny(connection, guest, notPermitted(served.name));
+      else this.#serve(connection, guest, served);
     }
+  }
+
+  #serve(connection: MuxConnection, { record: session }: Guest, application: Application): void {
     const record = this.#traffic.openConnection(session.peer, application.name, session);
-    this.#bridge(record, application, connection, () => connection.refuse());
+    // The client hears of it when the application has answered; or that it has not.
+    connection.defer();
+    this.#bridge(record, application, connection, {
+      refuse: () => connection.refuse(`${application.name} cannot be reached from the server`),
+      accept: () => connection.accept(),
+    });
+  }
+
+  #deny(connection: MuxConnection, { record, client }: Guest, reason: string): void {
+    const { application, destination } = connection;
+    const target = destination === undefined ? application.name : formatEndpoint(destination);
+    this.#log.warn(
+      {
+        event: 'connection.denied',
+        session: record.id,
+        peer: record.peer,
+        subject: client?.subject,
+        target,
+        reason,
+      },
+      `denied: ${reason}`,
+    );
+    connection.on('error', () => {});
+    connection.refuse(reason);
+  }
+
+  /** The client wants this machine to listen for it. */
+  #acceptReverse(channel: MuxConnection, { session, record, client, ports }: Guest): void {
+    serveReverse(
+      channel,
+      {
+        session,
+        mayListen: (endpoint) =>
+          this.#policy?.mayListen(client, endpoint) === true
+            ? undefined
+            : notPermitted(`a port at ${formatEndpoint(endpoint)}`),
+        opened: (asked, actual) =>
+          this.#log.info(
+            { event: 'reverse.open', session: record.id, peer: record.peer, listen: formatEndpoint(actual) },
+            `listening on ${formatEndpoint(asked)} for a client`,
+          ),
+        accept: (socket, asked) => this.#carryReverse(socket, asked, session, record),
+      },
+      ports,
+    );
+  }
+
+  #carryReverse(socket: net.Socket, asked: Endpoint, session: MuxSession, owner: SessionRecord): void {
+    const name = `reverse ${formatEndpoint(asked)}`;
+    const record = this.#traffic.openConnection(peerOf(socket), name, owner);
+    try {
+      const stream = session.open(asked, {
+        ...STREAM_OPTIONS,
+        localPort: socket.remotePort,
+        localAddress: socket.remoteAddress,
+      });
+      record.carry((done) => pump(socketLeg(socket), streamLeg(stream), done));
+    } catch (error) {
+      socket.resetAndDestroy();
+      record.close(reasonOfError(error), error);
+    }
   }
 
   /** One side signs the application and the other does not, or in another format. */
@@ -182,19 +270,28 @@ class Gateway implements ServerTunnel {
   }
 
   /** A client that does not multiplex: its session is one connection to the first application. */
-  #acceptOrdinary(socket: TLSSocket, session: SessionRecord): void {
+  #acceptOrdinary(socket: TLSSocket, session: SessionRecord, client: ClientIdentity): void {
     const application = this.#firstApplication;
+    if (this.#policy?.mayUse(client, application.name) === false) {
+      this.#log.warn(
+        { event: 'connection.denied', session: session.id, peer: session.peer, subject: client?.subject },
+        'denied by the policy',
+      );
+      session.close('closed');
+      socket.destroy();
+      return;
+    }
     const record = this.#traffic.openConnection(session.peer, application.name, session);
     let failure: Error | undefined;
     socket.on('error', (error) => {
       failure = error;
     });
     socket.on('close', () => session.close(failure === undefined ? 'closed' : 'failed', failure));
-    this.#bridge(record, application, socket, () => socket.destroy());
+    this.#bridge(record, application, socket, { refuse: () => socket.destroy(), accept: () => {} });
   }
 
   /** Connects to the application, then carries. Until then the client's data waits in the session's bounded buffers. */
-  #bridge(record: ConnectionRecord, application: Application, far: Far, refuse: () => void): void {
+  #bridge(record: ConnectionRecord, application: Application, far: Far, { refuse, accept }: Answer): void {
     const disagreement = this.#disagreement(application, far);
     if (disagreement !== undefined) {
       far.on('error', () => {});
@@ -244,6 +341,7 @@ class Gateway implements ServerTunnel {
     });
     near.on('connect', () => {
       giveUp();
+      accept();
       this.#carry(record, application, near, far);
     });
   }
@@ -266,10 +364,19 @@ class Gateway implements ServerTunnel {
 type Far = SignedStream & SigningEnd;
 type SigningEnd = Pick<TLSSocket, 'signing'>;
 
-const socketBuffer = { highWaterMark: SOCKET_BUFFER };
-
-/** The subject of the client's certificate, most specific part first. */
-function subjectOf(socket: TLSSocket): string | undefined {
-  const subject = socket.getPeerX509Certificate()?.subject;
-  return subject?.split('\n').reverse().join(', ');
+/** What the client is told about a connection of its own. */
+interface Answer {
+  refuse(): void;
+  accept(): void;
 }
+
+/** A client's session. */
+interface Guest {
+  readonly session: MuxSession;
+  readonly record: SessionRecord;
+  readonly client: ClientIdentity;
+  /** Ports that are open for it. */
+  readonly ports: Set<net.Server>;
+}
+
+const socketBuffer = { highWaterMark: SOCKET_BUFFER };

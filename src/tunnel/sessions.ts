@@ -61,8 +61,9 @@ export function secureContext(what: string, options: SecureContextOptions): Secu
 
 /** Multiplexing's own limits, where they are given. */
 export function muxLimits(options: TunnelOptions): MuxOptions {
-  const { maxConnections, connectionBuffer, sessionBuffer } = options;
+  const { muxMode, maxConnections, connectionBuffer, sessionBuffer } = options;
   return {
+    ...(muxMode === undefined ? {} : { mode: muxMode }),
     ...(maxConnections === undefined ? {} : { maxConnections }),
     ...(connectionBuffer === undefined ? {} : { receiveBuffer: connectionBuffer }),
     ...(sessionBuffer === undefined ? {} : { sessionBudget: sessionBuffer }),

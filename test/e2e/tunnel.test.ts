@@ -234,6 +234,7 @@ describe('carrying', () => {
     const { server, client, ports } = await startTunnel({
       applications: { echoing, stuck },
       pki: certificates,
+      connect: ['--mux-mode', 'ports'],
     });
     const patient = dial(ports.echoing ?? 0);
     patient.write('x');
@@ -281,7 +282,12 @@ describe('what cannot be carried', () => {
     const certificates = await pki();
     const app = await listen(echoServer());
     const { address } = await startServer(certificates, { app });
-    const { client, ports } = await startClient(certificates, address, ['app', 'nothere']);
+    const { client, ports } = await startClient(
+      certificates,
+      address,
+      ['app', 'nothere'],
+      ['--mux-mode', 'ports'],
+    );
     expect(await outcome(dial(ports.nothere ?? 0))).toBe('ECONNRESET');
     expect(await client.event('session.lacks')).toMatchObject({ level: 'warn', applications: ['nothere'] });
     expect(await client.event('connection.close')).toMatchObject({

@@ -18,7 +18,8 @@ export async function connect(
   const values = readValues([...connectOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
   const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
-  const names = values.forward.map(({ application }) => application);
+  const wanted = values.forward ?? [];
+  const names = wanted.map(({ application }) => application);
   const run = (identity: SessionIdentity) =>
     withSigning(values, names, '--forward to', log, async (signing) => {
       const tunnel = await connectTunnel({
@@ -28,7 +29,9 @@ export async function connect(
         server: values.server,
         servername: values.servername,
         signing,
-        forwards: values.forward,
+        forwards: wanted,
+        socks: values.socks,
+        reverses: values.reverse,
         eager: values.eager,
         waitTimeout: values['wait-timeout'],
         connectTimeout: values['connect-timeout'],
@@ -39,12 +42,14 @@ export async function connect(
         listen: formatEndpoint(listen),
         application,
       }));
+      const socks = tunnel.socks.map(formatEndpoint);
+      const extra = socks.length > 0 ? { socks } : {};
       const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
       warnOfKeylog(log, values.keylog);
       return runUntilStopped(tunnel, log, () => {
-        log.info({ event: 'ready', server, forwards: shown }, 'ready');
+        log.info({ event: 'ready', server, forwards: shown, ...extra }, 'ready');
         if (values.json)
-          printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards });
+          printResult({ event: 'ready', command: 'connect', pid: process.pid, server, forwards, ...extra });
       });
     });
   return withIdentity(values, false, run);

@@ -31,6 +31,7 @@ export async function serve(
         signing,
         applications: values.app,
         mux: values.mux,
+        policy: values.policy,
         connectTimeout: values['connect-timeout'],
         maxSessions: values['max-sessions'],
         log,

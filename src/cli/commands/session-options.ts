@@ -12,6 +12,7 @@ export function sessionOptionsFrom(values: {
   readonly groups: string | undefined;
   readonly 'drain-timeout': number | undefined;
   readonly 'handshake-timeout': number | undefined;
+  readonly 'mux-mode': 'channels' | 'ports' | undefined;
   readonly 'max-connections': number | undefined;
   readonly 'connection-buffer': number | undefined;
   readonly 'session-buffer': number | undefined;
@@ -24,6 +25,7 @@ export function sessionOptionsFrom(values: {
     groups: values.groups,
     drainTimeout: values['drain-timeout'],
     handshakeTimeout: values['handshake-timeout'],
+    muxMode: values['mux-mode'],
     maxConnections: values['max-connections'],
     connectionBuffer: values['connection-buffer'],
     sessionBuffer: values['session-buffer'],

@@ -93,9 +93,6 @@ describe('readValues', () => {
     expect(() => readValues(connectOptions, found({}))).toThrow(
       'HOST:PORT is missing: where `trellis serve`',
     );
-    expect(() => readValues(connectOptions, found({ server: 'h:1' }))).toThrow(
-      '--forward [BIND:]LPORT=NAME is missing',
-    );
   });
 
   it('shortens what it shows', () => {
