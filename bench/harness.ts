@@ -10,6 +10,8 @@ export interface Bench {
   ours(): Promise<number>;
   /** The same work done by the peer; `undefined` when the peer is not on this machine. */
   peer(): Promise<number> | undefined;
+  /** Further peers by name, measured once, for the reader; they decide nothing. */
+  readonly others?: Readonly<Record<string, () => Promise<number>>>;
   /** Rounds that count, without the warm-up. Default 5. */
   readonly rounds?: number;
 }
@@ -31,6 +33,8 @@ export interface BenchResult {
   readonly ratio: number | null;
   readonly unit: string;
   readonly rounds: readonly Round[];
+  /** Of `others`; `null` for one that has failed or is not there. */
+  readonly others?: Readonly<Record<string, number | null>>;
 }
 
 /** Odd, so that the median is a measured value; enough to leave an outlier on each side. */
@@ -58,7 +62,18 @@ export async function measure(
     measured.push(round);
     progress(`${bench.name}: round ${index + 1} of ${rounds}: ${describeRound(bench, round)}`);
   }
-  return summarise(bench, measured);
+  const result = summarise(bench, measured);
+  return bench.others === undefined ? result : { ...result, others: await measureOthers(bench.others) };
+}
+
+async function measureOthers(
+  others: Readonly<Record<string, () => Promise<number>>>,
+): Promise<Record<string, number | null>> {
+  const found: Record<string, number | null> = {};
+  for (const [name, run] of Object.entries(others)) {
+    found[name] = await run().catch(() => null);
+  }
+  return found;
 }
 
 /** The medians and their ratio. */
@@ -91,11 +106,15 @@ export function renderResult(bench: Bench, result: BenchResult): string {
     return `${heading}\n${ours}\n  peer   ${result.peerName} is not on this machine: no comparison`;
   }
   const verdict = result.ratio >= 1 ? 'ours is better' : 'the peer is better';
+  const others = Object.entries(result.others ?? {}).map(
+    ([name, value]) => `  also   ${value === null ? 'failed' : formatNumber(value)}  ${name}`,
+  );
   return [
     heading,
     ours,
     `  peer   ${formatNumber(result.peer)}  ${result.peerName}`,
     `  ratio  ${result.ratio.toFixed(2)}  ${verdict}`,
+    ...others,
   ].join('\n');
 }
 

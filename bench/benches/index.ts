@@ -5,6 +5,7 @@ import handshake from './handshake.ts';
 import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';
 import mlkem from './mlkem.ts';
+import { muxBulk, muxLatency, muxMany, muxMemoryBench, muxOpen } from './mux.ts';
 import open from './open.ts';
 import records from './records.ts';
 import resume from './resume.ts';
@@ -29,6 +30,11 @@ export const benches: readonly Bench[] = [
   open,
   idle,
   tunnel,
+  muxOpen,
+  muxBulk,
+  muxMany,
+  muxLatency,
+  muxMemoryBench,
   records,
   sign,
   signReceipts,
