@@ -1,5 +1,6 @@
-import { createHash, type X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
+import { nodeCrypto } from '../crypto/node/provider.ts';
 import { type Endpoint, formatEndpoint } from './addresses.ts';
 import { TunnelError } from './errors.ts';
 
@@ -56,7 +57,10 @@ export class Policy {
 export function identityOf(certificate: X509Certificate | undefined): ClientIdentity {
   if (certificate === undefined) return undefined;
   const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
-  return { subject: subjectOf(certificate), spki: createHash('sha256').update(spki).digest('hex') };
+  return {
+    subject: subjectOf(certificate),
+    spki: Buffer.from(nodeCrypto.digest('sha256', spki)).toString('hex'),
+  };
 }
 
 /** Most specific part first. */
