@@ -118,6 +118,8 @@ export interface ClientConfig extends CommonConfig {
   readonly identities: readonly Identity[];
   /** Offer early data where the session allows it (RFC 8446 §4.2.10). */
   readonly earlyData?: boolean | undefined;
+  /** Offer values that mean nothing among those that do (RFC 8701). */
+  readonly grease?: boolean | undefined;
   /** Ask the server for an OCSP response about its certificate. */
   readonly requestOcsp?: boolean | undefined;
   /** Ask the server for signed certificate timestamps. */

@@ -70,6 +70,8 @@ export interface ClientSettings extends PeerSettings {
   requestOCSP?: boolean | undefined;
   /** Ask for signed certificate timestamps, for `socket.signedCertificateTimestamps`. */
   requestSCT?: boolean | undefined;
+  /** Offer meaningless values too, so that servers stay used to passing over them (RFC 8701). Default false. */
+  grease?: boolean | undefined;
   /**
    * Early data (0-RTT, RFC 8446 §2.3), sent with the first flight when `session` allows so much. It can be replayed and has
    * no forward secrecy. What was not sent or not taken (`socket.earlyDataAccepted`) has to be written again.
@@ -163,6 +165,7 @@ export function clientConfig(
     psks: clientPsks(settings.psk),
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
+    grease: settings.grease === true,
     earlyData: settings.earlyData !== undefined && settings.earlyData.length > 0,
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,

@@ -40,9 +40,14 @@ describeWith(go, "Go's crypto/tls", () => {
     await incoming.end();
   });
 
-  it('our client falls back to the second share, without HelloRetryRequest', async () => {
+  it('our client, which greases, falls back to the second share, without HelloRetryRequest', async () => {
     const { peer, port } = await goServer(['-curves', `${NamedGroup.x25519}`]);
-    const socket = await connectOurs({ port, ca: pki.ca.cert, ecdhCurve: 'X25519MLKEM768:X25519' });
+    const socket = await connectOurs({
+      port,
+      ca: pki.ca.cert,
+      ecdhCurve: 'X25519MLKEM768:X25519',
+      grease: true,
+    });
     expect(socket.getEphemeralKeyInfo()).toMatchObject({ name: 'X25519' });
     await peer.until('SESSION');
     socket.destroy();

@@ -32,6 +32,7 @@ import { Transcript } from '../transcript.ts';
 import { speaksTls13, spokenVersions } from '../versions.ts';
 import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
 import { compressionOffer } from './compression.ts';
+import { greased } from './grease.ts';
 
 /** A ClientHello as sent, with the private halves that its answer needs. */
 export interface ClientOffer {
@@ -55,7 +56,7 @@ export function makeFirstOffer(
   const keyExchanges = new Map(shares.map((group) => [group, beginKeyExchange(io, group)]));
   const psks = speaksTls13(config) ? offeredPsksOf(config, io) : [];
   const session12 = offerableSession12(config, io);
-  const hello: ClientHello = {
+  const plain: ClientHello = {
     legacyVersion: ProtocolVersion.tls12,
     random: io.crypto.randomBytes(32),
     legacySessionId: sessionId(config, session12, io),
@@ -63,6 +64,7 @@ export function makeFirstOffer(
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
+  const hello = config.grease === true ? greased(plain, io.crypto) : plain;
   const early = earlySession(config, psks);
   const indicated = early === undefined ? hello : { ...hello, extensions: [...hello.extensions, EARLY_DATA] };
   return finishOffer(indicated, { keyExchanges, psks, session12, early }, undefined, io);
