@@ -3,13 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { decodePemBlocks } from '../../src/der/pem.ts';
+import type { Archive } from '../../src/evidence/archive/archive.ts';
 import { openArchive } from '../../src/evidence/archive/open.ts';
 import type { EvidenceRecord, NewRecord } from '../../src/evidence/archive/record.ts';
 import { type Database, sqliteDriver } from '../../src/evidence/archive/sqlite/driver.ts';
 import { openSqliteReader } from '../../src/evidence/archive/sqlite/store.ts';
 import type { EvidenceReader } from '../../src/evidence/archive/store.ts';
 import { cmsMaker } from '../../src/formats/cms/make.ts';
-import { cmsVerifier } from '../../src/formats/cms/verify.ts';
+import { startReading } from '../../src/formats/cms/verify-stream.ts';
+import type { ObjectReference } from '../../src/formats/format.ts';
 import { createSecureContext } from '../../src/node/secure-context.ts';
 import { initPki } from '../../src/tunnel/init.ts';
 
@@ -129,11 +131,12 @@ async function forgeReceipt(path: string, order: number): Promise<number> {
     treeHead: new Uint8Array(0),
   } as const;
   const time = record.time + 1_000;
-  const unsigned = cmsMaker.prepareReceipt(
-    nodeCrypto,
-    cmsVerifier.referenceTo(nodeCrypto, await objectOf(path, order)),
-    { signer: { chain: forger.chain, scheme }, binding, signingTime: time, includeCertificates: true },
-  );
+  const unsigned = cmsMaker.prepareReceipt(nodeCrypto, referenceTo(await objectOf(path, order)), {
+    signer: { chain: forger.chain, scheme },
+    binding,
+    signingTime: time,
+    includeCertificates: true,
+  });
   const archive = await openArchive(path, { checkpointInterval: 0 });
   try {
     return await archive.append({
@@ -155,6 +158,13 @@ async function forgeReceipt(path: string, order: number): Promise<number> {
   }
 }
 
+/** What a receipt for a streamed object has to name. */
+function referenceTo(object: Uint8Array): ObjectReference {
+  const reading = startReading(nodeCrypto);
+  reading.write(object);
+  return reading.end().reference;
+}
+
 /**
  * What the owner can do, who has the key: cut the archive off before the order, write the rest anew without it, and
  * sign new checkpoints. Nothing in the new file contradicts it: what had left with the old heads in it is left out.
@@ -173,7 +183,7 @@ async function rewriteTail(original: string, path: string, order: number): Promi
     for (let index = order + 1; index < size; index++) {
       const record = await reader.record(index);
       if (record?.direction === 'received' && record.kind === 'data')
-        await archive.append(await again(reader, record));
+        await archive.append(await again(archive, reader, record));
     }
   } finally {
     await archive.close();
@@ -181,13 +191,16 @@ async function rewriteTail(original: string, path: string, order: number): Promi
   }
 }
 
-async function again(reader: EvidenceReader, record: EvidenceRecord): Promise<NewRecord> {
+async function again(archive: Archive, reader: EvidenceReader, record: EvidenceRecord): Promise<NewRecord> {
+  // Streamed objects are kept in chunks.
+  const content = await archive.newContent();
+  for await (const piece of reader.object(record.index)) await content.write(piece);
   const { direction, status, time, sequence, application, contentType, format, flags, treeHead } = record;
   return {
     ...{ direction, status, time, sequence, application, contentType, format, flags, treeHead },
     kind: 'data',
     session: { digest: record.session },
-    object: await joined(reader, record.index),
+    object: await content.finish(),
     content: { length: record.contentLength, digest: record.contentDigest },
   };
 }
