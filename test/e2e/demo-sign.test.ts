@@ -12,7 +12,7 @@ describeWith(openssl, 'the demo of a dispute', () => {
     timeout: 180_000,
   }, async () => {
     const words = [join(ROOT, 'scripts', 'run-ts.mjs'), 'demo/main.ts', '--sign', '--json'];
-    const demo = await run(process.execPath, words, { limit: 170_000 });
+    const demo = await run(process.execPath, words, { limit: 280_000 });
     expect(demo.code, demo.stderr).toBe(0);
     const result: SignDemoResult = JSON.parse(demo.stdout);
     expect(result).toMatchObject({ ok: true, orders: 12, records: { buyer: 48, supplier: 48 } });
@@ -33,7 +33,7 @@ describeWith(openssl, 'the demo of a dispute', () => {
     expect(result.claims.filter(({ held }) => !held)).toEqual([]);
   });
 
-  it('does not claim what is not so', { timeout: 180_000 }, async () => {
+  it('does not claim what is not so', { timeout: 300_000 }, async () => {
     const result = await runSignDemo({ orders: 3, leaveAlone: ['removed', 'rewritten-tail'] });
     expect(result.ok).toBe(false);
     expect(result.claims.filter(({ held }) => !held).map(({ claim }) => claim.split(':')[0])).toEqual([
