@@ -25,6 +25,10 @@ export type AeadName =
   | 'aes-128-ccm-8'
   | 'aes-256-ccm-8';
 
+/** Hashes of a MAC. SHA-1 is good enough for HMAC (RFC 6194 §3.3), and for nothing else here. */
+export type MacName = HashName | 'sha1';
+export type CbcName = 'aes-128-cbc' | 'aes-256-cbc';
+
 /** An AEAD under one key. Nonces are 12 bytes. The caller never repeats a nonce. */
 export interface Aead {
   /** Bytes: 16, and 8 for the CCM_8 ciphers. */
@@ -83,12 +87,15 @@ export interface CryptoProvider {
   digest(name: HashName, data: Uint8Array): Uint8Array;
   /** For names of things only (RFC 6960 §4.1.1 CertID), never to sign or to verify. */
   sha1(data: Uint8Array): Uint8Array;
-  hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
+  hmac(name: MacName, key: Uint8Array, data: Uint8Array): Uint8Array;
   /** HKDF-Expand, RFC 5869 §2.3. */
   hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array;
   /** Constant-time comparison; lengths may differ (then false). */
   equal(a: Uint8Array, b: Uint8Array): boolean;
   aead(name: AeadName, key: Uint8Array): Aead;
+  /** AES-CBC of whole blocks, without padding. */
+  encryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;
+  decryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;
   group(id: number): KeyExchangeGroup | undefined;
   /** @throws CertificateError CERT_MALFORMED, UNSUPPORTED_SIGNATURE_ALGORITHM for a key of another kind */
   importPublicKey(spki: Uint8Array): PublicKey;

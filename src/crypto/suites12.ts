@@ -1,15 +1,27 @@
 import { CipherSuite } from '../wire/codepoints.ts';
-import { type AeadName, HASH_LENGTH, type HashName } from './provider.ts';
+import { type AeadName, type CbcName, HASH_LENGTH, type HashName, type MacName } from './provider.ts';
 import type { SuiteFacts } from './suites.ts';
 
-/** How a suite of TLS 1.2 protects records. */
+/** How a suite of TLS 1.2 protects records: with an AEAD, or with AES-CBC and a MAC over what was encrypted (RFC 7366). */
+export type Protection12 = AeadProtection | CbcProtection;
+
 export interface AeadProtection {
+  readonly macKeyLength: 0;
   readonly aead: AeadName;
   readonly keyLength: number;
   /** Bytes of the nonce that come from the key block. */
   readonly fixedIvLength: 4 | 12;
   /** Bytes of the nonce in each record (RFC 5288 §3); with none, the sequence number is mixed in (RFC 7905 §2). */
   readonly explicitNonceLength: 8 | 0;
+}
+
+export interface CbcProtection {
+  readonly cbc: CbcName;
+  readonly mac: MacName;
+  readonly macKeyLength: number;
+  readonly keyLength: number;
+  /** Each record brings its own IV (RFC 5246 §6.2.3.2). */
+  readonly fixedIvLength: 0;
 }
 
 /** A cipher suite of TLS 1.2: here it also says how keys are exchanged and the server proves who it is. */
@@ -23,11 +35,11 @@ export interface Suite12 extends SuiteFacts {
   readonly authentication: 'ecdsa' | 'rsa' | 'psk';
   /** There is an ECDHE key exchange, and with it forward secrecy. */
   readonly ephemeral: boolean;
-  readonly protection: AeadProtection;
+  readonly protection: Protection12;
 }
 
 /** GCM and CCM alike: RFC 5288 §3, RFC 6655 §3. */
-const COUNTER = { fixedIvLength: 4, explicitNonceLength: 8 } as const;
+const COUNTER = { macKeyLength: 0, fixedIvLength: 4, explicitNonceLength: 8 } as const;
 const PROTECTION = {
   AES128_GCM: { ...COUNTER, aead: 'aes-128-gcm', keyLength: 16 },
   AES256_GCM: { ...COUNTER, aead: 'aes-256-gcm', keyLength: 32 },
@@ -35,14 +47,24 @@ const PROTECTION = {
   AES256_CCM: { ...COUNTER, aead: 'aes-256-ccm', keyLength: 32 },
   AES128_CCM8: { ...COUNTER, aead: 'aes-128-ccm-8', keyLength: 16 },
   AES256_CCM8: { ...COUNTER, aead: 'aes-256-ccm-8', keyLength: 32 },
-  CHACHA20: { aead: 'chacha20-poly1305', keyLength: 32, fixedIvLength: 12, explicitNonceLength: 0 },
-} as const satisfies Record<string, AeadProtection>;
+  CHACHA20: {
+    aead: 'chacha20-poly1305',
+    macKeyLength: 0,
+    keyLength: 32,
+    fixedIvLength: 12,
+    explicitNonceLength: 0,
+  },
+  AES128_CBC_SHA: { cbc: 'aes-128-cbc', mac: 'sha1', macKeyLength: 20, keyLength: 16, fixedIvLength: 0 },
+  AES256_CBC_SHA: { cbc: 'aes-256-cbc', mac: 'sha1', macKeyLength: 20, keyLength: 32, fixedIvLength: 0 },
+  AES128_CBC_SHA256: { cbc: 'aes-128-cbc', mac: 'sha256', macKeyLength: 32, keyLength: 16, fixedIvLength: 0 },
+  AES256_CBC_SHA384: { cbc: 'aes-256-cbc', mac: 'sha384', macKeyLength: 48, keyLength: 32, fixedIvLength: 0 },
+} as const satisfies Record<string, Protection12>;
 
 function suite(
   standardName: keyof typeof CipherSuite,
   name: string,
   authentication: Suite12['authentication'],
-  protection: AeadProtection,
+  protection: Protection12,
   hash: HashName,
 ): Suite12 {
   return {
@@ -74,7 +96,10 @@ export const DEFAULT_TLS12_SUITES: readonly Suite12[] = [
   suite('TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-RSA-CHACHA20-POLY1305', 'rsa', PROTECTION.CHACHA20, 'sha256'),
 ];
 
-/** All that can be named. CCM (RFC 7251) is for small devices, as in TLS 1.3; PSK alone (RFC 5487) has no forward secrecy. */
+/**
+ * All that can be named. CCM (RFC 7251) is for small devices, as in TLS 1.3; PSK alone (RFC 5487) has no
+ * forward secrecy; CBC is for what has nothing better, and only with encrypt_then_mac (RFC 7366).
+ */
 // biome-ignore format: one suite a line
 export const TLS12_SUITES: readonly Suite12[] = [
   ...DEFAULT_TLS12_SUITES,
@@ -91,8 +116,25 @@ export const TLS12_SUITES: readonly Suite12[] = [
   suite('TLS_PSK_WITH_AES_256_CCM', 'PSK-AES256-CCM', 'psk', PROTECTION.AES256_CCM, 'sha256'),
   suite('TLS_PSK_WITH_AES_128_CCM_8', 'PSK-AES128-CCM8', 'psk', PROTECTION.AES128_CCM8, 'sha256'),
   suite('TLS_PSK_WITH_AES_256_CCM_8', 'PSK-AES256-CCM8', 'psk', PROTECTION.AES256_CCM8, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256', 'ECDHE-ECDSA-AES128-SHA256', 'ecdsa', PROTECTION.AES128_CBC_SHA256, 'sha256'),
+  suite('TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256', 'ECDHE-RSA-AES128-SHA256', 'rsa', PROTECTION.AES128_CBC_SHA256, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384', 'ECDHE-ECDSA-AES256-SHA384', 'ecdsa', PROTECTION.AES256_CBC_SHA384, 'sha384'),
+  suite('TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384', 'ECDHE-RSA-AES256-SHA384', 'rsa', PROTECTION.AES256_CBC_SHA384, 'sha384'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA', 'ECDHE-ECDSA-AES128-SHA', 'ecdsa', PROTECTION.AES128_CBC_SHA, 'sha256'),
+  suite('TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA', 'ECDHE-RSA-AES128-SHA', 'rsa', PROTECTION.AES128_CBC_SHA, 'sha256'),
+  suite('TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA', 'ECDHE-ECDSA-AES256-SHA', 'ecdsa', PROTECTION.AES256_CBC_SHA, 'sha256'),
+  suite('TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA', 'ECDHE-RSA-AES256-SHA', 'rsa', PROTECTION.AES256_CBC_SHA, 'sha256'),
+  suite('TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256', 'ECDHE-PSK-AES128-CBC-SHA256', 'psk', PROTECTION.AES128_CBC_SHA256, 'sha256'),
+  suite('TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA384', 'ECDHE-PSK-AES256-CBC-SHA384', 'psk', PROTECTION.AES256_CBC_SHA384, 'sha384'),
+  suite('TLS_PSK_WITH_AES_128_CBC_SHA256', 'PSK-AES128-CBC-SHA256', 'psk', PROTECTION.AES128_CBC_SHA256, 'sha256'),
+  suite('TLS_PSK_WITH_AES_256_CBC_SHA384', 'PSK-AES256-CBC-SHA384', 'psk', PROTECTION.AES256_CBC_SHA384, 'sha384'),
 ];
 
 export function suite12ById(id: number): Suite12 | undefined {
   return TLS12_SUITES.find((candidate) => candidate.id === id);
+}
+
+/** CBC is spoken with encrypt_then_mac alone: the other order has had one padding oracle after the other. */
+export function needsEncryptThenMac({ protection }: Suite12): boolean {
+  return 'cbc' in protection;
 }

@@ -55,16 +55,20 @@ function suitesOf(word: string): readonly Suite12[] {
 }
 
 /** Class words of what has to be asked for. */
-const OFF_BY_DEFAULT: ReadonlySet<string> = new Set(['AESCCM', 'AESCCM8', 'PSK', 'KPSK', 'APSK']);
+const OFF_BY_DEFAULT: ReadonlySet<string> = new Set(['AESCCM', 'AESCCM8', 'PSK', 'KPSK', 'APSK', 'CBC']);
 
 /** The class words of OpenSSL's `ciphers` manual that a suite answers to. */
 function tagsOf({ authentication, ephemeral, protection, hash }: Suite12): string[] {
-  const { aead } = protection;
   const tags = [`A${authentication.toUpperCase()}`, 'TLSV1.2'];
   if (authentication === 'psk') tags.push('PSK', ephemeral ? 'KECDHEPSK' : 'KPSK');
   else tags.push('ECDHE', 'KECDHE', 'EECDH', 'KEECDH');
   if (authentication === 'ecdsa') tags.push('ECDSA');
   if (hash === 'sha384') tags.push('SHA384');
+  if ('cbc' in protection) {
+    const aes = protection.cbc === 'aes-128-cbc' ? 'AES128' : 'AES256';
+    return [...tags, 'CBC', 'AES', aes, protection.mac.toUpperCase()];
+  }
+  const { aead } = protection;
   if (aead === 'chacha20-poly1305') return [...tags, 'CHACHA20'];
   tags.push('AES', aead.startsWith('aes-128') ? 'AES128' : 'AES256');
   tags.push(aead.endsWith('gcm') ? 'AESGCM' : 'AESCCM');

@@ -1,6 +1,6 @@
 import { beforeAll, expect } from 'vitest';
 import { describeWith } from '../setup/need.ts';
-import { type SchemeNames, TLS12, withCaScheme, withCurveOf } from './support/algorithms.ts';
+import { type SchemeNames, type SuiteNames, TLS12, withCaScheme, withCurveOf } from './support/algorithms.ts';
 import {
   GnutlsClient,
   type GnutlsServer,
@@ -25,7 +25,9 @@ const priority = (...words: readonly string[]) => ['NORMAL', '-VERS-ALL', '+VERS
 describeWith([gnutlsClient, gnutlsServer], 'GnuTLS, TLS 1.2', () => {
   beforeAll(async () => {
     pki = makePki();
-    const everySuite = priority(...new Set(TLS12.suites.map(({ gnutls }) => `+${gnutls}`)));
+    const everySuite = priority(
+      ...new Set(TLS12.suites.flatMap(({ gnutls, mac }) => [`+${gnutls}`, `+${mac ?? 'AEAD'}`])),
+    );
     const started = KEY_KINDS.map(async (kind) => {
       return [kind, await startGnutlsServer([pki.servers[kind]], ['--priority', everySuite])] as const;
     });
@@ -64,7 +66,7 @@ async function ourClient({ suite, group, scheme }: Combination): Promise<void> {
   socket.write('abcdef\n');
   await incoming.until('abcdef\n');
   // Each combination is met once, so these words are about this session.
-  await program.until(describe12(group.gnutlsReports, scheme, suite.gnutls));
+  await program.until(describe12(group.gnutlsReports, scheme, suite));
   socket.end();
   expect(await closed(socket)).toBeNull();
 }
@@ -76,7 +78,15 @@ async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   const client = new GnutlsClient(server.port, pki.ca, [
     '--priority',
     priority(
-      ...['-KX-ALL', `+${keyExchange}`, '-CIPHER-ALL', `+${suite.gnutls}`, '-GROUP-ALL'],
+      ...[
+        '-KX-ALL',
+        `+${keyExchange}`,
+        '-CIPHER-ALL',
+        `+${suite.gnutls}`,
+        '-MAC-ALL',
+        `+${suite.mac ?? 'AEAD'}`,
+        '-GROUP-ALL',
+      ],
       ...groups.map((name) => `+GROUP-${name.replace(/^P-(\d+)$/, 'SECP$1R1')}`),
       ...['-SIGN-ALL', `+SIGN-${withoutCurve(scheme)}`, '+SIGN-ECDSA-SHA256'],
     ),
@@ -84,7 +94,7 @@ async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   client.say('abcdef');
   await client.until(/^abcdef$/m);
   expect(await client.quit()).toBe(0);
-  expect(client.output).toContain(describe12(group.gnutlsReports, scheme, suite.gnutls));
+  expect(client.output).toContain(describe12(group.gnutlsReports, scheme, suite));
   expect(client.output).toContain('The certificate is trusted');
   expect(client.output).toContain('safe renegotiation');
   expect(client.output).toContain('extended master secret');
@@ -96,6 +106,7 @@ function withoutCurve({ gnutls }: SchemeNames): string {
   return gnutls.replace(/SECP\d+R1-/, '');
 }
 
-function describe12(group: string, scheme: SchemeNames, cipher: string): string {
+function describe12(group: string, scheme: SchemeNames, { gnutls, mac }: SuiteNames): string {
+  const cipher = mac === undefined ? gnutls : `${gnutls})-(${mac}`;
   return `Description: (TLS1.2-X.509)-(${group})-(${withoutCurve(scheme)})-(${cipher})`;
 }

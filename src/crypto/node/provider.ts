@@ -21,6 +21,10 @@ export const nodeCrypto: CryptoProvider = {
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),
   aead: nodeAead,
+  encryptCbc: (name, key, iv, blocks) =>
+    crypto.createCipheriv(name, key, iv).setAutoPadding(false).update(blocks),
+  decryptCbc: (name, key, iv, blocks) =>
+    crypto.createDecipheriv(name, key, iv).setAutoPadding(false).update(blocks),
   group: nodeGroup,
   importPublicKey: importSpki,
 

@@ -24,6 +24,7 @@ export interface CheckedClientHello12 {
   /** The client knows RFC 5746: by the extension or by the signalling value. */
   readonly secureRenegotiation: boolean;
   readonly sendsPointFormats: boolean;
+  readonly encryptThenMac: boolean;
   /** The client asks for an OCSP response, for timestamps (RFC 6066 §8, RFC 6962 §3.3.1). */
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
@@ -62,6 +63,7 @@ export function checkClientHello12(hello: ClientHello, tls12: Tls12Config): Chec
     secureRenegotiation:
       renegotiation || hello.cipherSuites.includes(CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),
     sendsPointFormats: pointFormats ?? false,
+    encryptThenMac: read(ExtensionType.encrypt_then_mac, empty('encrypt_then_mac')) ?? false,
     wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
     wantsScts:
       read(ExtensionType.signed_certificate_timestamp, empty('signed_certificate_timestamp')) ?? false,

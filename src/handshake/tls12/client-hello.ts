@@ -1,4 +1,4 @@
-import type { Suite12 } from '../../crypto/suites12.ts';
+import { needsEncryptThenMac, type Suite12 } from '../../crypto/suites12.ts';
 import type { Extension } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
@@ -28,8 +28,10 @@ export function offeredSuites12(config: ClientConfig): readonly Suite12[] {
 }
 
 /** What ClientHello says for TLS 1.2 alone. */
-export function extensions12(session: ClientSession12 | undefined): Extension[] {
+export function extensions12(config: ClientConfig, session: ClientSession12 | undefined): Extension[] {
+  const encryptThenMac = { type: ExtensionType.encrypt_then_mac, body: NOTHING };
   return [
+    ...(offeredSuites12(config).some(needsEncryptThenMac) ? [encryptThenMac] : []),
     { type: ExtensionType.ec_point_formats, body: UNCOMPRESSED_POINTS },
     { type: ExtensionType.extended_master_secret, body: NOTHING },
     // An empty renegotiated_connection: this is the first handshake (RFC 5746 §3.4).

@@ -1,5 +1,4 @@
-import type { Suite12 } from '../../crypto/suites12.ts';
-import { suite12ById } from '../../crypto/suites12.ts';
+import { needsEncryptThenMac, type Suite12, suite12ById } from '../../crypto/suites12.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import { buildCertificateVerify, buildFinished, parseFinished } from '../../messages/authentication.ts';
 import { certificateStatus } from '../../messages/extensions.ts';
@@ -19,7 +18,7 @@ import {
   parseNewSessionTicket12,
   parsePskKeyExchange,
 } from '../../messages/tls12.ts';
-import { HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -28,12 +27,12 @@ import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import type { ClientOffer } from '../tls13/client-hello.ts';
-import { preferNamed } from '../tls13/shared.ts';
+import { optionalExtension, preferNamed } from '../tls13/shared.ts';
 import { checkDowngrade } from '../versions.ts';
 import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
-import { readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
+import { empty, readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
 import { chooseIdentity12, keyExchangeInput, pointGroups, pskPremaster, requireKindOf } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
@@ -72,6 +71,7 @@ export function acceptServerHello12(
   if (hello.legacyCompressionMethod !== 0) {
     throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a compression method');
   }
+  checkEncryptThenMac(hello, suite);
   const resumed = resumedSession(offer, hello, suite);
   const answer = readServerHelloExtensions(setup, offer, hello, resumed?.session);
   io.speakTls12(ProtocolVersion.tls12);
@@ -98,6 +98,22 @@ export function acceptServerHello12(
     },
     io,
   );
+}
+
+/** RFC 7366 §3: for CBC, and for nothing else. */
+function checkEncryptThenMac({ extensions }: ServerHello, suite: Suite12): void {
+  const answer = optionalExtension(extensions, ExtensionType.encrypt_then_mac, empty('encrypt_then_mac'));
+  const needed = needsEncryptThenMac(suite);
+  if ((answer ?? false) === needed) return;
+  throw needed
+    ? new TlsError(
+        'ERR_TLS_HANDSHAKE_FAILURE',
+        'The server chose CBC and does not know encrypt_then_mac (RFC 7366)',
+      )
+    : new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'ServerHello has encrypt_then_mac, and a suite that does not need it',
+      );
 }
 
 /** Our session, when the server echoes its id (RFC 5246 §7.4.1.3, RFC 5077 §3.4). */

@@ -55,19 +55,20 @@ export class MasterSecret12 {
   /** Keys of both directions, cut from the key block in the order of RFC 5246 §6.3. */
   keys({ client, server }: Randoms): Readonly<Record<Role, Keys12>> {
     const suite = this.#suite;
-    const { keyLength, fixedIvLength } = suite.protection;
-    const length = 2 * (keyLength + fixedIvLength);
+    const { macKeyLength, keyLength, fixedIvLength } = suite.protection;
+    const length = 2 * (macKeyLength + keyLength + fixedIvLength);
     const block = prf(this.#crypto, suite.hash, this.bytes, 'key expansion', [server, client], length);
     let at = 0;
     const cut = (size: number): Uint8Array => {
       at += size;
       return block.subarray(at - size, at);
     };
+    const macKeys = [cut(macKeyLength), cut(macKeyLength)] as const;
     const keys = [cut(keyLength), cut(keyLength)] as const;
     const ivs = [cut(fixedIvLength), cut(fixedIvLength)] as const;
     return {
-      client: { suite, key: keys[0], iv: ivs[0] },
-      server: { suite, key: keys[1], iv: ivs[1] },
+      client: { suite, macKey: macKeys[0], key: keys[0], iv: ivs[0] },
+      server: { suite, macKey: macKeys[1], key: keys[1], iv: ivs[1] },
     };
   }
 

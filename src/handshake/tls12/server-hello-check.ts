@@ -39,6 +39,7 @@ const IN_SERVER_HELLO_12: readonly number[] = [
   ExtensionType.session_ticket,
   ExtensionType.record_size_limit,
   ExtensionType.renegotiation_info,
+  ExtensionType.encrypt_then_mac,
 ];
 
 /** @param resumed the session that the server resumes */

@@ -1,3 +1,4 @@
+import { needsEncryptThenMac } from '../../crypto/suites12.ts';
 import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig, Tls12Config } from '../config.ts';
@@ -67,7 +68,7 @@ function mayResume(
   config: ServerConfig,
   tls12: Tls12Config,
   state: SessionState12,
-  { hello, serverName }: CheckedClientHello12,
+  { hello, serverName, encryptThenMac }: CheckedClientHello12,
   io: HandshakeIO,
 ): boolean {
   const age = io.now - state.createdAt;
@@ -78,7 +79,8 @@ function mayResume(
     // RFC 6066 §3: a session is resumed under its own name only.
     state.serverName === serverName &&
     tls12.suites.includes(state.suite) &&
-    hello.cipherSuites.includes(state.suite.id)
+    hello.cipherSuites.includes(state.suite.id) &&
+    (encryptThenMac || !needsEncryptThenMac(state.suite))
   );
 }
 

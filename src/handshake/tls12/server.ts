@@ -1,5 +1,5 @@
 import type { KeyExchange } from '../../crypto/provider.ts';
-import type { Suite12 } from '../../crypto/suites12.ts';
+import { needsEncryptThenMac, type Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { buildFinished, parseCertificateVerify, parseFinished } from '../../messages/authentication.ts';
 import {
@@ -125,7 +125,10 @@ interface Choice {
 function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedClientHello12): Choice {
   const offered = new Set(checked.hello.cipherSuites);
   const suites = tls12.suites.filter(
-    ({ id, authentication }) => offered.has(id) && (authentication !== 'psk' || config.findPsk !== undefined),
+    (suite) =>
+      offered.has(suite.id) &&
+      (suite.authentication !== 'psk' || config.findPsk !== undefined) &&
+      (checked.encryptThenMac || !needsEncryptThenMac(suite)),
   );
   if (suites.length === 0) {
     throw new TlsError(
@@ -187,7 +190,7 @@ function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): voi
 
 function serverHelloExtensions(
   handlers: HelloExtensions,
-  { checked, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
+  { suite, checked, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
   resumes: boolean,
 ): Extension[] {
   const { hello, serverName, extendedMasterSecret, secureRenegotiation, sendsPointFormats } = checked;
@@ -199,6 +202,7 @@ function serverHelloExtensions(
   if (serverName !== undefined && !resumes) add(ExtensionType.server_name, NOTHING);
   if (secureRenegotiation) add(ExtensionType.renegotiation_info, Uint8Array.of(0));
   if (extendedMasterSecret) add(ExtensionType.extended_master_secret, NOTHING);
+  if (needsEncryptThenMac(suite)) add(ExtensionType.encrypt_then_mac, NOTHING);
   if (sendsPointFormats) add(ExtensionType.ec_point_formats, UNCOMPRESSED_POINTS);
   if (givesTicket) add(ExtensionType.session_ticket, NOTHING);
   // RFC 6066 §8: empty here, and a message of its own behind Certificate.

@@ -173,7 +173,7 @@ function helloExtensions(
   if (config.alpnProtocols.length > 0) {
     add(ExtensionType.application_layer_protocol_negotiation, protocolNameList.build(config.alpnProtocols));
   }
-  if (config.tls12 !== undefined) list.push(...extensions12(session12?.session));
+  if (config.tls12 !== undefined) list.push(...extensions12(config, session12?.session));
   if (tls13) {
     // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
     add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));

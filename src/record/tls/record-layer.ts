@@ -18,7 +18,7 @@ import {
   Sealer,
   type TrafficKeys,
 } from './protection.ts';
-import { type Keys12, Opener12, Sealer12 } from './protection12.ts';
+import { type Keys12, makeOpener12, makeSealer12 } from './protection12.ts';
 
 /** Records without content in a row that are tolerated; they cost the receiver work and carry nothing. */
 export const MAX_EMPTY_RECORDS = 32;
@@ -134,12 +134,12 @@ export class RecordLayer {
   }
 
   set readKeys12(keys: Keys12) {
-    this.#opener = new Opener12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
+    this.#opener = makeOpener12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
   }
 
   set writeKeys12(keys: Keys12) {
     this.#writeFlight();
-    this.#sealer = new Sealer12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
+    this.#sealer = makeSealer12(this.#crypto, keys, this.#version12 ?? ProtocolVersion.tls12);
   }
 
   /** TLS 1.2: content types of sub-protocols, which are the records' own there. */

@@ -19,6 +19,8 @@ export interface SuiteNames {
   /** RFC 8446's, OpenSSL's and our name. */
   readonly name: string;
   readonly gnutls: string;
+  /** Of GnuTLS, for suites that are no AEAD. */
+  readonly mac?: string;
 }
 
 export interface SchemeNames {
@@ -144,9 +146,17 @@ export const TLS12: Axes = {
     { name: 'ECDHE-ECDSA-AES256-CCM', gnutls: 'AES-256-CCM' },
     { name: 'ECDHE-ECDSA-AES128-CCM8', gnutls: 'AES-128-CCM-8' },
     { name: 'ECDHE-ECDSA-AES256-CCM8', gnutls: 'AES-256-CCM-8' },
+    { name: 'ECDHE-ECDSA-AES128-SHA', gnutls: 'AES-128-CBC', mac: 'SHA1' },
+    { name: 'ECDHE-ECDSA-AES256-SHA', gnutls: 'AES-256-CBC', mac: 'SHA1' },
+    { name: 'ECDHE-ECDSA-AES128-SHA256', gnutls: 'AES-128-CBC', mac: 'SHA256' },
+    { name: 'ECDHE-ECDSA-AES256-SHA384', gnutls: 'AES-256-CBC', mac: 'SHA384' },
     { name: 'ECDHE-RSA-AES128-GCM-SHA256', gnutls: 'AES-128-GCM' },
     { name: 'ECDHE-RSA-AES256-GCM-SHA384', gnutls: 'AES-256-GCM' },
     { name: 'ECDHE-RSA-CHACHA20-POLY1305', gnutls: 'CHACHA20-POLY1305' },
+    { name: 'ECDHE-RSA-AES128-SHA', gnutls: 'AES-128-CBC', mac: 'SHA1' },
+    { name: 'ECDHE-RSA-AES256-SHA', gnutls: 'AES-256-CBC', mac: 'SHA1' },
+    { name: 'ECDHE-RSA-AES128-SHA256', gnutls: 'AES-128-CBC', mac: 'SHA256' },
+    { name: 'ECDHE-RSA-AES256-SHA384', gnutls: 'AES-256-CBC', mac: 'SHA384' },
   ],
   groups: GROUPS,
   schemes: [...SCHEMES, pkcs1(256), pkcs1(384), pkcs1(512)],

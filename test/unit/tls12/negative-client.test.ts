@@ -60,7 +60,7 @@ describe('ServerHello', () => {
       extension(ExtensionType.supported_versions, selectedVersion.build(0x0303)),
       ...UNSUPPORTED,
     ],
-    ['with a suite that was not offered', hello({ cipherSuite: 0xc013 }), ...ILLEGAL],
+    ['with a suite that was not offered', hello({ cipherSuite: 0xc012 }), ...ILLEGAL],
     ['with a suite of TLS 1.3', hello({ cipherSuite: CipherSuite.TLS_AES_128_GCM_SHA256 }), ...ILLEGAL],
     ['with a compression method', hello({ legacyCompressionMethod: 1 }), ...ILLEGAL],
     ['with an extension that was not offered', extension(0x1234, NOTHING), ...UNSUPPORTED],
