@@ -72,7 +72,9 @@ async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
   peer.say('abcdef');
   await peer.until(/^abcdef$/m);
   expect(await peer.quit()).toBe(0);
-  expect(peer.output).toContain(`New, TLSv1.2, Cipher is ${suite.name}`);
+  // The version here is that in which the suite came up, which for CBC with SHA-1 was earlier.
+  expect(peer.output).toMatch(new RegExp(`^New, TLSv1.[02], Cipher is ${suite.name}$`, 'm'));
+  expect(peer.output).toMatch(/Protocol +: TLSv1\.2/);
   expect(peer.output).toContain(`Server Temp Key: ${group.opensslReports}`);
   expect(peer.output).toContain(`Peer signature type: ${scheme.opensslType}`);
   if (scheme.digest !== undefined) expect(peer.output).toContain(`Peer signing digest: ${scheme.digest}`);
