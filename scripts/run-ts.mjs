@@ -53,6 +53,7 @@ async function bundleOf(entry) {
       'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts'),
       'trellis/sign': join(ROOT, 'src', 'sign', 'index.ts'),
       'trellis/evidence': join(ROOT, 'src', 'evidence', 'index.ts'),
+      'trellis/module': join(ROOT, 'src', 'module', 'index.ts'),
     },
     sourcemap: 'inline',
     logLevel: 'error',
