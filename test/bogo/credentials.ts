@@ -3,6 +3,7 @@ import { importPrivateKey } from '../../src/crypto/node/import-key.ts';
 import { decodePemBlocks } from '../../src/der/pem.ts';
 import { TrellisError } from '../../src/errors/errors.ts';
 import type { Identity } from '../../src/handshake/config.ts';
+import type { ExternalPsk } from '../../src/handshake/psk.ts';
 import type { PskInput } from '../../src/node/psk.ts';
 import { Reader } from '../../src/wire/reader.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
@@ -51,6 +52,14 @@ function identityOf(flags: CredentialFlags, slow: boolean): Identity {
 /** `SerializedSCT sct_list<1..2^16-1>`, RFC 6962 §3.3. */
 export function readTimestamps(list: Uint8Array): Uint8Array[] | undefined {
   return list.length === 0 ? undefined : new Reader(list, 'SCTs').list(2, (sct) => sct.vector(2, 1), 1);
+}
+
+/** The runner's key of TLS 1.2, shorter than an option would let it be. */
+export function psk12Of({ psk, pskIdentity }: Flags): ExternalPsk[] {
+  if (psk === '') return [];
+  const [key, identity] = [psk, pskIdentity].map((text) => new Uint8Array(Buffer.from(text, 'latin1')));
+  if (key === undefined || identity === undefined) return [];
+  return [{ key, identity, hash: 'sha256', binder: 'external' }];
 }
 
 /** @throws Unimplemented for a kind of key that the engine does not have */

@@ -35,7 +35,8 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
-  if (info.version < ProtocolVersion.tls13) checkSession(flags, info, seen);
+  // Who has an external key is given no session: the key serves again.
+  if (info.version < ProtocolVersion.tls13 && !hasPsks(flags)) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
   checkStaples(flags, info);
@@ -57,8 +58,8 @@ function checkServerName(flags: Flags, name: string | undefined): void {
   if (flags.expectNoServerName) require(name === undefined, `the server name is ${name}`);
 }
 
-export function hasPsks({ credentials }: Flags): boolean {
-  return credentials.some(({ pskHash }) => pskHash !== undefined);
+export function hasPsks({ credentials, psk }: Flags): boolean {
+  return psk !== '' || credentials.some(({ pskHash }) => pskHash !== undefined);
 }
 
 function checkCredential(

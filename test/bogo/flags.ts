@@ -29,6 +29,9 @@ export interface Flags {
   credential: CredentialFlags;
   credentials: CredentialFlags[];
 
+  /** External key and identity of TLS 1.2. */
+  psk: string;
+  pskIdentity: string;
   hostName: string;
   advertiseAlpn: string;
   selectAlpn: string;
@@ -154,6 +157,8 @@ function defaults(): Flags {
     cipher: '',
     credential: newCredential(),
     credentials: [],
+    psk: '',
+    pskIdentity: '',
     hostName: '',
     advertiseAlpn: '',
     selectAlpn: '',
@@ -304,6 +309,8 @@ const LISTS: Readonly<Record<string, FieldOf<number[]>>> = {
 
 const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
   '-cipher': 'cipher',
+  '-psk': 'psk',
+  '-psk-identity': 'pskIdentity',
   '-host-name': 'hostName',
   '-advertise-alpn': 'advertiseAlpn',
   '-select-alpn': 'selectAlpn',

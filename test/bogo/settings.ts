@@ -11,7 +11,7 @@ import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import { defaultShares, groupsOf, suites12, suites13, verifiable, versionsOf } from './algorithms.ts';
 import { COMPRESSIONS } from './compression.ts';
-import { identitiesOf, psksOf, readCertificates } from './credentials.ts';
+import { identitiesOf, psk12Of, psksOf, readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected, Unimplemented } from './report.ts';
 
@@ -57,7 +57,7 @@ export function clientSettings(
     sendServerName: flags.hostName !== '',
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
-    psks: clientPsks(psksOf(flags)),
+    psks: [...clientPsks(psksOf(flags)), ...psk12Of(flags)],
     requestOcsp: flags.enableOcspStapling,
     requestScts: flags.enableSignedCertTimestamps,
     session: resumes ? shared.session : undefined,
@@ -87,7 +87,7 @@ export function serverSettings(
       return identities;
     },
     selectProtocol: protocolSelector(flags, observed),
-    findPsk: pskFinder(psksOf(flags)),
+    findPsk: findPskOf(flags),
     clientCertificate: flags.requireAnyClientCertificate ? 'require' : flags.verifyPeer ? 'request' : 'none',
     certificateAuthorities: authorities(flags.useClientCaList),
     tickets: flags.noTicket
@@ -105,6 +105,12 @@ export function serverSettings(
       },
     },
   });
+}
+
+function findPskOf(flags: Flags): ServerConfig['findPsk'] {
+  const ofTls12 = psk12Of(flags);
+  const among = pskFinder(psksOf(flags));
+  return (identity) => ofTls12.find((psk) => hex(psk.identity) === hex(identity)) ?? among(identity);
 }
 
 /** Seconds; two days, as BoringSSL's. */
