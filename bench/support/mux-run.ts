@@ -18,7 +18,7 @@ const FEW = 500;
 const BULK = 384 * 1024 * 1024;
 const STREAMS = 1_000;
 const CHUNK = Buffer.alloc(65_536, 7);
-const PINGS = 1_500;
+const PINGS = Number(process.env.PINGS ?? 1_500);
 
 const [role, name, port, scenario] = process.argv.slice(2);
 const encoded = JSON.parse(process.env.TRELLIS_BENCH_FILES ?? '{}') as Record<keyof Files, string>;

@@ -95,6 +95,9 @@ export const KEEP_ALIVE_TIMEOUT = 15_000;
 /** Milliseconds after which a longer round trip counts instead of a shorter one: routes change. */
 export const ROUND_TRIP_AGE = 10_000;
 
+/** Factor by which it may grow then. */
+export const ROUND_TRIP_GROWTH = 1.25;
+
 /** Milliseconds between measurements of the round trip, while a window wants to grow: ten in a second cost 200 bytes. */
 export const ROUND_TRIP_INTERVAL = 100;
 

@@ -1,4 +1,4 @@
-import { ROUND_TRIP_AGE, ROUND_TRIP_INTERVAL } from '../limits.ts';
+import { ROUND_TRIP_AGE, ROUND_TRIP_GROWTH, ROUND_TRIP_INTERVAL } from '../limits.ts';
 
 /** Free space of an Acknowledgment for the session itself: a question's token, or with this bit its answer. */
 const ANSWER = 0x8000_0000;
@@ -57,8 +57,13 @@ export class KeepAlive {
     if (!this.#answered || this.#askedAt === undefined) return;
     const roundTrip = Math.max(now - this.#askedAt, 0);
     // A question that waits behind data measures the queue; the shortest of many measures the way.
-    if (this.#roundTrip === undefined || roundTrip < this.#roundTrip || now > this.#shortestUntil) {
-      this.#roundTrip = roundTrip;
+    const shortest = this.#roundTrip;
+    if (shortest === undefined || roundTrip < shortest || now > this.#shortestUntil) {
+      // Not at once: windows of twice the bandwidth-delay product make queues, and queues would make windows.
+      this.#roundTrip = Math.min(
+        roundTrip,
+        shortest === undefined ? roundTrip : shortest * ROUND_TRIP_GROWTH,
+      );
       this.#shortestUntil = now + ROUND_TRIP_AGE;
     }
     this.#measuredAt = now;

@@ -759,7 +759,7 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
     }
     if (this.#budget.wantsRoundTrip) {
       this.#budget.wantsRoundTrip = false;
-      this.#keepAlive.measure(now);
+      if (this.agreement.halfClose) this.#keepAlive.measure(now);
     }
   }
 

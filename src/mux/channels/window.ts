@@ -10,6 +10,13 @@ export interface ReceiveWindow {
   unread: number;
   /** When bytes were last acknowledged, in milliseconds. */
   since: number;
+  /** When it came to its size, and bytes acknowledged since then. */
+  sizedAt: number;
+  moved: number;
+  /** Bytes in a millisecond before it last grew; 0 when nothing is to be compared with. */
+  rateBefore: number;
+  /** The last growth has brought nothing; until then there is no other. */
+  settledUntil: number;
 }
 
 /**
@@ -19,12 +26,13 @@ export interface ReceiveWindow {
  *
  * A window grows while its channel is limited by it: up to WINDOW_INITIAL whenever it was used up, from there on when a
  * window of this size fills faster than in two round trips, that is, when it is below twice the bandwidth-delay product.
+ * Where growth makes nothing faster, the limit is elsewhere, and a larger window would be a longer queue: it is taken back.
  * When the shared part runs out, windows above the fair share shrink: what was consumed is not acknowledged at once.
  */
 export class WindowBudget {
   /** Bytes that the peer may send, and bytes unread, on all channels. */
   committed = 0;
-  /** Somebody would grow if the round trip was known. */
+  /** Somebody would grow if the round trip was long enough: is it? */
   wantsRoundTrip = false;
   readonly #largest: number;
   /** What is shared, beyond the floors of all channels that there can be. */
@@ -48,7 +56,16 @@ export class WindowBudget {
     const left = this.#pool * INITIAL_SHARE - this.#taken;
     let size = WINDOW_INITIAL;
     while (size > WINDOW_FLOOR && size * INITIAL_CHANNELS > left) size /= 2;
-    const window: ReceiveWindow = { size: 0, credit: 0, unread: 0, since: 0 };
+    const window: ReceiveWindow = {
+      size: 0,
+      credit: 0,
+      unread: 0,
+      since: 0,
+      sizedAt: 0,
+      moved: 0,
+      rateBefore: 0,
+      settledUntil: 0,
+    };
     this.#resize(window, Math.min(size, this.#largest));
     this.#hold(window, window.size, 0);
     return window;
@@ -79,7 +96,7 @@ export class WindowBudget {
   acknowledge(window: ReceiveWindow, now: number, roundTrip: number | undefined): number {
     if (!this.owes(window)) return 0;
     const held = window.credit + window.unread;
-    this.#adapt(window, window.size - held, now - window.since, roundTrip);
+    this.#adapt(window, window.size - held, now, roundTrip);
     window.since = now;
     const room = Math.max(WINDOW_FLOOR - held, 0) + Math.max(this.#pool - this.#taken, 0);
     const grant = Math.min(window.size - held, room);
@@ -100,21 +117,38 @@ export class WindowBudget {
     this.#hold(window, 0, 0);
   }
 
-  #adapt(window: ReceiveWindow, consumed: number, elapsed: number, roundTrip: number | undefined): void {
+  #adapt(window: ReceiveWindow, consumed: number, now: number, roundTrip: number | undefined): void {
     const { size } = window;
+    window.moved += consumed;
     const share = Math.max(WINDOW_FLOOR, Math.floor(this.#pool / Math.max(1, this.#wide)));
     if (this.#taken > this.#pool * PRESSURE && size > share) {
       this.#resize(window, Math.max(share, Math.floor(size / 2)));
       return;
     }
-    let wanted = size;
-    if (size < WINDOW_INITIAL) wanted = Math.min(size * EARLY_GROWTH, WINDOW_INITIAL);
-    else if (size < this.#largest) {
-      if (roundTrip === undefined) this.wantsRoundTrip = true;
-      // consumed / elapsed is the bandwidth; times the round trip, what is under way.
-      else if (consumed * roundTrip * 2 > size * elapsed) wanted = size * 2;
+    if (size < WINDOW_INITIAL) {
+      this.#resize(window, Math.min(size * EARLY_GROWTH, WINDOW_INITIAL, this.#largest));
+      return;
     }
-    this.#resize(window, Math.min(wanted, this.#largest));
+    if (size < this.#largest) this.wantsRoundTrip = true;
+    // consumed / elapsed is the bandwidth; times the round trip, what is under way.
+    const isLimit = roundTrip !== undefined && consumed * roundTrip * 2 > size * (now - window.since);
+    if (isLimit && window.moved >= size * TRIAL) this.#judge(window, now);
+  }
+
+  /** It is a limit, and was in force for a while: is more worth it, and was the last growth? */
+  #judge(window: ReceiveWindow, now: number): void {
+    const { size, rateBefore } = window;
+    const rate = window.moved / Math.max(now - window.sizedAt, 1e-3);
+    window.moved = 0;
+    window.sizedAt = now;
+    window.rateBefore = 0;
+    if (rateBefore > 0 && rate < rateBefore * WORTH) {
+      window.settledUntil = now + SETTLED;
+      this.#resize(window, Math.max(size / 2, Math.min(WINDOW_INITIAL, this.#largest)));
+    } else if (now >= window.settledUntil && size < this.#largest) {
+      window.rateBefore = rate;
+      this.#resize(window, Math.min(size * 2, this.#largest));
+    }
   }
 
   #resize(window: ReceiveWindow, size: number): void {
@@ -139,5 +173,11 @@ const INITIAL_SHARE = 1 / 2;
 const INITIAL_CHANNELS = 64;
 /** Share of the pool above which large windows shrink. */
 const PRESSURE = 7 / 8;
+/** Windows that must have gone by at one size before it is judged. */
+const TRIAL = 2;
+/** A window of twice the size has to make this much of a difference. */
+const WORTH = 1.2;
+/** Milliseconds without another trial after one that brought nothing: the way may have changed. */
+const SETTLED = 1_000;
 /** Factor at which small windows grow: from the floor to the first size in three steps. */
 const EARLY_GROWTH = 4;
