@@ -145,7 +145,7 @@ describe('startup errors', () => {
       ...forwards.flatMap((forward) => ['--forward', forward]),
     ];
     await refused(connect(`${port}=a`), new RegExp(`127.0.0.1:${port} is in use`));
-    await refused(connect(), /--forward .* is missing/);
+    await refused(connect(), /forward is needed: --forward, --socks or --reverse/);
     await refused(connect('0=a', '9=b', '9=c'), /both listen on 127.0.0.1:9/);
     await refused(
       ['connect', '127.0.0.1:1', '--ca', ca, '--forward', '0=a', '--wait-timeout', 'x'],

@@ -172,8 +172,8 @@ describeWith(openssl, 'our client, OpenSSL s_server: resumption', () => {
   for (const { name } of SUITES) {
     it(`resumes with ${name}, and both sides say so`, async () => {
       const server = s_server('-ciphersuites', name);
-      const session = await firstSession(server);
-      const socket = await resume(server, session);
+      const session = await firstSession(server, { ciphers: name });
+      const socket = await resume(server, session, { ciphers: name });
       expect(socket.isSessionReused()).toBe(true);
       expect(socket.authorized).toBe(true);
       expect(socket.getPeerX509Certificate()?.checkHost('localhost')).toBe('localhost');

@@ -173,7 +173,7 @@ describeWith(openssl, 'our server, OpenSSL s_client: resumption', () => {
 
   for (const { name } of SUITES) {
     it(`resumes with ${name}, and both sides say so`, async () => {
-      const ours = await ourServer();
+      const ours = await ourServer({ ciphers: name });
       const session = await firstSession(ours, '-ciphersuites', name);
       const [client, socket] = await again(ours, session, '-ciphersuites', name);
       expect(client.output).toContain(`Reused, TLSv1.3, Cipher is ${name}`);

@@ -113,9 +113,8 @@ describe('bench/benches/index.ts', () => {
     const files = readdirSync(folder).filter((name) => name.endsWith('.ts') && name !== 'index.ts');
     const defined: Bench[] = [];
     for (const name of files) {
-      const { default: bench } = await import(new URL(name, folder).href);
-      // A file without a default export is a part of the others.
-      if (bench !== undefined) defined.push(bench);
+      const exported: Record<string, Bench> = await import(new URL(name, folder).href);
+      defined.push(...Object.values(exported));
     }
     expect(new Set(benches)).toEqual(new Set(defined));
     expect(new Set(benches.map(({ name }) => name)).size).toBe(benches.length);
