@@ -5,7 +5,7 @@ import handshake from './handshake.ts';
 import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';
 import mlkem from './mlkem.ts';
-import { muxBulk, muxLatency, muxMany, muxMemoryBench, muxOpen } from './mux.ts';
+import { muxBulk, muxLatency, muxMany, muxMemoryBench, muxOpen, muxSlow } from './mux.ts';
 import open from './open.ts';
 import records from './records.ts';
 import resume from './resume.ts';
@@ -35,6 +35,7 @@ export const benches: readonly Bench[] = [
   muxMany,
   muxLatency,
   muxMemoryBench,
+  muxSlow,
   records,
   sign,
   signReceipts,

@@ -84,3 +84,42 @@ export const muxMemoryBench: Bench = defineBench({
   peer: () => muxMemory('http2'),
   others: { 'yamux-js': () => muxMemory('yamux'), 'node:tls': () => muxMemory('tls') },
 });
+
+interface SlowRow {
+  readonly stage: string;
+  readonly megabytesPerSecond: number;
+  readonly mebibytes: number;
+}
+
+/** One run gives both figures: that of the stage before, and that of the minute in which another channel is not read. */
+let slowRun: Promise<{ alone: number; beside: number }> | undefined;
+let taken = 0;
+
+async function slowFigures(): Promise<{ alone: number; beside: number }> {
+  slowRun ??= runSlow();
+  const figures = await slowRun;
+  if (++taken % 2 === 0) slowRun = undefined;
+  return figures;
+}
+
+async function runSlow(): Promise<{ alone: number; beside: number }> {
+  const { rows } = await runMux<{ rows: SlowRow[] }>('channels', 'slow');
+  for (const { stage, megabytesPerSecond, mebibytes } of rows)
+    console.error(`mux-slow: ${stage}: ${megabytesPerSecond} MB/s, ${mebibytes} MiB`);
+  const rateOf = (wanted: boolean): number => {
+    const rates = rows.filter(({ stage }) => (stage === 'alone') === wanted);
+    return rates.reduce((sum, { megabytesPerSecond }) => sum + megabytesPerSecond, 0) / rates.length;
+  };
+  return { alone: rateOf(true), beside: rateOf(false) };
+}
+
+/** What one channel moves while the reader of another stays away for a minute; memory of the sender on standard error. */
+export const muxSlow: Bench = defineBench({
+  name: 'mux-slow',
+  unit: 'MB/s',
+  higherIsBetter: true,
+  peerName: 'the same channel before that',
+  rounds: 1,
+  ours: async () => (await slowFigures()).beside,
+  peer: async () => (await slowFigures()).alone,
+});
