@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { verifyLater } from '../crypto/node/provider.ts';
+import { checkSignature } from '../crypto/node/check-signature.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
 import {
@@ -274,7 +274,7 @@ export class SocketSigning implements MessageHost {
       return true;
     }
     this.#checks++;
-    verifyLater(check, (isGood) => {
+    checkSignature(check, (isGood) => {
       this.#checks--;
       verification.conclude(isGood, Date.now());
       this.#schedule();

@@ -1,11 +1,5 @@
 import crypto from 'node:crypto';
-import type {
-  CryptoProvider,
-  HashName,
-  RunningHash,
-  SignatureAlgorithm,
-  SignatureCheck,
-} from '../provider.ts';
+import type { CryptoProvider, HashName, RunningHash, SignatureAlgorithm } from '../provider.ts';
 import { nodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
 import { importSpki, keyObject } from './public-key.ts';
@@ -38,20 +32,6 @@ export const nodeCrypto: CryptoProvider = {
     }
   },
 };
-
-/** `verify` on the thread pool: other work goes on meanwhile, and several are checked at once. */
-export function verifyLater(
-  { algorithm, key, data, signature }: SignatureCheck,
-  done: (isGood: boolean) => void,
-): void {
-  const options = { key: keyObject(key), ...signatureOptions(algorithm) };
-  try {
-    // What cannot even be parsed does not verify either.
-    crypto.verify(hashOf(algorithm), data, options, signature, (error, isGood) => done(!error && isGood));
-  } catch {
-    done(false);
-  }
-}
 
 /** Padding and salt as TLS and X.509 require them (RFC 8446 §4.2.3: the salt is as long as the digest). */
 export function signatureOptions(algorithm: SignatureAlgorithm): { padding?: number; saltLength?: number } {
