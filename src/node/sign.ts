@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { checkSignature } from '../crypto/node/check-signature.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
@@ -51,6 +52,11 @@ const SLICE = 131_072;
 const TURN = 32;
 /** Signatures that the thread pool checks at once: enough for all its threads; what else it has to do waits behind them. */
 const CHECKS = 32;
+/**
+ * With two cores, one of them the peer's or the kernel's, a job for the thread pool costs a third more processor time
+ * than the check itself and frees nobody (bench `sign`); with more, the main thread goes on meanwhile.
+ */
+const HAS_SPARE_CORES = availableParallelism() > 2;
 
 type WantedVerification = Extract<SignWanted, { kind: 'verification' }>;
 
@@ -274,11 +280,12 @@ export class SocketSigning implements MessageHost {
       return true;
     }
     this.#checks++;
-    checkSignature(check, (isGood) => {
+    const conclude = (isGood: boolean): void => {
       this.#checks--;
       verification.conclude(isGood, Date.now());
       this.#schedule();
-    });
+    };
+    checkSignature(check, conclude, HAS_SPARE_CORES);
     return true;
   }
 
