@@ -1,0 +1,351 @@
+import type { Suite } from '../../crypto/suites.ts';
+import { TlsError } from '../../errors/errors.ts';
+import {
+  buildCertificate,
+  buildCertificateRequest,
+  buildCertificateVerify,
+  buildFinished,
+  type CertificateEntry,
+} from '../../messages/authentication.ts';
+import {
+  bindersLength,
+  certificateAuthorities,
+  certificateStatus,
+  type Extension,
+  findExtension,
+  keyShareServerHello,
+  MAX_RECORD_SIZE_LIMIT,
+  protocolNameList,
+  recordSizeLimit,
+  selectedIdentity,
+  selectedVersion,
+  signatureAlgorithms,
+  signedCertificateTimestamps,
+} from '../../messages/extensions.ts';
+import { buildEncryptedExtensions, buildServerHello } from '../../messages/hello.ts';
+import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
+import { ExtensionType, ProtocolVersion } from '../../wire/codepoints.ts';
+import type { Identity, ServerConfig } from '../config.ts';
+import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
+import type { HandshakeIO } from '../io.ts';
+import { EarlySecret, finishedMac } from '../key-schedule.ts';
+import { PeerAuthenticated, signatureInput } from '../proofs.ts';
+import type { SignatureWanted, Step, Waiting } from '../step.ts';
+import type { EarlyTerms } from '../tickets.ts';
+import type { Transcript } from '../transcript.ts';
+import { type CheckedClientHello, chooseProtocol } from './client-hello-check.ts';
+import { compressed, compressionOffer } from './compression.ts';
+import {
+  type Answered,
+  ExpectClientCertificate,
+  ExpectClientFinished,
+  ExpectEndOfEarlyData,
+  type Sent,
+  type Setup,
+} from './server-client-flight.ts';
+import type { UsablePsk } from './server-psk.ts';
+import { chooseIdentity } from './shared.ts';
+
+/** Everything that ServerHello and what follows it are made from. */
+export interface Choices {
+  readonly checked: CheckedClientHello;
+  readonly suite: Suite;
+  readonly group: number;
+  readonly share: Uint8Array;
+  readonly psk: UsablePsk | undefined;
+  /** Up to, not including, this ClientHello. */
+  readonly transcript: Transcript;
+  readonly raw: Uint8Array;
+  /** A HelloRetryRequest came before. */
+  readonly retried: boolean;
+}
+
+/** Sends ServerHello and what follows it. */
+export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
+  const { config } = setup;
+  const { checked, suite, group, psk, transcript, raw } = choices;
+  const { serverName } = checked;
+  const proven = psk === undefined ? undefined : verifyBinder(psk, transcript, raw, checked, io);
+  transcript.add(raw);
+  const alpnProtocol = chooseProtocol(config, checked, serverName);
+  const identity = proven === undefined ? identityFor(config, checked) : undefined;
+  // Only now: the binder has shown that this ClientHello was made by whoever has the ticket.
+  const earlyTerms = choices.retried ? undefined : acceptedEarlyTerms(config, checked, psk, alpnProtocol, io);
+  const earlySecret =
+    earlyTerms === undefined ? undefined : psk?.earlySecret.clientTrafficSecret(transcript.snapshot());
+  if (checked.offersEarlyData && earlyTerms === undefined) skipEarlyData(config, io);
+
+  const { secret, share } = respond(io, group, choices.share);
+  const extensions = [
+    SELECTED_TLS13,
+    { type: ExtensionType.key_share, body: keyShareServerHello.build({ group, keyExchange: share }) },
+  ];
+  if (psk !== undefined) {
+    extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
+  }
+  const hello = buildServerHello({
+    ...serverHelloFor(checked, suite),
+    random: io.crypto.randomBytes(32),
+    extensions,
+  });
+  io.send(hello);
+  transcript.add(hello);
+  // §D.4: immediately after our first handshake message, which may have been a HelloRetryRequest.
+  if (checked.hello.legacySessionId.length > 0 && !choices.retried) io.sendChangeCipherSpec();
+
+  const early = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
+  const handshakeSecret = early.handshakeSecret(secret);
+  const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
+  const clientRandom = checked.hello.random;
+  io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.client);
+  io.keylog('SERVER_HANDSHAKE_TRAFFIC_SECRET', clientRandom, traffic.server);
+  io.protectWrite(suite, traffic.server);
+  if (earlySecret !== undefined) io.keylog('CLIENT_EARLY_TRAFFIC_SECRET', clientRandom, earlySecret);
+  io.protectRead(suite, earlySecret ?? traffic.client);
+
+  if (checked.recordSizeLimit !== undefined) {
+    // A client may announce more than this version has (RFC 8449 §4).
+    const sending = Math.min(checked.recordSizeLimit, MAX_RECORD_SIZE_LIMIT) - 1;
+    io.limitRecords(sending, config.recordSizeLimit ?? MAX_RECORD_SIZE_LIMIT);
+  }
+  const say = (message: Uint8Array): void => {
+    io.send(message);
+    transcript.add(message);
+  };
+  const answers = encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined);
+  if (earlyTerms !== undefined) answers.push({ type: ExtensionType.early_data, body: NOTHING });
+  say(buildEncryptedExtensions(answers));
+  const agreement = {
+    version: ProtocolVersion.tls13,
+    suite,
+    group,
+    serverName,
+    alpnProtocol,
+    resumed: psk?.ticket !== undefined,
+    pskIdentity: psk !== undefined && psk.ticket === undefined ? psk.identity : undefined,
+    earlyDataAccepted: checked.offersEarlyData ? earlyTerms !== undefined : undefined,
+  };
+  const state: Answered = {
+    ...setup,
+    suite,
+    transcript,
+    clientRandom,
+    traffic,
+    agreement,
+    master: handshakeSecret.masterSecret(),
+    wantsTickets: checked.wantsTickets,
+    earlyTerms,
+  };
+  if (identity === undefined) return finishFlight(state, proven, io);
+
+  if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
+  const entries = certificateEntries(identity.identity, checked);
+  const variant = `${checked.wantsOcsp} ${checked.wantsScts}`;
+  say(
+    compressed(
+      buildCertificate({ context: NOTHING, entries }),
+      config.certificateCompression,
+      checked.compression,
+      { owner: identity.identity, variant },
+    ),
+  );
+  const input = signatureInput('server', transcript.snapshot());
+  return new SigningAsServer(
+    { kind: 'signature', key: identity.identity.key, scheme: identity.scheme, input },
+    state,
+  );
+}
+/** Our CertificateVerify waits for whoever holds the key. */
+class SigningAsServer implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: SignatureWanted;
+  readonly #state: Answered;
+
+  constructor(wanted: SignatureWanted, state: Answered) {
+    this.wanted = wanted;
+    this.#state = state;
+  }
+
+  provide(signature: Uint8Array, io: HandshakeIO): Step {
+    const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
+    io.send(verify);
+    this.#state.transcript.add(verify);
+    return finishFlight(this.#state, undefined, io);
+  }
+}
+
+/** Sends Finished; our application data may follow at once, under keys that do not depend on the client's flight. */
+function finishFlight(state: Answered, proven: PeerAuthenticated | undefined, io: HandshakeIO): Step {
+  const { suite, transcript, traffic, clientRandom, config } = state;
+  const finished = buildFinished(finishedMac(io.crypto, suite.hash, traffic.server, transcript.snapshot()));
+  io.send(finished);
+  transcript.add(finished);
+  const application = state.master.applicationSecrets(transcript.snapshot());
+  io.keylog('CLIENT_TRAFFIC_SECRET_0', clientRandom, application.client);
+  io.keylog('SERVER_TRAFFIC_SECRET_0', clientRandom, application.server);
+  io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
+  io.protectWrite(suite, application.server);
+  const next: Sent = { ...state, application };
+  if (proven !== undefined) {
+    const then = new ExpectClientFinished(next, proven);
+    return state.earlyTerms === undefined ? then : new ExpectEndOfEarlyData(next, state.earlyTerms, then);
+  }
+  return config.clientCertificate === 'none'
+    ? new ExpectClientFinished(next, PeerAuthenticated.anonymousClient())
+    : new ExpectClientCertificate(next);
+}
+/** Throws away what a client sends whose early data is not taken: as much as our tickets, or others', may have promised. */
+export function skipEarlyData({ tickets }: ServerConfig, io: HandshakeIO): void {
+  io.skipEarlyData(MAX_SKIPPED_EARLY_DATA + (tickets?.earlyData?.maxBytes ?? 0));
+}
+
+/** §4.2.10 and §8: what must hold for early data to be taken. Anything else means that it is thrown away. */
+function acceptedEarlyTerms(
+  { tickets }: ServerConfig,
+  checked: CheckedClientHello,
+  psk: UsablePsk | undefined,
+  alpnProtocol: string | undefined,
+  io: HandshakeIO,
+): EarlyTerms | undefined {
+  const policy = tickets?.earlyData;
+  const ticket = psk?.ticket;
+  if (policy === undefined || !checked.offersEarlyData || ticket?.early === undefined) return undefined;
+  const { early, issuedAt } = ticket;
+  // Under the first key alone, and for the protocol of the session.
+  if (psk?.index !== 0 || early.alpnProtocol !== alpnProtocol) return undefined;
+  const obfuscated = checked.psks?.identities[0]?.obfuscatedTicketAge ?? 0;
+  // §4.2.11.1: modulo 2^32.
+  const clientAge = (obfuscated - early.ageAdd + 2 ** 32) % 2 ** 32;
+  if (Math.abs(io.now - issuedAt - clientAge) > EARLY_DATA_WINDOW) return undefined;
+  return policy.firstUse(io.crypto, psk.identity, issuedAt, io.now) ? early : undefined;
+}
+
+function identityFor(config: ServerConfig, { serverName, schemes, psks, authorities }: CheckedClientHello) {
+  const identities = config.selectIdentities(serverName);
+  const choice = chooseIdentity(identities, schemes ?? [], authorities);
+  if (choice !== undefined) return choice;
+  if (schemes === undefined) {
+    throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms'); // §9.2
+  }
+  if (identities.length === 0 && config.findPsk !== undefined) {
+    // §6.2: sent when establishment by PSK is desired, and the client provides no identity that is known.
+    throw new TlsError(
+      'ERR_TLS_UNKNOWN_PSK_IDENTITY',
+      psks === undefined
+        ? 'The client offers no pre-shared key'
+        : 'No pre-shared key of the client is known here',
+    );
+  }
+  throw new TlsError(
+    'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
+    'No certificate here suits the signature schemes of the client',
+  );
+}
+
+function verifyBinder(
+  psk: UsablePsk,
+  transcript: Transcript,
+  raw: Uint8Array,
+  { psks }: CheckedClientHello,
+  io: HandshakeIO,
+): PeerAuthenticated {
+  const binders = psks?.binders ?? [];
+  const covered = raw.subarray(0, raw.length - bindersLength(binders));
+  const { hash } = psk.suite;
+  const expected = finishedMac(
+    io.crypto,
+    hash,
+    psk.earlySecret.binderKey(psk.binder),
+    transcript.snapshotWith(covered),
+  );
+  return PeerAuthenticated.byBinder(io.crypto, expected, binders[psk.index] ?? NOTHING, psk.peer);
+}
+
+function respond(
+  io: HandshakeIO,
+  id: number,
+  peerShare: Uint8Array,
+): { share: Uint8Array; secret: Uint8Array } {
+  const group = io.crypto.group(id);
+  if (group === undefined)
+    throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${id.toString(16)} is not available`);
+  return group.respond(peerShare);
+}
+
+export function serverHelloFor({ hello }: CheckedClientHello, suite: Suite) {
+  return {
+    legacyVersion: ProtocolVersion.tls12,
+    legacySessionIdEcho: hello.legacySessionId,
+    cipherSuite: suite.id,
+    legacyCompressionMethod: 0,
+  };
+}
+
+function encryptedExtensions(
+  { config, extensions: handlers }: Setup,
+  { hello, serverName, recordSizeLimit: limit }: CheckedClientHello,
+  alpnProtocol: string | undefined,
+  resumed: boolean,
+): Extension[] {
+  const extensions: Extension[] = [];
+  // RFC 6066 §3: a server that resumes a session MUST NOT acknowledge the name.
+  if (serverName !== undefined && !resumed) {
+    extensions.push({ type: ExtensionType.server_name, body: NOTHING });
+  }
+  if (alpnProtocol !== undefined) {
+    const type = ExtensionType.application_layer_protocol_negotiation;
+    extensions.push({ type, body: protocolNameList.build([alpnProtocol]) });
+  }
+  if (limit !== undefined) {
+    const ours = config.recordSizeLimit ?? MAX_RECORD_SIZE_LIMIT;
+    extensions.push({ type: ExtensionType.record_size_limit, body: recordSizeLimit.build(ours) });
+  }
+  for (const handler of handlers) {
+    const offered = findExtension(hello.extensions, handler.extensionType);
+    const body = handler.answer(offered, { serverName, alpnProtocol });
+    if (body === undefined) continue;
+    if (offered === undefined) {
+      throw new TlsError('ERR_TLS_INTERNAL', 'A sub-protocol answered an extension that was not offered');
+    }
+    extensions.push({ type: handler.extensionType, body });
+  }
+  return extensions;
+}
+
+/** What belongs to the end entity goes with its entry (§4.4.2.1), where the client has asked for it. */
+function certificateEntries(
+  { chain, ocspResponse, scts }: Identity,
+  { wantsOcsp, wantsScts }: CheckedClientHello,
+): CertificateEntry[] {
+  const extensions: Extension[] = [];
+  if (wantsOcsp && ocspResponse !== undefined) {
+    extensions.push({ type: ExtensionType.status_request, body: certificateStatus.build(ocspResponse) });
+  }
+  if (wantsScts && scts !== undefined && scts.length > 0) {
+    const type = ExtensionType.signed_certificate_timestamp;
+    extensions.push({ type, body: signedCertificateTimestamps.build(scts) });
+  }
+  return chain.map((certData, index) => ({ certData, extensions: index === 0 ? extensions : [] }));
+}
+
+function certificateRequest(config: ServerConfig): { context: Uint8Array; extensions: Extension[] } {
+  const extensions = [
+    { type: ExtensionType.signature_algorithms, body: signatureAlgorithms.build(config.schemes) },
+  ] as Extension[];
+  if (config.certificateSchemes !== undefined) {
+    const body = signatureAlgorithms.build(config.certificateSchemes);
+    extensions.push({ type: ExtensionType.signature_algorithms_cert, body });
+  }
+  if (config.certificateAuthorities.length > 0) {
+    const body = certificateAuthorities.build(config.certificateAuthorities);
+    extensions.push({ type: ExtensionType.certificate_authorities, body });
+  }
+  extensions.push(...compressionOffer(config.certificateCompression));
+  return { context: NOTHING, extensions };
+}
+
+const NOTHING = new Uint8Array(0);
+export const SELECTED_TLS13: Extension = {
+  type: ExtensionType.supported_versions,
+  body: selectedVersion.build(ProtocolVersion.tls13),
+};
