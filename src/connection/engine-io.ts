@@ -40,8 +40,9 @@ export class EngineIO implements HandshakeIO {
     return this.#config.crypto;
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array): Uint8Array {
     this.#records.write(ContentType.handshake, message);
+    return message;
   }
 
   sendChangeCipherSpec(): void {

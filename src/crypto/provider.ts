@@ -82,6 +82,8 @@ export interface SignatureCheck {
 }
 
 export interface CryptoProvider {
+  /** What labels of HKDF-Expand-Label begin with: `tls13 ` unless it says `dtls13` (RFC 9147 §5.9). */
+  readonly labelPrefix?: 'dtls13' | undefined;
   randomBytes(length: number): Uint8Array;
   hash(name: HashName): RunningHash;
   digest(name: HashName, data: Uint8Array): Uint8Array;

@@ -76,6 +76,15 @@ export interface EarlyDataPolicy {
   firstUse(crypto: CryptoProvider, ticket: Uint8Array, issuedAt: number, now: number): boolean;
 }
 
+/** What there is to say about DTLS. */
+export interface DatagramConfig {
+  /** Bytes of the largest datagram that is sent: what the path carries, without the headers of IP and UDP. */
+  readonly mtu: number;
+  /** Milliseconds before a flight is sent again for the first time; twice as many each time after (RFC 6347 §4.2.4.1). */
+  readonly initialTimeout: number;
+  readonly maxTimeout: number;
+}
+
 interface CommonConfig {
   readonly crypto: CryptoProvider;
   /** Suites of TLS 1.3, best first; with none, TLS 1.3 is not spoken. */
@@ -102,6 +111,8 @@ interface CommonConfig {
    * set; a server answers whoever offers.
    */
   readonly recordSizeLimit?: number | undefined;
+  /** Present where the connection is one of datagrams: DTLS in place of TLS. */
+  readonly datagrams?: DatagramConfig | undefined;
   /** Emit SSLKEYLOGFILE lines. */
   readonly keylog: boolean;
 }

@@ -4,15 +4,18 @@ import type { Keys12 } from '../record/tls/protection12.ts';
 import type { ResumableSession } from './resumable-session.ts';
 
 /**
- * What a handshake state may do to the connection around it. TLS implements it on records as they come;
- * DTLS will on flights.
+ * What a handshake state may do to the connection around it. TLS implements it on records as they come,
+ * DTLS on flights.
  */
 export interface HandshakeIO {
   readonly crypto: CryptoProvider;
   /** Unix milliseconds. */
   readonly now: number;
-  /** Sends a whole handshake message under the current write key. */
-  send(message: Uint8Array): void;
+  /**
+   * Sends a whole handshake message under the current write key.
+   * @returns it as the transcript of TLS 1.2 has it (`HandshakeMessage.raw12`)
+   */
+  send(message: Uint8Array): Uint8Array;
   sendChangeCipherSpec(): void;
   /** The message being handled must end its record (RFC 8446 §5.1). */
   requireRecordEnd(): void;

@@ -178,7 +178,7 @@ export function hkdfExpandLabel(
   context: Uint8Array,
   length: number,
 ): Uint8Array {
-  const fullLabel = labelBytes(label);
+  const fullLabel = labelBytes(`${crypto.labelPrefix ?? 'tls13 '}${label}`);
   const info = new Uint8Array(2 + fullLabel.length + 1 + context.length);
   info[0] = length >> 8;
   info[1] = length;
@@ -192,7 +192,7 @@ export function hkdfExpandLabel(
 function labelBytes(label: string): Uint8Array {
   const known = LABELS.get(label);
   if (known !== undefined) return known;
-  const bytes = new Writer(32).vector(1, utf8.encode(`tls13 ${label}`)).finish();
+  const bytes = new Writer(32).vector(1, utf8.encode(label)).finish();
   if (LABELS.size < MAX_CACHED_LABELS) LABELS.set(label, bytes);
   return bytes;
 }

@@ -5,13 +5,25 @@ import { CipherSuite, ExtensionType, ProtocolVersion } from '../wire/codepoints.
 import type { ClientConfig, ServerConfig } from './config.ts';
 import { optionalExtension } from './tls13/shared.ts';
 
-type VersionConfig = Pick<ClientConfig | ServerConfig, 'suites' | 'tls12'>;
+type VersionConfig = Pick<ClientConfig | ServerConfig, 'suites' | 'tls12' | 'datagrams'>;
+
+/** The numbers of the two versions: those of DTLS where the configuration is for datagrams (RFC 9147 §5.3). */
+export function versionNumbers({ datagrams }: Pick<VersionConfig, 'datagrams'>): {
+  readonly tls13: number;
+  readonly tls12: number;
+} {
+  return datagrams === undefined ? STREAM_VERSIONS : DATAGRAM_VERSIONS;
+}
+
+const STREAM_VERSIONS = { tls13: ProtocolVersion.tls13, tls12: ProtocolVersion.tls12 };
+const DATAGRAM_VERSIONS = { tls13: ProtocolVersion.dtls13, tls12: ProtocolVersion.dtls12 };
 
 /** The versions that this side speaks, newest first. */
-export function spokenVersions({ suites, tls12 }: VersionConfig): readonly number[] {
+export function spokenVersions(config: VersionConfig): readonly number[] {
+  const numbers = versionNumbers(config);
   const versions: number[] = [];
-  if (suites.length > 0) versions.push(ProtocolVersion.tls13);
-  if (tls12 !== undefined) versions.push(ProtocolVersion.tls12);
+  if (config.suites.length > 0) versions.push(numbers.tls13);
+  if (config.tls12 !== undefined) versions.push(numbers.tls12);
   return versions;
 }
 
@@ -29,7 +41,7 @@ export function chooseVersion(config: ServerConfig, hello: ClientHello): number 
   // Without the extension, TLS 1.3 is out of the question, whatever legacy_version says.
   const version = spoken.find((candidate) =>
     offered === undefined
-      ? candidate <= Math.min(hello.legacyVersion, ProtocolVersion.tls12)
+      ? candidate !== versionNumbers(config).tls13 && isAtMost(candidate, hello.legacyVersion)
       : offered.includes(candidate),
   );
   if (version === undefined) {
@@ -48,13 +60,19 @@ export function chooseVersion(config: ServerConfig, hello: ClientHello): number 
   return version;
 }
 
+/** Versions of DTLS have the ones' complement of their numbers on the wire: a newer one is less (RFC 6347 §4.1). */
+function isAtMost(version: number, limit: number): boolean {
+  return version >= FIRST_DTLS ? version >= limit && limit >= FIRST_DTLS : version <= limit;
+}
+const FIRST_DTLS = 0xfe00;
+
 /** The last eight bytes of the random of a server that could have spoken a newer version (RFC 8446 §4.1.3). */
 // biome-ignore format: as in the RFC
 const DOWNGRADE_TO_TLS12 = Uint8Array.of(0x44, 0x4f, 0x57, 0x4e, 0x47, 0x52, 0x44, 0x01);
 
 /** Server: marks the random of a ServerHello for `version`. */
 export function markDowngrade(random: Uint8Array, config: ServerConfig, version: number): Uint8Array {
-  if (version !== ProtocolVersion.tls12 || !speaksTls13(config)) return random;
+  if (version !== versionNumbers(config).tls12 || !speaksTls13(config)) return random;
   const marked = new Uint8Array(random);
   marked.set(DOWNGRADE_TO_TLS12, marked.length - DOWNGRADE_TO_TLS12.length);
   return marked;

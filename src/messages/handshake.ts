@@ -11,11 +11,14 @@ const HANDSHAKE_HEADER_LENGTH = 4;
  */
 export const MAX_HANDSHAKE_MESSAGE = 65_536;
 
-/** A whole handshake message. `raw` has the header and is what the transcript hashes. */
+/** A whole handshake message. */
 export interface HandshakeMessage {
   readonly type: number;
   readonly body: Uint8Array;
+  /** With the header of RFC 8446 §4, as the transcript hashes it. */
   readonly raw: Uint8Array;
+  /** As the transcript of TLS 1.2 has it: in DTLS with the header of RFC 6347 §4.2.6. */
+  readonly raw12: Uint8Array;
 }
 
 export function handshakeMessage(type: number, body: (writer: Writer) => void): Uint8Array {
@@ -24,7 +27,7 @@ export function handshakeMessage(type: number, body: (writer: Writer) => void): 
 
 /** Reads the header of a complete message. */
 export function asHandshakeMessage(raw: Uint8Array): HandshakeMessage {
-  return { type: raw[0] as number, body: raw.subarray(HANDSHAKE_HEADER_LENGTH), raw };
+  return { type: raw[0] as number, body: raw.subarray(HANDSHAKE_HEADER_LENGTH), raw, raw12: raw };
 }
 
 function handshakeName(type: number): string {

@@ -1,5 +1,5 @@
 import { TlsError } from '../errors/errors.ts';
-import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
+import { ExtensionType, HandshakeType, ProtocolVersion } from '../wire/codepoints.ts';
 import { Reader } from '../wire/reader.ts';
 import type { Writer } from '../wire/writer.ts';
 import { type Extension, readExtensions, writeExtensions } from './extensions.ts';
@@ -11,27 +11,32 @@ import { handshakeMessage } from './handshake.ts';
  *     ProtocolVersion legacy_version = 0x0303;
  *     Random random;                             // 32 bytes
  *     opaque legacy_session_id<0..32>;
+ *     opaque legacy_cookie<0..2^8-1>;            // DTLS alone
  *     CipherSuite cipher_suites<2..2^16-2>;
  *     opaque legacy_compression_methods<1..2^8-1>;
  *     Extension extensions<8..2^16-1>;           // may be absent in old versions
- * } ClientHello;                                 // RFC 8446 §4.1.2
+ * } ClientHello;                                 // RFC 8446 §4.1.2, RFC 9147 §5.3
  * ```
  */
 export interface ClientHello {
   readonly legacyVersion: number;
   readonly random: Uint8Array;
   readonly legacySessionId: Uint8Array;
+  /** Present in DTLS, where DTLS 1.2 calls it `cookie` (RFC 6347 §4.2.1). */
+  readonly legacyCookie?: Uint8Array | undefined;
   readonly cipherSuites: readonly number[];
   readonly legacyCompressionMethods: Uint8Array;
   readonly extensions: readonly Extension[];
 }
 
-export function parseClientHello(body: Uint8Array): ClientHello {
+/** @param datagrams it is a ClientHello of DTLS, which has a field more */
+export function parseClientHello(body: Uint8Array, datagrams = false): ClientHello {
   const r = new Reader(body, 'ClientHello');
   const hello = {
     legacyVersion: r.u16(),
     random: r.bytes(32),
     legacySessionId: r.vector(1, 0, 32),
+    legacyCookie: datagrams ? r.vector(1) : undefined,
     cipherSuites: r.list(2, (suite) => suite.u16(), 2, 0xfffe),
     legacyCompressionMethods: r.vector(1, 1),
     // RFC 8446 §4.1.2: the absence of extensions is told by the absence of further bytes.
@@ -52,6 +57,7 @@ export function parseClientHello(body: Uint8Array): ClientHello {
 export function buildClientHello(hello: ClientHello): Uint8Array {
   return handshakeMessage(HandshakeType.client_hello, (w) => {
     w.u16(hello.legacyVersion).bytes(hello.random).vector(1, hello.legacySessionId);
+    if (hello.legacyCookie !== undefined) w.vector(1, hello.legacyCookie);
     w.vector(2, (suites) => {
       for (const suite of hello.cipherSuites) suites.u16(suite);
     });
@@ -126,4 +132,29 @@ export function parseEncryptedExtensions(body: Uint8Array): Extension[] {
 
 export function buildEncryptedExtensions(extensions: readonly Extension[]): Uint8Array {
   return handshakeMessage(HandshakeType.encrypted_extensions, (w: Writer) => writeExtensions(w, extensions));
+}
+
+/**
+ * ```
+ * struct {
+ *     ProtocolVersion server_version;
+ *     opaque cookie<0..2^8-1>;
+ * } HelloVerifyRequest;                          // RFC 6347 §4.2.1
+ * ```
+ * The version says nothing of what will be agreed on, and must not be taken for it.
+ * @returns the cookie
+ */
+export function parseHelloVerifyRequest(body: Uint8Array): Uint8Array {
+  const r = new Reader(body, 'HelloVerifyRequest');
+  r.u16();
+  const cookie = r.vector(1);
+  r.end();
+  return cookie;
+}
+
+/** RFC 6347 §4.2.1: the version SHOULD be that of DTLS 1.0, whatever will be agreed on. */
+export function buildHelloVerifyRequest(cookie: Uint8Array): Uint8Array {
+  return handshakeMessage(HandshakeType.hello_verify_request, (w) =>
+    w.u16(ProtocolVersion.dtls10).vector(1, cookie),
+  );
 }

@@ -5,17 +5,35 @@ export const ContentType = {
   alert: 21,
   handshake: 22,
   application_data: 23,
+  /** A record of DTLS 1.2 that carries a connection ID (RFC 9146 §3). */
+  tls12_cid: 25,
+  /** DTLS 1.3 (RFC 9147 §7). */
+  ack: 26,
 } as const;
 
-export const ProtocolVersion = { tls10: 0x0301, tls11: 0x0302, tls12: 0x0303, tls13: 0x0304 } as const;
+export const ProtocolVersion = {
+  tls10: 0x0301,
+  tls11: 0x0302,
+  tls12: 0x0303,
+  tls13: 0x0304,
+  /** Those of DTLS count downwards, and there is no 1.1 (RFC 6347 §4.1). */
+  dtls10: 0xfeff,
+  dtls12: 0xfefd,
+  dtls13: 0xfefc,
+} as const;
 
 export const HandshakeType = {
   hello_request: 0,
   client_hello: 1,
   server_hello: 2,
+  /** DTLS up to 1.2 (RFC 6347 §4.2.1). */
+  hello_verify_request: 3,
   new_session_ticket: 4,
   end_of_early_data: 5,
   encrypted_extensions: 8,
+  /** DTLS 1.3 (RFC 9147 §9). */
+  request_connection_id: 9,
+  new_connection_id: 10,
   certificate: 11,
   server_key_exchange: 12,
   certificate_request: 13,
@@ -54,6 +72,7 @@ export const ExtensionType = {
   post_handshake_auth: 49,
   signature_algorithms_cert: 50,
   key_share: 51,
+  connection_id: 54,
   renegotiation_info: 0xff01,
 } as const;
 

@@ -122,13 +122,15 @@ describe.each(traces)('RFC 8448 section $section, $title', (trace) => {
         // RFC 8446 §4.1.2: hellos without extensions are well formed; the handshake refuses them later.
         if (length === withoutExtensions({ type, body })) continue;
         expect(
-          () => rebuild({ type, body: body.subarray(0, length), raw }),
+          () => rebuild({ type, body: body.subarray(0, length), raw, raw12: raw }),
           `${type} cut at ${length}`,
         ).toThrow(DecodeError);
       }
       if (type === HandshakeType.end_of_early_data) continue;
       const longer = Uint8Array.of(...body, 0);
-      expect(() => rebuild({ type, body: longer, raw }), `${type} with a byte more`).toThrow(DecodeError);
+      expect(() => rebuild({ type, body: longer, raw, raw12: raw }), `${type} with a byte more`).toThrow(
+        DecodeError,
+      );
     }
   });
 

@@ -5,6 +5,7 @@ import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import type { ExternalPsk } from '../psk.ts';
+import { versionNumbers } from '../versions.ts';
 import type { ClientSession12 } from './session.ts';
 import { UNCOMPRESSED_POINTS } from './shared.ts';
 
@@ -47,6 +48,7 @@ export function offerableSession12(config: ClientConfig, io: HandshakeIO): Offer
   if (session === undefined || !('masterSecret' in session) || tls12 === undefined) return undefined;
   const age = io.now - session.createdAt;
   if (
+    session.version !== versionNumbers(config).tls12 ||
     session.serverName !== serverName ||
     age < 0 ||
     age >= session.lifetime * 1000 ||

@@ -18,7 +18,7 @@ import {
   parseNewSessionTicket12,
   parsePskKeyExchange,
 } from '../../messages/tls12.ts';
-import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -26,9 +26,9 @@ import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
-import type { ClientOffer } from '../tls13/client-hello.ts';
+import type { ClientOffer, SentOffer } from '../tls13/client-hello.ts';
 import { optionalExtension, preferNamed } from '../tls13/shared.ts';
-import { checkDowngrade } from '../versions.ts';
+import { checkDowngrade, versionNumbers } from '../versions.ts';
 import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
@@ -48,16 +48,17 @@ import { Transcript12 } from './transcript.ts';
  *                               → ExpectFinished → (resumed: our ChangeCipherSpec, Finished) → Established12
  */
 
-/** Goes on after a ServerHello that selects TLS 1.2. */
+/** Goes on after a ServerHello that selects TLS 1.2. @param raw it, as the transcript of TLS 1.2 has it */
 export function acceptServerHello12(
   setup: { readonly config: ClientConfig; readonly extensions: HelloExtensions; readonly tls12: Tls12Config },
-  offer: ClientOffer,
+  offer: SentOffer,
   hello: ServerHello,
   raw: Uint8Array,
   io: HandshakeIO,
 ): Step {
   const { config } = setup;
-  if (hello.legacyVersion !== ProtocolVersion.tls12) {
+  const { tls12: version } = versionNumbers(config);
+  if (hello.legacyVersion !== version) {
     throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server selects a version that was not offered');
   }
   checkDowngrade(hello.random, config);
@@ -74,11 +75,11 @@ export function acceptServerHello12(
   checkEncryptThenMac(hello, suite);
   const resumed = resumedSession(offer, hello, suite);
   const answer = readServerHelloExtensions(setup, offer, hello, resumed?.session);
-  io.speakTls12(ProtocolVersion.tls12);
+  io.speakTls12(version);
   if (answer.recordSizeLimit !== undefined)
     io.limitRecords(answer.recordSizeLimit, config.recordSizeLimit ?? 2 ** 14);
   const transcript = new Transcript12(io.crypto, suite.hash);
-  transcript.add(offer.raw);
+  transcript.add(offer.raw12);
   transcript.add(raw);
   const randoms = { client: offer.hello.random, server: hello.random };
   const state: Greeted = { config, suite, randoms, transcript, answer, sessionId: hello.legacySessionIdEcho };
@@ -159,7 +160,7 @@ class ExpectCertificate implements Expect {
     const chain = parseCertificateChain(message.body);
     // RFC 5246 §7.4.2: the server's own certificate comes first, so there is one.
     if (chain.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     const judge = (ocspResponse: Uint8Array | undefined): Expect => {
       const schemes = config.certificateSchemes ?? config.schemes;
       const { serverName } = config;
@@ -185,7 +186,7 @@ class ExpectCertificateStatus implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.certificate_status) return this.#judge(undefined).receive(message, io);
     const ocspResponse = certificateStatus.parse(message.body);
-    this.#transcript.add(message.raw);
+    this.#transcript.add(message.raw12);
     return this.#judge(ocspResponse);
   }
 }
@@ -207,7 +208,7 @@ class ExpectServerKeyExchange implements Expect {
     requireOffered(config, exchange);
     const input = keyExchangeInput(randoms, exchange.encoded);
     const peer = PeerAuthenticated.bySignature12(io.crypto, this.#peer, input, exchange, config.schemes);
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     return new ExpectCertificateRequestOrDone({
       ...this.#state,
       peer,
@@ -242,7 +243,7 @@ class ExpectPskKeyExchange implements Expect {
     }
     const { parameters } = parsePskKeyExchange(message.body, suite.ephemeral);
     if (parameters !== undefined) requireOffered(config, parameters);
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     return this.#next(parameters);
   }
 
@@ -299,7 +300,7 @@ class ExpectCertificateRequestOrDone implements Expect {
       return new ExpectServerHelloDone(this.#state, undefined).receive(message, io);
     }
     const request = parseCertificateRequest12(message.body);
-    this.#state.transcript.add(message.raw);
+    this.#state.transcript.add(message.raw12);
     return new ExpectServerHelloDone(this.#state, request);
   }
 }
@@ -320,11 +321,8 @@ class ExpectServerHelloDone implements Expect {
     // Nobody can know what to say next before our answer is there.
     io.requireRecordEnd();
     const { config, transcript, exchange, suite, randoms, answer } = this.#state;
-    transcript.add(message.raw);
-    const say = (ours: Uint8Array): void => {
-      io.send(ours);
-      transcript.add(ours);
-    };
+    transcript.add(message.raw12);
+    const say = (ours: Uint8Array): void => transcript.add(io.send(ours));
     const choice = this.#request === undefined ? undefined : chooseForRequest(config, this.#request);
     if (this.#request !== undefined) say(buildCertificateChain(choice?.identity.chain ?? []));
 
@@ -376,8 +374,7 @@ class SigningAsClient implements Waiting {
 
   provide(signature: Uint8Array, io: HandshakeIO): Step {
     const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
-    io.send(verify);
-    this.#state.transcript.add(verify);
+    this.#state.transcript.add(io.send(verify));
     return finishFlight(this.#state, io);
   }
 }
@@ -392,9 +389,7 @@ function finishFlight(state: Keyed, io: HandshakeIO): Step {
 function sendFinished({ transcript, master, randoms }: Keyed, io: HandshakeIO): void {
   io.sendChangeCipherSpec();
   io.protectWrite12(master.keys(randoms).client);
-  const finished = buildFinished(master.verifyData('client', transcript.snapshot()));
-  io.send(finished);
-  transcript.add(finished);
+  transcript.add(io.send(buildFinished(master.verifyData('client', transcript.snapshot()))));
 }
 
 function expectServerFlight(state: Keyed, io: HandshakeIO): Step {
@@ -416,7 +411,7 @@ class ExpectNewSessionTicket implements Expect {
   receive(message: HandshakeMessage, _io: HandshakeIO): Step {
     if (message.type !== HandshakeType.new_session_ticket) throw unexpected(message, 'NewSessionTicket');
     const { ticket, lifetimeHint } = parseNewSessionTicket12(message.body);
-    this.#state.transcript.add(message.raw);
+    this.#state.transcript.add(message.raw12);
     const lifetime = lifetimeHint === 0 ? DEFAULT_LIFETIME : Math.min(lifetimeHint, MAX_TICKET_LIFETIME);
     return new ExpectChangeCipherSpec(this.#state, ticket.length === 0 ? undefined : { ticket, lifetime });
   }
@@ -467,10 +462,10 @@ class ExpectFinished implements Expect {
       master.verifyData('server', transcript.snapshot()),
       parseFinished(message.body, VERIFY_DATA_LENGTH),
     );
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     if (resumed !== undefined) sendFinished(state, io);
     const agreement: Agreement12 = {
-      version: ProtocolVersion.tls12,
+      version: versionNumbers(config).tls12,
       suite,
       group,
       serverName: config.serverName,
@@ -498,7 +493,7 @@ class ExpectFinished implements Expect {
     const ticket = this.#ticket;
     if (chain === undefined) return undefined;
     const common = {
-      version: ProtocolVersion.tls12,
+      version: versionNumbers(config).tls12,
       suite,
       masterSecret: master.bytes,
       extendedMasterSecret: answer.extendedMasterSecret,

@@ -3,6 +3,7 @@ import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts'
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig, Tls12Config } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
+import { versionNumbers } from '../versions.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { parseState12, type SessionState12 } from './session.ts';
 
@@ -78,6 +79,7 @@ function mayResume(
     age <= lifetime * 1000 &&
     // RFC 6066 §3: a session is resumed under its own name only.
     state.serverName === serverName &&
+    state.version === versionNumbers(config).tls12 &&
     tls12.suites.includes(state.suite) &&
     hello.cipherSuites.includes(state.suite.id) &&
     (encryptThenMac || !needsEncryptThenMac(state.suite))

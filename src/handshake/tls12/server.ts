@@ -24,14 +24,14 @@ import {
   parseEcdheClientKeyExchange,
   parsePskClientKeyExchange,
 } from '../../messages/tls12.ts';
-import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, Identity, ServerConfig, Tls12Config } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { chooseProtocol } from '../tls13/client-hello-check.ts';
-import { markDowngrade } from '../versions.ts';
+import { markDowngrade, versionNumbers } from '../versions.ts';
 import { type CheckedClientHello12, checkClientHello12 } from './client-hello-check.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
@@ -62,7 +62,7 @@ interface Setup {
   readonly extensions: HelloExtensions;
 }
 
-/** Answers a ClientHello with which TLS 1.2 was chosen. */
+/** Answers a ClientHello with which TLS 1.2 was chosen. @param raw it, as the transcript of TLS 1.2 has it */
 export function answerClientHello12(
   { config, extensions }: Setup,
   hello: ClientHello,
@@ -74,7 +74,8 @@ export function answerClientHello12(
   const checked = checkClientHello12(hello, tls12);
   // Nobody can know what to say next before our answer is there.
   io.requireRecordEnd();
-  io.speakTls12(ProtocolVersion.tls12);
+  const { tls12: version } = versionNumbers(config);
+  io.speakTls12(version);
   const session = findSession(config, tls12, checked, io);
   const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
@@ -82,7 +83,7 @@ export function answerClientHello12(
   // A key that was given beforehand serves again; there is nothing to resume.
   const withPsk = suite.authentication === 'psk';
   const givesTicket = config.tickets !== undefined && checked.ticket !== undefined && !withPsk;
-  const random = markDowngrade(io.crypto.randomBytes(32), config, ProtocolVersion.tls12);
+  const random = markDowngrade(io.crypto.randomBytes(32), config, version);
   const sessionId =
     session !== undefined
       ? hello.legacySessionId
@@ -103,7 +104,7 @@ export function answerClientHello12(
     ...staplesFor(choice?.certificate?.identity, checked),
   };
   const answer = buildServerHello({
-    legacyVersion: ProtocolVersion.tls12,
+    legacyVersion: version,
     random,
     legacySessionIdEcho: sessionId,
     cipherSuite: suite.id,
@@ -184,8 +185,7 @@ function staplesFor(identity: Identity | undefined, { wantsOcsp, wantsScts }: Ch
 }
 
 function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): void {
-  io.send(message);
-  transcript.add(message);
+  transcript.add(io.send(message));
 }
 
 function serverHelloExtensions(
@@ -336,7 +336,7 @@ class ExpectClientCertificate implements Expect {
     if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
     const { config, transcript } = this.#state;
     const chain = parseCertificateChain(message.body);
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     if (chain.length === 0) {
       if (config.clientCertificate === 'require') {
         // RFC 5246 §7.4.6: a fatal handshake_failure.
@@ -368,7 +368,7 @@ class ExpectClientKeyExchange implements Expect {
     if (message.type !== HandshakeType.client_key_exchange) throw unexpected(message, 'ClientKeyExchange');
     const { suite, transcript, checked, randoms } = this.#state;
     const { premaster, pskIdentity } = readKeyExchange(this.#state, message.body);
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     const master = checked.extendedMasterSecret
       ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
       : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
@@ -425,7 +425,7 @@ class ExpectCertificateVerify implements Expect {
       config.schemes,
     );
     transcript.forgetMessages();
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     return new ExpectChangeCipherSpec({ ...this.#state, peer });
   }
 }
@@ -478,14 +478,14 @@ class ExpectClientFinished implements Expect {
       master.verifyData('client', transcript.snapshot()),
       parseFinished(message.body, VERIFY_DATA_LENGTH),
     );
-    transcript.add(message.raw);
+    transcript.add(message.raw12);
     const resumed = state.resumedSince !== undefined;
     if (!resumed) {
       sendFinished(state, io);
       rememberSession(state, io);
     }
     const agreement: Agreement12 = {
-      version: ProtocolVersion.tls12,
+      version: versionNumbers(state.config).tls12,
       suite,
       group,
       serverName: checked.serverName,
@@ -520,9 +520,9 @@ function rememberSession(state: Keyed, io: HandshakeIO): void {
   if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
 }
 
-function sessionState({ suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
+function sessionState({ config, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
   return {
-    version: ProtocolVersion.tls12,
+    version: versionNumbers(config).tls12,
     suite,
     masterSecret: master.bytes,
     extendedMasterSecret: checked.extendedMasterSecret,

@@ -18,8 +18,9 @@ import {
   supportedVersions,
 } from '../../messages/extensions.ts';
 import type { ClientHello } from '../../messages/hello.ts';
-import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import type { ServerConfig } from '../config.ts';
+import { versionNumbers } from '../versions.ts';
 import { optionalExtension } from './shared.ts';
 
 /** A ClientHello that has passed the checks of RFC 8446 §4.1.2, §4.2 and §9.2, its extensions read. */
@@ -46,18 +47,22 @@ export interface CheckedClientHello {
   readonly authorities: readonly Uint8Array[] | undefined;
 }
 
-export function checkClientHello(hello: ClientHello): CheckedClientHello {
+export function checkClientHello(config: ServerConfig, hello: ClientHello): CheckedClientHello {
   const { extensions } = hello;
   const read = <T>(type: number, parse: (body: Uint8Array) => T): T | undefined =>
     optionalExtension(extensions, type, parse);
 
   const versions = read(ExtensionType.supported_versions, supportedVersions.parse);
-  if (versions === undefined || !versions.includes(ProtocolVersion.tls13)) {
+  if (versions === undefined || !versions.includes(versionNumbers(config).tls13)) {
     // After a HelloRetryRequest there is no way back.
     throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The client does not offer TLS 1.3');
   }
   if (hello.legacyCompressionMethods.length !== 1 || hello.legacyCompressionMethods[0] !== 0) {
     throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ClientHello offers compression methods');
+  }
+  if (hello.legacyCookie !== undefined && hello.legacyCookie.length > 0) {
+    // RFC 9147 §5.3: the field is for DTLS 1.2.
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'legacy_cookie of a DTLS 1.3 ClientHello is not empty');
   }
   const groups = read(ExtensionType.supported_groups, supportedGroups.parse);
   const shares = read(ExtensionType.key_share, keyShareClientHello.parse);

@@ -16,7 +16,7 @@ import {
   supportedVersions,
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
-import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
@@ -29,7 +29,7 @@ import {
 } from '../tls12/client-hello.ts';
 import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
-import { speaksTls13, spokenVersions } from '../versions.ts';
+import { speaksTls13, spokenVersions, versionNumbers } from '../versions.ts';
 import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
 import { compressionOffer } from './compression.ts';
 import { greased } from './grease.ts';
@@ -57,9 +57,10 @@ export function makeFirstOffer(
   const psks = speaksTls13(config) ? offeredPsksOf(config, io) : [];
   const session12 = offerableSession12(config, io);
   const plain: ClientHello = {
-    legacyVersion: ProtocolVersion.tls12,
+    legacyVersion: versionNumbers(config).tls12,
     random: io.crypto.randomBytes(32),
     legacySessionId: sessionId(config, session12, io),
+    legacyCookie: config.datagrams === undefined ? undefined : NOTHING,
     cipherSuites: [...config.suites, ...offeredSuites12(config)].map((suite) => suite.id),
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
@@ -87,6 +88,12 @@ function earlySession(config: ClientConfig, [first]: readonly OfferedPsk[]): Cli
   const { suite, alpnProtocol } = session;
   if (!config.suites.includes(suite)) return undefined;
   return alpnProtocol === undefined || config.alpnProtocols.includes(alpnProtocol) ? session : undefined;
+}
+
+/** A ClientHello that was sent. */
+export interface SentOffer extends ClientOffer {
+  /** As the transcript of TLS 1.2 has it. */
+  readonly raw12: Uint8Array;
 }
 
 /** What a HelloRetryRequest changes (RFC 8446 §4.1.2). */
@@ -118,6 +125,16 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
   // Who asks for a retry speaks TLS 1.3.
   const offer = { keyExchanges, psks, session12: undefined, early: undefined };
   return finishOffer({ ...first.hello, extensions }, offer, retry.transcript, io);
+}
+
+/** DTLS 1.2: the same ClientHello, with the cookie of a HelloVerifyRequest (RFC 6347 §4.2.1). */
+export function makeVerifiedOffer(
+  first: ClientOffer,
+  legacyCookie: Uint8Array,
+  io: HandshakeIO,
+): ClientOffer {
+  const extensions = first.hello.extensions.filter(({ type }) => type !== ExtensionType.pre_shared_key);
+  return finishOffer({ ...first.hello, legacyCookie, extensions }, first, undefined, io);
 }
 
 /** Adds pre_shared_key with its binders, which cover everything before the binders (§4.2.11.2). */

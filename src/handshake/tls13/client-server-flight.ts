@@ -23,7 +23,7 @@ import {
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { parseEncryptedExtensions } from '../../messages/hello.ts';
-import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { type Agreement13, Established } from '../established.ts';
@@ -33,6 +33,7 @@ import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { ClientSession } from '../session.ts';
 import type { Expect, Step } from '../step.ts';
 import type { Transcript } from '../transcript.ts';
+import { versionNumbers } from '../versions.ts';
 import { type Accepted, readCertificateRequest, sendCertificate } from './client-authentication.ts';
 import type { OfferedPsk } from './client-psk.ts';
 import { certificateBody } from './compression.ts';
@@ -105,7 +106,7 @@ export class ExpectEncryptedExtensions implements Expect {
     }
     transcript.add(message.raw);
     const agreement = {
-      version: ProtocolVersion.tls13,
+      version: versionNumbers(config).tls13,
       suite,
       group,
       serverName,

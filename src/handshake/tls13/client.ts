@@ -9,8 +9,13 @@ import {
   selectedVersion,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
-import { isHelloRetryRequest, parseServerHello, type ServerHello } from '../../messages/hello.ts';
-import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import {
+  isHelloRetryRequest,
+  parseHelloVerifyRequest,
+  parseServerHello,
+  type ServerHello,
+} from '../../messages/hello.ts';
+import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret } from '../key-schedule.ts';
@@ -18,8 +23,14 @@ import type { ClientSession } from '../session.ts';
 import type { Expect, Step } from '../step.ts';
 import { acceptServerHello12 } from '../tls12/client.ts';
 import { Transcript } from '../transcript.ts';
-import { speaksTls13 } from '../versions.ts';
-import { type ClientOffer, makeFirstOffer, makeSecondOffer } from './client-hello.ts';
+import { speaksTls13, versionNumbers } from '../versions.ts';
+import {
+  type ClientOffer,
+  makeFirstOffer,
+  makeSecondOffer,
+  makeVerifiedOffer,
+  type SentOffer,
+} from './client-hello.ts';
 import type { OfferedPsk } from './client-psk.ts';
 import { ExpectEncryptedExtensions, type Setup } from './client-server-flight.ts';
 import { optionalExtension, requireKnownPlace } from './shared.ts';
@@ -38,9 +49,9 @@ import { optionalExtension, requireKnownPlace } from './shared.ts';
 /** Sends ClientHello. */
 export function startClient(config: ClientConfig, extensions: HelloExtensions, io: HandshakeIO): Step {
   const offer = makeFirstOffer(config, extensions, io);
-  io.send(offer.raw);
+  const raw12 = io.send(offer.raw);
   if (offer.early !== undefined) beginEarlyData(config, offer, offer.early, io);
-  return new ExpectServerHello({ config, extensions }, offer, undefined);
+  return new ExpectServerHello({ config, extensions }, { ...offer, raw12 }, undefined);
 }
 
 /** §4.2.10: early data follows ClientHello at once, under a key that the session gives. */
@@ -81,29 +92,53 @@ const IN_HELLO_RETRY_REQUEST: readonly number[] = [
   ExtensionType.cookie,
 ];
 
+const NO_SESSION_ID = new Uint8Array(0);
+
+/** HelloVerifyRequests that are answered: a server that changes its key between may need a second. */
+export const MAX_VERIFICATIONS = 3;
+
 class ExpectServerHello implements Expect {
   readonly kind = 'expect';
   readonly #setup: Setup;
-  readonly #offer: ClientOffer;
+  readonly #offer: SentOffer;
   readonly #retried: Retried | undefined;
+  readonly #verifications: number;
 
-  constructor(setup: Setup, offer: ClientOffer, retried: Retried | undefined) {
+  /** @param verifications HelloVerifyRequests that came before */
+  constructor(setup: Setup, offer: SentOffer, retried: Retried | undefined, verifications = 0) {
     this.#setup = setup;
     this.#offer = offer;
     this.#retried = retried;
+    this.#verifications = verifications;
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
+    if (message.type === HandshakeType.hello_verify_request) return this.#verify(message, io);
     if (message.type !== HandshakeType.server_hello) throw unexpected(message, 'ServerHello');
     const hello = parseServerHello(message.body);
     const { tls12 } = this.#setup.config;
     if (tls12 !== undefined && this.#selectsTls12(hello)) {
-      return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw, io);
+      return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw12, io);
     }
     const suite = this.#checkHello(hello);
     return isHelloRetryRequest(hello)
       ? this.#retry(hello, suite, message.raw, io)
       : this.#accept(hello, suite, message.raw, io);
+  }
+
+  /**
+   * RFC 6347 §4.2.1: the same ClientHello once more, with the cookie. Neither of the first two messages is in the
+   * transcript (§4.2.6). Only a server that knows no DTLS 1.3 asks so (RFC 9147 §5.1).
+   */
+  #verify(message: HandshakeMessage, io: HandshakeIO): Step {
+    const { config } = this.#setup;
+    const possible = config.datagrams !== undefined && config.tls12 !== undefined;
+    if (!possible || this.#retried !== undefined || this.#verifications === MAX_VERIFICATIONS) {
+      throw unexpected(message, 'ServerHello');
+    }
+    const offer = makeVerifiedOffer(this.#offer, parseHelloVerifyRequest(message.body), io);
+    const raw12 = io.send(offer.raw);
+    return new ExpectServerHello(this.#setup, { ...offer, raw12 }, undefined, this.#verifications + 1);
   }
 
   /** §4.1.3: without supported_versions the old field counts. After a HelloRetryRequest it is TLS 1.3 already. */
@@ -118,18 +153,18 @@ class ExpectServerHello implements Expect {
 
   /** What ServerHello and HelloRetryRequest have in common (§4.1.3). */
   #checkHello(hello: ServerHello): Suite {
+    const versions = versionNumbers(this.#setup.config);
     const version = findExtension(hello.extensions, ExtensionType.supported_versions);
     if (version === undefined) {
       throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server does not speak TLS 1.3');
     }
-    if (
-      selectedVersion.parse(version) !== ProtocolVersion.tls13 ||
-      hello.legacyVersion !== ProtocolVersion.tls12
-    ) {
+    if (selectedVersion.parse(version) !== versions.tls13 || hello.legacyVersion !== versions.tls12) {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a version that was not offered');
     }
     const echo = hello.legacySessionIdEcho;
-    const sent = this.#offer.hello.legacySessionId;
+    // RFC 9147 §5: servers of DTLS 1.3 MUST NOT echo it.
+    const sent =
+      this.#setup.config.datagrams === undefined ? this.#offer.hello.legacySessionId : NO_SESSION_ID;
     if (echo.length !== sent.length || echo.some((byte, i) => byte !== sent[i])) {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello does not echo legacy_session_id');
     }
@@ -181,13 +216,17 @@ class ExpectServerHello implements Expect {
       io.allowEarlyData(0);
       io.unprotectWrite();
     } else if (config.compatibility) io.sendChangeCipherSpec();
-    io.send(second.raw);
-    return new ExpectServerHello(this.#setup, second, {
-      suite,
-      group,
-      transcript,
-      offeredEarly: this.#offer.early !== undefined,
-    });
+    const raw12 = io.send(second.raw);
+    return new ExpectServerHello(
+      this.#setup,
+      { ...second, raw12 },
+      {
+        suite,
+        group,
+        transcript,
+        offeredEarly: this.#offer.early !== undefined,
+      },
+    );
   }
 
   #uselessGroup(group: number): boolean {

@@ -11,20 +11,27 @@ import {
   bindersLength,
   certificateAuthorities,
   certificateStatus,
+  cookie,
   type Extension,
   findExtension,
   keyShareServerHello,
   MAX_RECORD_SIZE_LIMIT,
   protocolNameList,
   recordSizeLimit,
+  selectedGroup,
   selectedIdentity,
   selectedVersion,
   signatureAlgorithms,
   signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
-import { buildEncryptedExtensions, buildServerHello } from '../../messages/hello.ts';
+import {
+  buildEncryptedExtensions,
+  buildServerHello,
+  type ClientHello,
+  HELLO_RETRY_RANDOM,
+} from '../../messages/hello.ts';
 import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
-import { ExtensionType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { ExtensionType } from '../../wire/codepoints.ts';
 import type { Identity, ServerConfig } from '../config.ts';
 import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -33,6 +40,7 @@ import { PeerAuthenticated, signatureInput } from '../proofs.ts';
 import type { SignatureWanted, Step, Waiting } from '../step.ts';
 import type { EarlyTerms } from '../tickets.ts';
 import type { Transcript } from '../transcript.ts';
+import { versionNumbers } from '../versions.ts';
 import { type CheckedClientHello, chooseProtocol } from './client-hello-check.ts';
 import { compressed, compressionOffer } from './compression.ts';
 import {
@@ -77,21 +85,21 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
 
   const { secret, share } = respond(io, group, choices.share);
   const extensions = [
-    SELECTED_TLS13,
+    selectedTls13(config),
     { type: ExtensionType.key_share, body: keyShareServerHello.build({ group, keyExchange: share }) },
   ];
   if (psk !== undefined) {
     extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
   }
   const hello = buildServerHello({
-    ...serverHelloFor(checked, suite),
+    ...serverHelloFor(config, checked.hello, suite),
     random: io.crypto.randomBytes(32),
     extensions,
   });
   io.send(hello);
   transcript.add(hello);
   // §D.4: immediately after our first handshake message, which may have been a HelloRetryRequest.
-  if (checked.hello.legacySessionId.length > 0 && !choices.retried) io.sendChangeCipherSpec();
+  if (isCompatible(config, checked) && !choices.retried) io.sendChangeCipherSpec();
 
   const early = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
   const handshakeSecret = early.handshakeSecret(secret);
@@ -116,7 +124,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   if (earlyTerms !== undefined) answers.push({ type: ExtensionType.early_data, body: NOTHING });
   say(buildEncryptedExtensions(answers));
   const agreement = {
-    version: ProtocolVersion.tls13,
+    version: versionNumbers(config).tls13,
     suite,
     group,
     serverName,
@@ -272,10 +280,40 @@ function respond(
   return group.respond(peerShare);
 }
 
-export function serverHelloFor({ hello }: CheckedClientHello, suite: Suite) {
+/** The client asks for compatibility mode (RFC 8446 §D.4), which DTLS does not have (RFC 9147 §5). */
+export function isCompatible({ datagrams }: ServerConfig, { hello }: CheckedClientHello): boolean {
+  return datagrams === undefined && hello.legacySessionId.length > 0;
+}
+
+/** @param retry the cookie is for DTLS, where a client that has sent it back is where it says it is (RFC 9147 §5.1) */
+export function buildHelloRetryRequest(
+  config: ServerConfig,
+  hello: ClientHello,
+  retry: {
+    readonly suite: Suite;
+    readonly group: number | undefined;
+    readonly cookie: Uint8Array | undefined;
+  },
+): Uint8Array {
+  const extensions = [selectedTls13(config)];
+  if (retry.group !== undefined) {
+    extensions.push({ type: ExtensionType.key_share, body: selectedGroup.build(retry.group) });
+  }
+  if (retry.cookie !== undefined) {
+    extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
+  }
+  return buildServerHello({
+    ...serverHelloFor(config, hello, retry.suite),
+    random: HELLO_RETRY_RANDOM,
+    extensions,
+  });
+}
+
+function serverHelloFor(config: ServerConfig, hello: ClientHello, suite: Suite) {
   return {
-    legacyVersion: ProtocolVersion.tls12,
-    legacySessionIdEcho: hello.legacySessionId,
+    legacyVersion: versionNumbers(config).tls12,
+    // RFC 9147 §5: there is no compatibility mode, and the field is not echoed.
+    legacySessionIdEcho: config.datagrams === undefined ? hello.legacySessionId : NOTHING,
     cipherSuite: suite.id,
     legacyCompressionMethod: 0,
   };
@@ -345,7 +383,10 @@ function certificateRequest(config: ServerConfig): { context: Uint8Array; extens
 }
 
 const NOTHING = new Uint8Array(0);
-export const SELECTED_TLS13: Extension = {
-  type: ExtensionType.supported_versions,
-  body: selectedVersion.build(ProtocolVersion.tls13),
-};
+
+function selectedTls13(config: ServerConfig): Extension {
+  return {
+    type: ExtensionType.supported_versions,
+    body: selectedVersion.build(versionNumbers(config).tls13),
+  };
+}

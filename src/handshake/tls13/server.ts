@@ -1,22 +1,17 @@
 import type { Suite } from '../../crypto/suites.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { selectedGroup, serverNameList } from '../../messages/extensions.ts';
+import { serverNameList } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
-import {
-  buildServerHello,
-  type ClientHello,
-  HELLO_RETRY_RANDOM,
-  parseClientHello,
-} from '../../messages/hello.ts';
-import { ExtensionType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
+import { type ClientHello, parseClientHello } from '../../messages/hello.ts';
+import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { HelloExtensions, Identity, IdentitySource, ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import type { Choosing, Expect, IdentitiesWanted, Step } from '../step.ts';
 import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
-import { chooseVersion } from '../versions.ts';
+import { chooseVersion, versionNumbers } from '../versions.ts';
 import { type CheckedClientHello, checkClientHello, chooseGroup, chooseSuite } from './client-hello-check.ts';
-import { answer, SELECTED_TLS13, serverHelloFor, skipEarlyData } from './server-answer.ts';
+import { answer, buildHelloRetryRequest, isCompatible, skipEarlyData } from './server-answer.ts';
 import type { Setup } from './server-client-flight.ts';
 import { findUsablePsk } from './server-psk.ts';
 import { optionalExtension } from './shared.ts';
@@ -31,8 +26,10 @@ import { optionalExtension } from './shared.ts';
  *                                                                                         → Established
  */
 
-export function startServer(config: ServerConfig, extensions: HelloExtensions): Step {
-  return new ExpectClientHello({ config, extensions });
+/** @param retried a HelloRetryRequest has been sent already, without a connection */
+export function startServer(config: ServerConfig, extensions: HelloExtensions, retried?: RetriedHello): Step {
+  const setup = { config, extensions };
+  return retried === undefined ? new ExpectClientHello(setup) : new ExpectSecondClientHello(setup, retried);
 }
 
 class ExpectClientHello implements Expect {
@@ -46,15 +43,19 @@ class ExpectClientHello implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'ClientHello');
     const { config } = this.#setup;
-    const hello = parseClientHello(message.body);
+    const hello = parseClientHello(message.body, config.datagrams !== undefined);
     const version = chooseVersion(config, hello);
     if (config.identitySource !== undefined) {
-      return new ChoosingIdentities(this.#setup, config.identitySource, serverNameOf(hello), message);
+      const then = (identities: readonly Identity[], later: HandshakeIO): Step => {
+        const chosen = { ...config, selectIdentities: () => identities, identitySource: undefined };
+        return new ExpectClientHello({ ...this.#setup, config: chosen }).receive(message, later);
+      };
+      return new ChoosingIdentities(config.identitySource, serverNameOf(hello), then);
     }
-    if (version !== ProtocolVersion.tls13) {
-      return answerClientHello12(this.#setup, hello, message.raw, io);
+    if (version !== versionNumbers(config).tls13) {
+      return answerClientHello12(this.#setup, hello, message.raw12, io);
     }
-    const checked = checkClientHello(hello);
+    const checked = checkClientHello(config, hello);
     const psk = findUsablePsk(config, checked, io);
     const suite = psk?.suite ?? chooseSuite(config, checked);
     const { group, share } = chooseGroup(config, checked);
@@ -68,15 +69,11 @@ class ExpectClientHello implements Expect {
     io.requireRecordEnd();
     transcript.add(message.raw);
     transcript.replaceByMessageHash();
-    const retry = buildServerHello({
-      ...serverHelloFor(checked, suite),
-      random: HELLO_RETRY_RANDOM,
-      extensions: [SELECTED_TLS13, { type: ExtensionType.key_share, body: selectedGroup.build(group) }],
-    });
+    const retry = buildHelloRetryRequest(config, checked.hello, { suite, group, cookie: undefined });
     io.send(retry);
     transcript.add(retry);
-    if (checked.hello.legacySessionId.length > 0) io.sendChangeCipherSpec();
-    return new ExpectSecondClientHello(this.#setup, checked, suite, group, transcript);
+    if (isCompatible(config, checked)) io.sendChangeCipherSpec();
+    return new ExpectSecondClientHello(this.#setup, { first: checked, suite, group, transcript });
   }
 }
 
@@ -84,19 +81,19 @@ class ExpectClientHello implements Expect {
 class ChoosingIdentities implements Choosing {
   readonly kind = 'choosing';
   readonly wanted: IdentitiesWanted;
-  readonly #setup: Setup;
-  readonly #hello: HandshakeMessage;
+  readonly #then: (identities: readonly Identity[], io: HandshakeIO) => Step;
 
-  constructor(setup: Setup, source: IdentitySource, serverName: string | undefined, hello: HandshakeMessage) {
-    this.#setup = setup;
-    this.#hello = hello;
+  constructor(
+    source: IdentitySource,
+    serverName: string | undefined,
+    then: (identities: readonly Identity[], io: HandshakeIO) => Step,
+  ) {
     this.wanted = { kind: 'identities', serverName, source };
+    this.#then = then;
   }
 
   choose(identities: readonly Identity[], io: HandshakeIO): Step {
-    const { config, extensions } = this.#setup;
-    const chosen = { ...config, selectIdentities: () => identities, identitySource: undefined };
-    return new ExpectClientHello({ config: chosen, extensions }).receive(this.#hello, io);
+    return this.#then(identities, io);
   }
 }
 
@@ -104,70 +101,88 @@ function serverNameOf({ extensions }: ClientHello): string | undefined {
   return optionalExtension(extensions, ExtensionType.server_name, serverNameList.parse);
 }
 
+/** What was settled before the second ClientHello. */
+export interface RetriedHello {
+  /** Absent when nothing was kept of it but its hash, in a cookie. */
+  readonly first: CheckedClientHello | undefined;
+  readonly suite: Suite;
+  /** That was asked for; `undefined` when only a cookie was to be sent back. */
+  readonly group: number | undefined;
+  /** Up to and including the HelloRetryRequest. */
+  readonly transcript: Transcript;
+}
+
 class ExpectSecondClientHello implements Expect {
   readonly kind = 'expect';
   readonly #setup: Setup;
-  readonly #first: CheckedClientHello;
-  readonly #suite: Suite;
-  readonly #group: number;
-  readonly #transcript: Transcript;
+  readonly #retried: RetriedHello;
 
-  constructor(setup: Setup, first: CheckedClientHello, suite: Suite, group: number, transcript: Transcript) {
+  constructor(setup: Setup, retried: RetriedHello) {
     this.#setup = setup;
-    this.#first = first;
-    this.#suite = suite;
-    this.#group = group;
-    this.#transcript = transcript;
+    this.#retried = retried;
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.client_hello) throw unexpected(message, 'the second ClientHello');
-    const checked = checkClientHello(parseClientHello(message.body));
-    this.#checkUnchanged(checked);
+    const { config } = this.#setup;
+    const hello = parseClientHello(message.body, config.datagrams !== undefined);
+    const { first, suite, transcript } = this.#retried;
+    if (first === undefined && config.identitySource !== undefined) {
+      const then = (identities: readonly Identity[], later: HandshakeIO): Step => {
+        const chosen = { ...config, selectIdentities: () => identities, identitySource: undefined };
+        const setup = { ...this.#setup, config: chosen };
+        return new ExpectSecondClientHello(setup, this.#retried).receive(message, later);
+      };
+      return new ChoosingIdentities(config.identitySource, serverNameOf(hello), then);
+    }
+    const checked = checkClientHello(config, hello);
+    if (first !== undefined) checkUnchanged(checked, first);
     if (checked.offersEarlyData) {
       // §4.2.10: not after a HelloRetryRequest.
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello offers early data');
     }
-    const share = checked.shares.find(({ group }) => group === this.#group);
-    if (share === undefined || checked.shares.length !== 1) {
+    const group = this.#retried.group ?? chooseGroup(config, checked).group;
+    const share = checked.shares.find((candidate) => candidate.group === group);
+    if (share === undefined || (this.#retried.group !== undefined && checked.shares.length !== 1)) {
       // §4.1.2, §4.2.8: key_share now holds one entry, for the group that was asked for.
       throw new TlsError(
         'ERR_TLS_ILLEGAL_PARAMETER',
         'The second ClientHello lacks the key share that was asked for',
       );
     }
-    const found = findUsablePsk(this.#setup.config, checked, io);
-    const suite = this.#suite;
+    const found = findUsablePsk(config, checked, io);
     const psk = found?.suite.hash === suite.hash ? found : undefined;
     return answer(
       this.#setup,
       {
         checked,
         suite,
-        group: this.#group,
+        group,
         share: share.keyExchange,
         psk,
-        transcript: this.#transcript,
+        transcript,
         raw: message.raw,
         retried: true,
       },
       io,
     );
   }
+}
 
-  /** §4.1.2 lists what may change; the choices already made rest on everything else. */
-  #checkUnchanged({ hello, serverName, groups, protocols }: CheckedClientHello): void {
-    const first = this.#first;
-    const same =
-      sameBytes(hello.random, first.hello.random) &&
-      sameBytes(hello.legacySessionId, first.hello.legacySessionId) &&
-      sameList(hello.cipherSuites, first.hello.cipherSuites) &&
-      sameList(groups, first.groups) &&
-      sameList(protocols ?? [], first.protocols ?? []) &&
-      serverName === first.serverName;
-    if (!same)
-      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello differs where it must not');
-  }
+/** §4.1.2 lists what may change; the choices already made rest on everything else. */
+function checkUnchanged(
+  { hello, serverName, groups, protocols }: CheckedClientHello,
+  first: CheckedClientHello,
+): void {
+  const same =
+    sameBytes(hello.random, first.hello.random) &&
+    sameBytes(hello.legacySessionId, first.hello.legacySessionId) &&
+    sameList(hello.cipherSuites, first.hello.cipherSuites) &&
+    sameList(groups, first.groups) &&
+    sameList(protocols ?? [], first.protocols ?? []) &&
+    serverName === first.serverName;
+  if (!same)
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello differs where it must not');
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
