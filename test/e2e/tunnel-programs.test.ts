@@ -95,12 +95,37 @@ describe('iperf3', () => {
   const iperf = need('iperf3');
   const BYTES = 32 * 1_048_576;
 
+  /**
+   * After each test, and after any connection that is none, iperf3 closes its listening socket and opens another one:
+   * who comes in between is refused, or accepted by the kernel and reset when the socket goes ("unable to receive control
+   * message: Connection reset by peer"), tunnel or not. So nobody probes it by connecting, and each run waits for its word.
+   * @returns waits for the nth listening socket
+   */
+  function startIperf(port: number): (nth: number) => Promise<void> {
+    const words = ['--server', '--forceflush', '--bind', '127.0.0.1', '--port', String(port)];
+    const server = daemon(iperf.path, words);
+    let said = '';
+    let check = (): void => {};
+    server.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk;
+      check();
+    });
+    return (nth) =>
+      new Promise((resolve, reject) => {
+        server.once('close', () => reject(new Error(`iperf3 ended: ${said}`)));
+        check = () => {
+          if (said.split('Server listening on').length > nth) resolve();
+        };
+        check();
+      });
+  }
+
   itWith(iperf, 'sends and receives with eight streams', async () => {
     const port = await unusedPort();
-    daemon(iperf.path, ['--server', '--bind', '127.0.0.1', '--port', String(port)]);
-    await accepting(port);
+    const listening = startIperf(port);
     const { client, ports } = await startTunnel({ applications: { iperf: port } });
-    for (const direction of [[], ['--reverse']]) {
+    for (const [i, direction] of [[], ['--reverse']].entries()) {
+      await listening(i + 1);
       const words = ['--client', '127.0.0.1', '--port', String(ports.iperf), '--json'];
       const load = ['--parallel', '8', '--bytes', `${BYTES}`, ...direction];
       const { code, stdout } = await run(iperf.path, [...words, ...load], { limit: 25_000 });
