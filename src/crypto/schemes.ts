@@ -1,5 +1,5 @@
 import { SignatureScheme } from '../wire/codepoints.ts';
-import type { EcCurve, PublicKey, SignatureAlgorithm } from './provider.ts';
+import type { EcCurve, HashName, PublicKey, SignatureAlgorithm } from './provider.ts';
 
 /** What a SignatureScheme of RFC 8446 §4.2.3 means. */
 export interface Scheme {
@@ -31,7 +31,7 @@ const rsaPss = (
   keyKind,
   handshake: true,
 });
-const ecdsa = (name: Scheme['name'], curve: EcCurve, hash: 'sha256' | 'sha384'): Scheme => ({
+const ecdsa = (name: Scheme['name'], curve: EcCurve, hash: HashName): Scheme => ({
   id: SignatureScheme[name],
   name,
   algorithm: { kind: 'ecdsa', hash },
@@ -51,6 +51,7 @@ export const SCHEMES: readonly Scheme[] = [
     handshake: true,
   },
   ecdsa('ecdsa_secp384r1_sha384', 'P-384', 'sha384'),
+  ecdsa('ecdsa_secp521r1_sha512', 'P-521', 'sha512'),
   rsaPss('rsa_pss_rsae_sha256', 'rsa', 'sha256'),
   rsaPss('rsa_pss_rsae_sha384', 'rsa', 'sha384'),
   rsaPss('rsa_pss_rsae_sha512', 'rsa', 'sha512'),

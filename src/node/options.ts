@@ -75,6 +75,8 @@ const GROUP_BY_NAME: Readonly<Record<string, number>> = {
   secp256r1: NamedGroup.secp256r1,
   'p-384': NamedGroup.secp384r1,
   secp384r1: NamedGroup.secp384r1,
+  'p-521': NamedGroup.secp521r1,
+  secp521r1: NamedGroup.secp521r1,
   x25519mlkem768: NamedGroup.x25519mlkem768,
 };
 
@@ -92,6 +94,7 @@ export const GROUP_INFO: Readonly<Record<number, EphemeralKeyInfo>> = {
   [NamedGroup.x25519]: { type: 'ECDH', name: 'X25519', size: 253 },
   [NamedGroup.secp256r1]: { type: 'ECDH', name: 'prime256v1', size: 256 },
   [NamedGroup.secp384r1]: { type: 'ECDH', name: 'secp384r1', size: 384 },
+  [NamedGroup.secp521r1]: { type: 'ECDH', name: 'secp521r1', size: 521 },
   [NamedGroup.x25519mlkem768]: { type: 'TLSGroup', name: 'X25519MLKEM768', size: undefined },
 };
 
@@ -104,7 +107,7 @@ export function parseGroups(ecdhCurve: string | undefined): readonly number[] | 
     if (id === undefined) {
       throw optionError(
         'ecdhCurve',
-        `'${name}' is not supported; known are X25519, P-256, P-384 and X25519MLKEM768`,
+        `'${name}' is not supported; known are X25519, P-256, P-384, P-521 and X25519MLKEM768`,
       );
     }
     if (!ids.includes(id)) ids.push(id);
@@ -116,6 +119,7 @@ export function parseGroups(ecdhCurve: string | undefined): readonly number[] | 
 const SCHEMES_BY_OPENSSL_NAME: Readonly<Record<string, readonly string[]>> = {
   'ecdsa+sha256': ['ecdsa_secp256r1_sha256'],
   'ecdsa+sha384': ['ecdsa_secp384r1_sha384'],
+  'ecdsa+sha512': ['ecdsa_secp521r1_sha512'],
   'rsa-pss+sha256': ['rsa_pss_rsae_sha256', 'rsa_pss_pss_sha256'],
   'rsa-pss+sha384': ['rsa_pss_rsae_sha384', 'rsa_pss_pss_sha384'],
   'rsa-pss+sha512': ['rsa_pss_rsae_sha512', 'rsa_pss_pss_sha512'],

@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { ServerOptions } from '../../src/index.ts';
 import { describeWith } from '../setup/need.ts';
-import { ALL_SUITES, SUITES, withCaScheme } from './support/algorithms.ts';
+import { ALL_GROUPS, ALL_SUITES, SUITES, withCaScheme } from './support/algorithms.ts';
 import {
   GnutlsClient,
   type GnutlsServer,
@@ -46,6 +46,7 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS', () => {
     const kinds = KEY_KINDS.toSorted((a, b) => Number(a === 'p256') - Number(b === 'p256'));
     ours = await serve({
       ciphers: ALL_SUITES,
+      ecdhCurve: ALL_GROUPS,
       cert: kinds.map((kind) => pki.servers[kind].cert),
       key: kinds.map((kind) => pki.servers[kind].key),
     });

@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import tls from 'node:tls';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ALL_SUITES, withCaScheme } from './support/algorithms.ts';
+import { ALL_GROUPS, ALL_SUITES, withCaScheme } from './support/algorithms.ts';
 import { pattern, request, serveHttp } from './support/http.ts';
 import { type Combination, matrixTests } from './support/matrix.ts';
 import {
@@ -92,6 +92,7 @@ describe("Node's tls", () => {
     theirs = Object.fromEntries(await Promise.all(started)) as typeof theirs;
     ours = await serve({
       ciphers: ALL_SUITES,
+      ecdhCurve: ALL_GROUPS,
       cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
       key: KEY_KINDS.map((kind) => pki.servers[kind].key),
     });

@@ -262,7 +262,7 @@ describeWith(openssl, 'our client, OpenSSL s_server: HelloRetryRequest', () => {
   });
 
   it('reports handshake_failure when no group is shared', async () => {
-    const server = s_server('-groups', 'P-521');
+    const server = s_server('-groups', 'X448');
     const error = await connectFailure({ port: await server.port, ca: pki.ca.cert });
     expect(error.code).toBe('ERR_TLS_ALERT_HANDSHAKE_FAILURE');
   });

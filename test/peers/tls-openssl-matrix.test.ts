@@ -1,6 +1,6 @@
 import { beforeAll, expect } from 'vitest';
 import { describeWith } from '../setup/need.ts';
-import { ALL_SUITES, withCaScheme } from './support/algorithms.ts';
+import { ALL_GROUPS, ALL_SUITES, withCaScheme } from './support/algorithms.ts';
 import { type Combination, matrixTests } from './support/matrix.ts';
 import { OpensslClient, OpensslServer, openssl, opensslVersion } from './support/openssl.ts';
 import { connectOurs, Incoming, type OurServer, serve } from './support/ours.ts';
@@ -22,6 +22,7 @@ describeWith(openssl, 'OpenSSL', () => {
     ) as typeof theirs;
     ours = await serve({
       ciphers: ALL_SUITES,
+      ecdhCurve: ALL_GROUPS,
       cert: KEY_KINDS.map((kind) => pki.servers[kind].cert),
       key: KEY_KINDS.map((kind) => pki.servers[kind].key),
     });

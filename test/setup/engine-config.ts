@@ -15,7 +15,7 @@ import { UnverifiedPeer } from '../../src/x509/verify.ts';
  * one is trusted: what the engine does with a peer's key is tested here, what x509/ thinks of its path is tested there.
  */
 
-export function testIdentity(kind: 'p256' | 'p384' | 'ed25519' | 'rsa' = 'p256'): Identity {
+export function testIdentity(kind: 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa' = 'p256'): Identity {
   const { privateKey, publicKey } = keyPair(kind);
   return {
     chain: [publicKey.export({ type: 'spki', format: 'der' })],
@@ -23,12 +23,14 @@ export function testIdentity(kind: 'p256' | 'p384' | 'ed25519' | 'rsa' = 'p256')
   };
 }
 
-function keyPair(kind: 'p256' | 'p384' | 'ed25519' | 'rsa'): crypto.KeyPairKeyObjectResult {
+function keyPair(kind: 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa'): crypto.KeyPairKeyObjectResult {
   switch (kind) {
     case 'p256':
       return crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
     case 'p384':
       return crypto.generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    case 'p521':
+      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-521' });
     case 'ed25519':
       return crypto.generateKeyPairSync('ed25519');
     case 'rsa':
@@ -45,7 +47,13 @@ const trustAnyKey: PeerVerifier = (chain) =>
 const common = {
   crypto: nodeCrypto,
   suites: TLS13_SUITES,
-  groups: [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.x25519mlkem768],
+  groups: [
+    NamedGroup.x25519,
+    NamedGroup.secp256r1,
+    NamedGroup.secp384r1,
+    NamedGroup.secp521r1,
+    NamedGroup.x25519mlkem768,
+  ],
   schemes: SCHEMES.filter(({ handshake }) => handshake).map(({ id }) => id),
   verifyPeer: trustAnyKey,
   handshakeTimeout: 10_000,

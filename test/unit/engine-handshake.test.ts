@@ -60,17 +60,20 @@ describe('a handshake', () => {
     expect(pair.sent.client.filter(([type]) => type === ContentType.handshake)).toHaveLength(2);
   });
 
-  test.each(['p256', 'p384', 'ed25519', 'rsa'] as const)('completes with a %s key on both sides', (kind) => {
-    const identity = testIdentity(kind);
-    const pair = connect({
-      client: clientConfig({ identities: [identity] }),
-      server: serverConfig({ selectIdentities: () => [identity], clientCertificate: 'require' }),
-    });
-    expectAlive(pair);
-    expect(toHex(pair.server.connection.info?.peer?.publicKey.spki ?? new Uint8Array())).toBe(
-      toHex(identity.chain[0] ?? new Uint8Array()),
-    );
-  });
+  test.each(['p256', 'p384', 'p521', 'ed25519', 'rsa'] as const)(
+    'completes with a %s key on both sides',
+    (kind) => {
+      const identity = testIdentity(kind);
+      const pair = connect({
+        client: clientConfig({ identities: [identity] }),
+        server: serverConfig({ selectIdentities: () => [identity], clientCertificate: 'require' }),
+      });
+      expectAlive(pair);
+      expect(toHex(pair.server.connection.info?.peer?.publicKey.spki ?? new Uint8Array())).toBe(
+        toHex(identity.chain[0] ?? new Uint8Array()),
+      );
+    },
+  );
 
   test('a client without certificate is anonymous where one is only requested', () => {
     const pair = connect({ server: serverConfig({ clientCertificate: 'request' }) });

@@ -206,7 +206,7 @@ describe('ClientHello', () => {
       'with no group of ours',
       changingClientHello((h) =>
         setExtension(
-          setExtension(h, ExtensionType.supported_groups, supportedGroups.build([0x0019])),
+          setExtension(h, ExtensionType.supported_groups, supportedGroups.build([0x001e])),
           ExtensionType.key_share,
           keyShareClientHello.build([]),
         ),

@@ -15,6 +15,8 @@ export function nodeGroup(id: number): KeyExchangeGroup | undefined {
       return secp256r1;
     case NamedGroup.secp384r1:
       return secp384r1;
+    case NamedGroup.secp521r1:
+      return secp521r1;
     case NamedGroup.x25519mlkem768:
       return x25519MlKem768;
     default:
@@ -61,6 +63,7 @@ export function x25519Exchange(privateKey: KeyObject, publicKey: KeyObject): Key
 
 const secp256r1 = diffieHellman(NamedGroup.secp256r1, () => ecdh('prime256v1', 65));
 const secp384r1 = diffieHellman(NamedGroup.secp384r1, () => ecdh('secp384r1', 97));
+const secp521r1 = diffieHellman(NamedGroup.secp521r1, () => ecdh('secp521r1', 133));
 
 function ecdh(curve: string, shareLength: number): KeyExchange {
   const key = crypto.createECDH(curve);

@@ -27,7 +27,7 @@ export function importPrivateKey(input: PrivateKeyInput, passphrase?: string): I
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     throw keyError(
-      'keys of this kind cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384 or Ed25519',
+      'keys of this kind cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384, P-521 or Ed25519',
       error,
     );
   }

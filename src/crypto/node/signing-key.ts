@@ -19,7 +19,7 @@ export class KeyObjectSigningKey implements SigningKey {
     if (this.schemes.length === 0) {
       throw new TrellisError(
         'ERR_TLS_OPTION',
-        `A ${privateKey.asymmetricKeyType} key cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384 or Ed25519`,
+        `A ${privateKey.asymmetricKeyType} key cannot sign a TLS 1.3 handshake; use RSA, P-256, P-384, P-521 or Ed25519`,
       );
     }
   }

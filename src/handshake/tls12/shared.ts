@@ -41,7 +41,7 @@ export function chooseIdentity12(
 const GROUP_OF_CURVE: Readonly<Record<EcCurve, number>> = {
   'P-256': NamedGroup.secp256r1,
   'P-384': NamedGroup.secp384r1,
-  'P-521': 0x0019, // secp521r1, in which we exchange no keys
+  'P-521': NamedGroup.secp521r1,
 };
 
 /** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the certificate is not of the suite's kind (RFC 8422 §5.3) */
@@ -54,7 +54,12 @@ export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void
 }
 
 /** Groups whose shares are points, which is all that ServerKeyExchange can carry (RFC 8422 §5.1.1). */
-const POINT_GROUPS: readonly number[] = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+const POINT_GROUPS: readonly number[] = [
+  NamedGroup.x25519,
+  NamedGroup.secp256r1,
+  NamedGroup.secp384r1,
+  NamedGroup.secp521r1,
+];
 
 /** Those of `groups` that can be used before TLS 1.3. */
 export function pointGroups(groups: readonly number[]): readonly number[] {

@@ -71,7 +71,18 @@ export const GROUPS: readonly GroupNames[] = [
     gnutlsReports: 'ECDHE-SECP384R1',
     key: { name: 'secp384r1', size: 384 },
   },
+  {
+    name: 'P-521',
+    openssl: 'P-521',
+    opensslReports: 'ECDH, secp521r1, 521 bits',
+    gnutls: 'GROUP-SECP521R1',
+    gnutlsReports: 'ECDHE-SECP521R1',
+    key: { name: 'secp521r1', size: 521 },
+  },
 ];
+
+/** For sides that shall accept each of them; P-521 is off by default. */
+export const ALL_GROUPS = GROUPS.map(({ name }) => name).join(':');
 
 function rsa(key: 'rsa2048' | 'rsa-pss', bits: 256 | 384 | 512): SchemeNames {
   const kind = key === 'rsa2048' ? 'rsae' : 'pss';
@@ -85,14 +96,15 @@ function rsa(key: 'rsa2048' | 'rsa-pss', bits: 256 | 384 | 512): SchemeNames {
   };
 }
 
-function ecdsa(key: 'p256' | 'p384', bits: 256 | 384): SchemeNames {
+function ecdsa(key: 'p256' | 'p384' | 'p521', bits: 256 | 384 | 512): SchemeNames {
+  const curve = bits === 512 ? 521 : bits;
   return {
-    name: `ecdsa_secp${bits}r1_sha${bits}`,
-    short: `P-${bits}`,
+    name: `ecdsa_secp${curve}r1_sha${bits}`,
+    short: `P-${curve}`,
     key,
     opensslType: 'ECDSA',
     digest: `SHA${bits}`,
-    gnutls: `ECDSA-SECP${bits}R1-SHA${bits}`,
+    gnutls: `ECDSA-SECP${curve}R1-SHA${bits}`,
   };
 }
 
@@ -105,6 +117,7 @@ export const SCHEMES: readonly SchemeNames[] = [
   rsa('rsa-pss', 512),
   ecdsa('p256', 256),
   ecdsa('p384', 384),
+  ecdsa('p521', 512),
   {
     name: 'ed25519',
     short: 'Ed25519',
@@ -165,7 +178,7 @@ export const TLS12: Axes = {
 
 /** In TLS 1.2 the curve of the certificate has to be among the groups too (RFC 8422 §5.1.1). */
 export function withCurveOf({ key }: SchemeNames, group: string): string {
-  const curve = key === 'p256' ? 'P-256' : key === 'p384' ? 'P-384' : group;
+  const curve = /^p\d+$/.test(key) ? key.replace('p', 'P-') : group;
   return curve === group ? group : `${group}:${curve}`;
 }
 

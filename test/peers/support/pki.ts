@@ -7,7 +7,7 @@ import { encodePem } from '../../../src/der/pem.ts';
 import { ca, client, DAY, type Identity, type IdentityOptions, server } from '../../unit/x509/pki.ts';
 
 /** Kinds of keys that sign TLS 1.3 handshakes. */
-export const KEY_KINDS = ['p256', 'p384', 'ed25519', 'rsa2048', 'rsa-pss'] as const;
+export const KEY_KINDS = ['p256', 'p384', 'p521', 'ed25519', 'rsa2048', 'rsa-pss'] as const;
 export type SigningKind = (typeof KEY_KINDS)[number];
 
 /** The name and the address in every server certificate here. */

@@ -23,10 +23,11 @@ function thrownBy(work: () => unknown): unknown {
 
 describe('ecdhCurve', () => {
   it('takes the names of OpenSSL and of RFC 8446', () => {
-    expect(parseGroups('P-256:X25519:secp384r1:prime256v1')).toEqual([
+    expect(parseGroups('P-256:X25519:secp384r1:prime256v1:P-521')).toEqual([
       NamedGroup.secp256r1,
       NamedGroup.x25519,
       NamedGroup.secp384r1,
+      NamedGroup.secp521r1,
     ]);
     expect(parseGroups('auto')).toBeUndefined();
   });

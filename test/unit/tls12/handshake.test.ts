@@ -9,7 +9,7 @@ import type { Delivery } from '../../setup/pair.ts';
 import { toHex } from '../../vectors/rfc8448.ts';
 import { both12, connect12, EVERY_IDENTITY, exported, TLS12, WITH_PSK } from './kit.ts';
 
-const { x25519, secp256r1, secp384r1 } = NamedGroup;
+const { x25519, secp256r1, secp384r1, secp521r1 } = NamedGroup;
 
 describe('a TLS 1.2 handshake', () => {
   test.each(TLS12_SUITES)('completes with $name', (suite) => {
@@ -30,23 +30,26 @@ describe('a TLS 1.2 handshake', () => {
     expectAlive(connect12({ maxFragment: 7 }, { maxFragment: 7 }));
   });
 
-  test.each([x25519, secp256r1, secp384r1])('completes with group %i', (group) => {
+  test.each([x25519, secp256r1, secp384r1, secp521r1])('completes with group %i', (group) => {
     const pair = connect12({ groups: [group, secp256r1] }, { groups: [group] });
     expectAlive(pair);
     for (const { connection } of both12(pair)) expect(connection.info?.group).toBe(group);
   });
 
-  test.each(['p256', 'p384', 'ed25519', 'rsa'] as const)('completes with a %s key on both sides', (kind) => {
-    const identity = testIdentity(kind);
-    const pair = connect12(
-      { identities: [identity] },
-      { selectIdentities: () => [identity], clientCertificate: 'require' },
-    );
-    expectAlive(pair);
-    expect(toHex(pair.server.connection.info?.peer?.publicKey.spki ?? new Uint8Array())).toBe(
-      toHex(identity.chain[0] ?? new Uint8Array()),
-    );
-  });
+  test.each(['p256', 'p384', 'p521', 'ed25519', 'rsa'] as const)(
+    'completes with a %s key on both sides',
+    (kind) => {
+      const identity = testIdentity(kind);
+      const pair = connect12(
+        { identities: [identity] },
+        { selectIdentities: () => [identity], clientCertificate: 'require' },
+      );
+      expectAlive(pair);
+      expect(toHex(pair.server.connection.info?.peer?.publicKey.spki ?? new Uint8Array())).toBe(
+        toHex(identity.chain[0] ?? new Uint8Array()),
+      );
+    },
+  );
 
   test('RSASSA-PKCS1-v1_5 signs where the client knows nothing better', () => {
     const pair = connect12({
