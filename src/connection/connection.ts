@@ -1,33 +1,21 @@
-import type { SigningKey } from '../crypto/provider.ts';
-import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
-import {
-  AlertReceivedError,
-  alertFor,
-  asTrellisError,
-  ConnectionError,
-  TlsError,
-  type TrellisError,
-} from '../errors/errors.ts';
-import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
+import { ConnectionError, TlsError } from '../errors/errors.ts';
+import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
-import type { Step, Wanted } from '../handshake/step.ts';
+import type { Step } from '../handshake/step.ts';
 import type { Established12 } from '../handshake/tls12/established.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { startServer } from '../handshake/tls13/server.ts';
-import { HandshakeJoiner, type HandshakeMessage, handshakeMessage } from '../messages/handshake.ts';
-import { parseAlert, RecordLayer } from '../record/tls/record-layer.ts';
+import { HandshakeJoiner } from '../messages/handshake.ts';
+import { RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType, ProtocolVersion } from '../wire/codepoints.ts';
 import type { SessionEngine } from './engine.ts';
 import { EngineIO } from './engine-io.ts';
-import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME, type TrafficState } from './events.ts';
+import type { ConnectionEvent, ConnectionInfo, TrafficState } from './events.ts';
+import type { Seat } from './seat.ts';
+import { Session } from './session.ts';
+import type { Role, SubProtocolFactory } from './sub-protocol.ts';
 
 export type { ConnectionEvent, ConnectionInfo };
-
-import { Seat } from './seat.ts';
-import type { Role, SessionFacts, SubProtocol, SubProtocolFactory, SubProtocolLink } from './sub-protocol.ts';
-
-/** user_canceled may precede close_notify (RFC 8446 §6.1); more than a few of them are a flood. */
-export const MAX_WARNING_ALERTS = 4;
 
 /**
  * One TLS connection without I/O. Bytes from the transport go into `receive`, bytes for the transport come out of
@@ -36,30 +24,9 @@ export const MAX_WARNING_ALERTS = 4;
  * The peer's faults never throw: they queue an alert for `transmit` and an `error` event.
  * While `wanted` is set, received bytes wait; the caller should stop reading the transport until it has answered.
  */
-export class Connection implements SessionEngine {
-  readonly role: Role;
-  readonly #config: ClientConfig | ServerConfig;
+export class Connection extends Session<EngineIO> implements SessionEngine {
   readonly #records: RecordLayer;
-  readonly #joiner = new HandshakeJoiner();
-  readonly #io: EngineIO;
-  /** Sub-protocols; those that were not negotiated leave when the handshake ends. */
-  #seats: readonly Seat[];
-  /** Of those, the ones that look at application data. */
-  #watchers: readonly SubProtocol[] = [];
-  /** With which this side has signed its handshake. */
-  #ownKey: SigningKey | undefined;
-  /** As they were provided. */
-  #identities: readonly Identity[] | undefined;
-  #step: Step;
-  #events: ConnectionEvent[] = [];
-  #nextEvent = 0;
-  #deadline: number | undefined;
-  #warnings = 0;
-  #keyUpdateOwed = false;
-  /** We have answered a request for a KeyUpdate, and have sent nothing since. */
-  #keyUpdatePaid = false;
-  #readState: 'open' | 'ended' | 'failed' = 'open';
-  #writeState: 'open' | 'closed' = 'open';
+  readonly #joiner: HandshakeJoiner;
 
   static client(
     config: ClientConfig,
@@ -84,13 +51,14 @@ export class Connection implements SessionEngine {
     subProtocols: readonly SubProtocolFactory[],
     start: (seats: readonly Seat[], io: EngineIO) => Step,
   ) {
-    this.role = role;
-    this.#config = config;
-    this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
-    this.#records = new RecordLayer(config.crypto, config);
-    this.#io = new EngineIO(config, this.#records, this.#joiner, now, (event) => this.#emit(event));
-    this.#seats = subProtocols.map((make) => new Seat(make(role)));
-    this.#step = start(this.#seats, this.#io);
+    const records = new RecordLayer(config.crypto, config);
+    const joiner = new HandshakeJoiner();
+    super(role, config, now, subProtocols, {
+      io: (emit) => new EngineIO(config, records, joiner, now, emit),
+      start,
+    });
+    this.#records = records;
+    this.#joiner = joiner;
   }
 
   // ── from the transport ─────────────────────────────────────────────────────────────────────────
@@ -98,18 +66,18 @@ export class Connection implements SessionEngine {
   /** Takes bytes from the transport. The buffer is the caller's again when this returns. */
   receive(bytes: Uint8Array, now: number): void {
     // RFC 8446 §6.1: data after a closure alert MUST be ignored.
-    if (this.#readState !== 'open') return;
-    this.#io.now = now;
+    if (this.readState !== 'open') return;
+    this.io.now = now;
     this.#records.feed(bytes);
-    this.#process();
+    this.process();
     this.#records.settle();
   }
 
   /** The transport has ended. Without close_notify before, data may be missing (RFC 8446 §6.1): an error. */
   receiveEnd(): void {
-    if (this.#readState !== 'open') return;
+    if (this.readState !== 'open') return;
     // No alert: the fault is the transport's, and there is nothing that the peer could do about it.
-    this.#end(
+    this.end(
       new ConnectionError(
         'ERR_TLS_TRUNCATED',
         'The transport ended without close_notify; data may be missing',
@@ -119,18 +87,21 @@ export class Connection implements SessionEngine {
 
   /** Unix milliseconds at which `handleTimeout` must be called, if any. */
   nextTimeout(): number | undefined {
-    return this.#deadline;
+    return this.deadline;
   }
 
   handleTimeout(now: number): void {
-    if (this.#deadline === undefined || now < this.#deadline) return;
-    this.#fail(
+    if (this.deadline === undefined || now < this.deadline) return;
+    this.fail(
       new TlsError(
         'ERR_TLS_HANDSHAKE_TIMEOUT',
-        `The handshake did not finish in ${this.#config.handshakeTimeout} ms`,
+        `The handshake did not finish in ${this.config.handshakeTimeout} ms`,
       ),
     );
   }
+
+  /** There are none. */
+  readonly maxDatagramSize = undefined;
 
   // ── to the transport ───────────────────────────────────────────────────────────────────────────
 
@@ -144,83 +115,9 @@ export class Connection implements SessionEngine {
     return this.#records.pendingBytes;
   }
 
-  // ── for the application ────────────────────────────────────────────────────────────────────────
-
-  nextEvent(): ConnectionEvent | undefined {
-    const event = this.#events[this.#nextEvent];
-    if (event === undefined) return undefined;
-    this.#nextEvent++;
-    if (this.#nextEvent === this.#events.length) {
-      this.#events = [];
-      this.#nextEvent = 0;
-    }
-    return event;
-  }
-
-  /** Work that the caller must do before the handshake goes on. */
-  get wanted(): Wanted | undefined {
-    const step = this.#step;
-    if (this.#readState === 'failed') return undefined;
-    return step.kind === 'waiting' || step.kind === 'choosing' ? step.wanted : undefined;
-  }
-
-  /** What was received waits for the answer to `wanted`. */
-  get inputFull(): boolean {
-    return this.wanted !== undefined;
-  }
-
-  /** Records are made at once. */
-  readonly outputFull = false;
-  readonly drained = true;
-
-  /** Answers `wanted` where it is a signature. */
-  provide(signature: Uint8Array, now: number): void {
-    const step = this.#step;
-    if (this.#readState === 'failed' || step.kind !== 'waiting') return;
-    this.#io.now = now;
-    this.#guard(() => this.#advance(step.provide(signature, this.#io)));
-    this.#process();
-  }
-
-  /** Answers `wanted` where it is the identities for a name. */
-  provideIdentities(identities: readonly Identity[], now: number): void {
-    const step = this.#step;
-    if (this.#readState === 'failed' || step.kind !== 'choosing') return;
-    this.#identities = identities;
-    this.#io.now = now;
-    this.#guard(() => this.#advance(step.choose(identities, this.#io)));
-    this.#process();
-  }
-
-  /** Ends the connection because of a fault on this side: its alert, or internal_error. */
-  abandon(error: unknown): void {
-    this.#fail(asTrellisError(error));
-  }
-
-  /** The transport is gone or given up: ends here, with no word to the peer and no event. */
-  drop(error?: Error): void {
-    if (this.#readState === 'failed') return;
-    this.#readState = 'failed';
-    this.#writeState = 'closed';
-    this.#deadline = undefined;
-    if (this.#seats.length > 0) {
-      this.#closeSubProtocols(
-        error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'),
-      );
-    }
-  }
-
-  /**
-   * Seals application data.
-   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`, ERR_TLS_CLOSED after `close()` or a failure
-   */
-  send(data: Uint8Array): void {
-    this.#write(ContentType.application_data, data);
-  }
-
   /** Client: bytes of early data that `sendEarly` would take now. */
   get earlyDataLeft(): number {
-    return this.#readState === 'open' ? this.#io.earlyDataLeft : 0;
+    return this.readState === 'open' ? this.io.earlyDataLeft : 0;
   }
 
   /**
@@ -235,31 +132,8 @@ export class Connection implements SessionEngine {
         'So much early data cannot be sent; wait for the handshake',
       );
     }
-    this.#io.earlyDataLeft -= data.length;
+    this.io.earlyDataLeft -= data.length;
     this.#records.write(ContentType.application_data, data);
-  }
-
-  /**
-   * Sends close_notify (RFC 8446 §6.1). What the peer still sends can be received. Before `connected` there is nothing
-   * to close: the handshake is cancelled, and the connection ends with ERR_TLS_USER_CANCELED.
-   */
-  close(): void {
-    if (this.#writeState === 'closed') return;
-    if (this.#step.kind !== 'established') {
-      this.#fail(new TlsError('ERR_TLS_USER_CANCELED', 'The connection was closed during its handshake'));
-      return;
-    }
-    this.#sendAlert(AlertLevel.warning, AlertDescription.close_notify);
-    this.#writeState = 'closed';
-    if (this.#readState === 'ended') this.#closeSubProtocols(undefined);
-  }
-
-  /**
-   * Sends KeyUpdate; with `requestPeer` the peer changes its key as well (RFC 8446 §4.6.3).
-   * @throws ConnectionError ERR_TLS_NOT_CONNECTED, ERR_TLS_CLOSED as `send` does
-   */
-  updateKeys(requestPeer: boolean): void {
-    this.#openForWriting().updateWriteKey(this.#io, requestPeer);
   }
 
   /**
@@ -269,11 +143,11 @@ export class Connection implements SessionEngine {
    *   ERR_TLS_OPTION for another version
    */
   exportTrafficKeys(): TrafficState {
-    const established = this.#openForWriting();
+    const established = this.openForWriting();
     const sequences = this.#records.sequences;
     if (!('trafficSecrets' in established) || sequences === undefined)
       throw new ConnectionError('ERR_TLS_OPTION', 'Only sessions of TLS 1.3 can be given away');
-    if (this.#readState !== 'open')
+    if (this.readState !== 'open')
       throw new ConnectionError('ERR_TLS_CLOSED', 'The peer has ended the session');
     if (!this.#records.idle || !this.#joiner.empty)
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'Part of a record waits; take it first');
@@ -286,61 +160,21 @@ export class Connection implements SessionEngine {
     };
   }
 
-  /**
-   * RFC 8446 §7.5, RFC 5705.
-   * @param context in TLS 1.2, none and an empty one give different results
-   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before `connected`
-   */
-  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
-    return this.#established().exportKeyingMaterial(this.#config.crypto, label, context, length);
-  }
-
-  /** `undefined` until `connected`. */
-  get info(): ConnectionInfo | undefined {
-    if (this.#step.kind !== 'established') return undefined;
-    const { agreement, peer, transcriptHash } = this.#step;
-    return {
-      ...agreement,
-      protocol: PROTOCOL_NAME[agreement.version] ?? 'TLSv1.3',
-      peer,
-      transcriptHash,
-      subProtocols: this.#seats.map(({ occupant }) => occupant.name),
-    };
-  }
-
-  /**
-   * By which the peer may know this side: the identity that was shown, or none. After a resumption nothing was shown, and
-   * these are all that may have been shown in the first handshake. Empty until `connected`.
-   */
-  get identities(): readonly Identity[] {
-    if (this.#step.kind !== 'established') return [];
-    const { resumed, serverName } = this.#step.agreement;
-    const config = this.#config;
-    const own =
-      this.#identities ?? ('identities' in config ? config.identities : config.selectIdentities(serverName));
-    return resumed ? own : own.filter(({ key }) => key === this.#ownKey).slice(0, 1);
-  }
-
-  /** False once `close()` was called or the session failed. */
-  get writable(): boolean {
-    return this.#writeState === 'open' && this.#step.kind === 'established';
-  }
-
   // ── records in ─────────────────────────────────────────────────────────────────────────────────
 
-  #process(): void {
-    this.#guard(() => {
-      while (this.#readState === 'open' && this.wanted === undefined) {
+  protected override process(): void {
+    this.guard(() => {
+      while (this.readState === 'open' && this.wanted === undefined) {
         if (!this.#joiner.empty && this.#dispatchMessages()) continue;
         const record = this.#records.next();
         if (record === undefined) return;
-        this.#dispatch(record.type, record.content);
+        this.#receiveRecord(record.type, record.content);
       }
     });
-    this.#payKeyUpdate();
+    this.payKeyUpdate();
   }
 
-  #dispatch(type: number, content: Uint8Array): void {
+  #receiveRecord(type: number, content: Uint8Array): void {
     if (type === ContentType.handshake) {
       this.#joiner.push(content);
       this.#dispatchMessages();
@@ -353,231 +187,38 @@ export class Connection implements SessionEngine {
         'A record came between the parts of a handshake message',
       );
     }
-    if (type === ContentType.alert) {
-      this.#receiveAlert(parseAlert(content));
-      return;
-    }
-    const step = this.#step;
-    if (type === ContentType.change_cipher_spec && step.kind === 'expect' && isChangeCipherSpec(content)) {
-      // Only TLS 1.2 gets here; the record layer drops those of TLS 1.3.
-      const next = step.receiveChangeCipherSpec?.(this.#io);
-      if (next !== undefined) {
-        this.#advance(next);
-        return;
-      }
-    }
-    if (step.kind === 'established') {
-      if (type === ContentType.application_data) {
-        if (content.length > 0) {
-          for (const watcher of this.#watchers) watcher.checkApplicationData?.(content);
-          step.dataReceived();
-          this.#emit({ type: 'data', data: content });
-        }
-        return;
-      }
-      const owner = this.#occupant((subProtocol) => subProtocol.contentTypes.includes(type));
-      if (owner !== undefined) {
-        step.dataReceived();
-        owner.receiveRecord(type, content);
-        return;
-      }
-    }
-    if (
-      step.kind === 'expect' &&
-      step.receiveEarlyData !== undefined &&
-      type === ContentType.application_data
-    ) {
-      step.receiveEarlyData(content.length);
-      if (content.length > 0) this.#emit({ type: 'early-data', data: content });
-      return;
-    }
-    throw new TlsError(
-      'ERR_TLS_UNEXPECTED_MESSAGE',
-      `Received a record of content type ${type}, which has no place here`,
-    );
+    this.dispatch(type, content);
   }
 
   /** Hands whole handshake messages to the state that awaits them. @returns whether there was one */
   #dispatchMessages(): boolean {
     let any = false;
-    while (this.#readState === 'open' && this.wanted === undefined) {
+    while (this.readState === 'open' && this.wanted === undefined) {
       const message = this.#joiner.next();
       if (message === undefined) return any;
       any = true;
-      const step = this.#step;
-      if (step.kind === 'expect') this.#advance(step.receive(message, this.#io));
-      else if (step.kind === 'established') this.#receivePostHandshake(step, message);
+      this.receiveMessage(message);
     }
     return any;
   }
-
-  #receivePostHandshake(step: Established | Established12, message: HandshakeMessage): void {
-    const owner = this.#occupant((subProtocol) => subProtocol.handshakeTypes.includes(message.type));
-    if (owner !== undefined) owner.receiveHandshake(message.type, message.body);
-    else if (step.receive(message, this.#io)) this.#keyUpdateOwed = true;
-  }
-
-  #occupant(is: (subProtocol: SubProtocol) => boolean): SubProtocol | undefined {
-    return this.#seats.find(({ occupant }) => is(occupant))?.occupant;
-  }
-
-  /** A KeyUpdate that the peer asked for: one for however many requests come while we are silent (RFC 8446 §4.6.3). */
-  #payKeyUpdate(): void {
-    if (!this.#keyUpdateOwed || !this.writable) return;
-    this.#keyUpdateOwed = false;
-    if (this.#keyUpdatePaid) return;
-    this.updateKeys(false);
-    this.#keyUpdatePaid = true;
-  }
-
-  /**
-   * RFC 8446 §6: in TLS 1.3 the level says nothing; every alert but two is fatal. Before, and while the version is not
-   * known, a warning that is not close_notify is only a remark (RFC 5246 §7.2).
-   */
-  #receiveAlert({ level, description }: { readonly level: number; readonly description: number }): void {
-    if (description === AlertDescription.close_notify) {
-      if (this.#step.kind !== 'established') {
-        this.#end(new AlertReceivedError(description));
-        return;
-      }
-      this.#readState = 'ended';
-      for (const { occupant } of this.#seats) occupant.receiveEnd();
-      this.#emit({ type: 'end' });
-      if (this.#writeState === 'closed') this.#closeSubProtocols(undefined);
-      return;
+  protected override writeContent(type: number, content: Uint8Array): void {
+    const step = this.step;
+    if (this.#records.writeKeyExhausted && type !== ContentType.alert && step.kind === 'established') {
+      step.updateWriteKey(this.io, false);
     }
-    const isRemark = level === AlertLevel.warning && !this.#records.speaksTls13;
-    if (isRemark || description === AlertDescription.user_canceled) {
-      if (++this.#warnings > MAX_WARNING_ALERTS) {
-        throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'Received too many warning alerts');
-      }
-      return;
-    }
-    this.#end(new AlertReceivedError(description));
-  }
-
-  // ── states ─────────────────────────────────────────────────────────────────────────────────────
-
-  #advance(step: Step): void {
-    this.#step = step;
-    if (step.kind === 'waiting') this.#ownKey = step.wanted.key;
-    if (step.kind !== 'established') return;
-    this.#deadline = undefined;
-    this.#records.endHandshake();
-    this.#emit({ type: 'connected' });
-    if ('resumable' in step && step.resumable !== undefined) this.#io.ticket(step.resumable);
-    this.#seats = this.#seats.filter(({ agreed }) => agreed);
-    const occupants = this.#seats.map(({ occupant }) => occupant);
-    this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
-    if (occupants.length === 0) return;
-    if (step.agreement.version < ProtocolVersion.tls13) {
-      this.#records.allowTypes(occupants.flatMap(({ contentTypes }) => contentTypes));
-    }
-    const facts = this.#facts(step);
-    for (const occupant of occupants) occupant.start(this.#link(facts));
-  }
-
-  #facts({ agreement, transcriptHash, peer }: Established | Established12): SessionFacts {
-    const { version, resumed, suite } = agreement;
-    return {
-      version,
-      cipherSuite: suite.id,
-      resumed,
-      transcriptHash,
-      peer,
-      identities: this.identities,
-    };
-  }
-
-  #established(): Established | Established12 {
-    if (this.#step.kind !== 'established') {
-      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
-    }
-    return this.#step;
-  }
-
-  #openForWriting(): Established | Established12 {
-    const established = this.#established();
-    if (this.#writeState === 'closed') {
-      throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed for sending');
-    }
-    return established;
-  }
-
-  #write(type: number, content: Uint8Array): void {
-    const established = this.#openForWriting();
-    if (this.#records.writeKeyExhausted) established.updateWriteKey(this.#io, false);
-    this.#keyUpdatePaid = false;
     this.#records.write(type, content);
   }
 
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#fail(asTrellisError(error));
-    }
+  /** Of TLS 1.2, and while the version is not known (RFC 8446 §6). */
+  protected override get takesRemarks(): boolean {
+    return !this.#records.speaksTls13;
   }
 
-  /** Our verdict: tell the peer, then end. */
-  #fail(error: TrellisError): void {
-    if (this.#readState === 'failed') return;
-    if (this.#writeState === 'open') this.#sendVerdict(alertFor(error));
-    this.#end(error);
+  protected override handshakeDone(
+    { agreement }: Established | Established12,
+    types: readonly number[],
+  ): void {
+    this.#records.endHandshake();
+    if (agreement.version < ProtocolVersion.tls13) this.#records.allowTypes(types);
   }
-
-  #sendVerdict(description: number): void {
-    if (description !== AlertDescription.user_canceled) {
-      this.#sendAlert(AlertLevel.fatal, description);
-      return;
-    }
-    // §6.1: user_canceled says why, and alone is ignored; the close_notify after it is what ends the session.
-    this.#sendAlert(AlertLevel.warning, description);
-    this.#sendAlert(AlertLevel.warning, AlertDescription.close_notify);
-  }
-
-  #end(error: TrellisError): void {
-    if (this.#readState === 'failed') return;
-    this.#readState = 'failed';
-    this.#writeState = 'closed';
-    this.#deadline = undefined;
-    this.#closeSubProtocols(error);
-    this.#emit({ type: 'error', error });
-  }
-
-  #sendAlert(level: number, description: number): void {
-    this.#records.write(ContentType.alert, Uint8Array.of(level, description));
-  }
-
-  #closeSubProtocols(error: Error | undefined): void {
-    const seats = this.#step.kind === 'established' ? this.#seats : [];
-    this.#seats = [];
-    this.#watchers = [];
-    for (const { occupant } of seats) occupant.closed(error);
-  }
-
-  #emit(event: ConnectionEvent): void {
-    this.#events.push(event);
-  }
-
-  #link(session: SessionFacts): SubProtocolLink {
-    return {
-      role: this.role,
-      session,
-      crypto: this.#config.crypto,
-      neighbour: (name) => this.#occupant((occupant) => occupant.name === name),
-      send: (contentType, content) => this.#write(contentType, content),
-      sendHandshake: (type, body) => {
-        this.#openForWriting();
-        this.#io.send(handshakeMessage(type, (writer) => writer.bytes(body)));
-      },
-      exportKeyingMaterial: (label, context, length) => this.exportKeyingMaterial(label, context, length),
-      fail: (error) => this.#fail(error),
-    };
-  }
-}
-
-/** `enum { change_cipher_spec(1), (255) } type;`, RFC 5246 §7.1. */
-function isChangeCipherSpec(content: Uint8Array): boolean {
-  return content.length === 1 && content[0] === 1;
 }

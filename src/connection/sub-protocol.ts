@@ -41,7 +41,16 @@ export interface SubProtocolLink {
   readonly crypto: CryptoProvider;
   /** Another sub-protocol of this session, by its name, if both sides have agreed to it. It may not have started yet. */
   neighbour(name: string): SubProtocol | undefined;
-  /** Seals `content` into as many records as it needs; they leave with the connection's next `transmit()`. */
+  /**
+   * Over datagrams (DTLS): the largest content that `send` takes at this moment, which arrives whole, once, or not at all,
+   * and in any order. `undefined` over a stream.
+   */
+  readonly maxDatagramSize?: number | undefined;
+  /**
+   * Seals `content` into as many records as it needs, over datagrams into one; they leave with the connection's next
+   * `transmit()`.
+   * @throws ConnectionError ERR_DTLS_TOO_LARGE for more than `maxDatagramSize`
+   */
   send(contentType: number, content: Uint8Array): void;
   /** Sends one post-handshake message. */
   sendHandshake(type: number, body: Uint8Array): void;

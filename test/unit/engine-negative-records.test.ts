@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_WARNING_ALERTS } from '../../src/connection/connection.ts';
+import { MAX_WARNING_ALERTS } from '../../src/connection/session.ts';
 import type { Role } from '../../src/connection/sub-protocol.ts';
 import { AlertDescription, type AlertName } from '../../src/errors/alerts.ts';
 import type { TlsErrorCode } from '../../src/errors/errors.ts';

@@ -1,5 +1,5 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
-import { DecodeError, TlsError } from '../../errors/errors.ts';
+import { TlsError } from '../../errors/errors.ts';
 import { ContentType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
 import {
@@ -377,12 +377,3 @@ export class RecordLayer {
 }
 
 const CLIENT_HELLO = 1;
-
-/** `AlertLevel level; AlertDescription description;`, RFC 8446 §6. Never fragmented (§5.1). */
-export function parseAlert(content: Uint8Array): { readonly level: number; readonly description: number } {
-  const [level, description] = content;
-  if (content.length !== 2 || level === undefined || description === undefined) {
-    throw new DecodeError(`Alert: ${content.length} bytes instead of 2`);
-  }
-  return { level, description };
-}

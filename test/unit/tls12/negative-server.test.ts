@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_WARNING_ALERTS } from '../../../src/connection/connection.ts';
+import { MAX_WARNING_ALERTS } from '../../../src/connection/session.ts';
 import { AlertDescription, type AlertName } from '../../../src/errors/alerts.ts';
 import { CertificateError, type TlsErrorCode } from '../../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
