@@ -183,6 +183,7 @@ export type ConnectionErrorCode =
   | 'ERR_MUX_OVERFLOW' // receive buffer full for longer than allowed
   | 'ERR_MUX_FLOW_CONTROL' // the peer broke the rules of a channel's window; that channel is closed
   | 'ERR_MUX_TIMEOUT' // nothing has moved for as long as the options allow
+  | 'ERR_MUX_DATAGRAM_SIZE' // longer than a datagram of this session can be
   | 'ERR_MUX_LIMIT' // too many connections in this session
   | 'ERR_MUX_UNKNOWN_APPLICATION' // not among those that the hellos agreed on
   | 'ERR_SIGN_UNAVAILABLE' // signing was not agreed, is switched off, or this side has nothing to sign with

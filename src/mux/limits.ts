@@ -41,6 +41,9 @@ export const PAUSE_LIMIT = 10_000;
 export const CONNECTION_RESUME_SHARE = 1 / 2;
 export const SESSION_RESUME_SHARE = 3 / 4;
 
+/** Bytes of datagrams that wait on one connection to be read, or to be sent: beyond it they are dropped, as UDP does. */
+export const DATAGRAM_BUFFER = 262_144;
+
 /** Milliseconds to wait for the end of a peer whose connection was closed here: what Linux gives an orphan in FIN_WAIT_2. */
 export const LINGER_LIMIT = 60_000;
 

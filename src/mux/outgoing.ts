@@ -29,6 +29,14 @@ export class ChunkQueue {
     }
   }
 
+  /** Takes what was given to one `push`, whole. It must be there, and nothing of it taken. */
+  takeChunk(): Uint8Array {
+    const chunk = this.#chunks[this.#head] as Uint8Array;
+    this.length -= chunk.length;
+    this.#shift();
+    return chunk;
+  }
+
   #shift(): void {
     this.#offset = 0;
     this.#head++;

@@ -1,5 +1,6 @@
 import type { Role } from '../connection/sub-protocol.ts';
 import type { ConnectionError } from '../errors/errors.ts';
+import type { DatagramTraits } from './datagrams.ts';
 import type { Application } from './extension.ts';
 import type { Agreement } from './negotiation.ts';
 
@@ -93,6 +94,12 @@ export interface MultiplexedConnection {
   /** Data can move: always in ports mode; in channel mode once it was accepted. */
   readonly isOpen: boolean;
   priority: Priority;
+  /** Set where boundaries count: an application of datagrams. What does not fit is dropped. */
+  readonly datagrams: DatagramTraits | undefined;
+  /** Bytes written that have not been sent. */
+  readonly waiting: number;
+  /** Received datagrams that there was no room for. */
+  readonly dropped: number;
   /** Whatever the adapter wants to find again when an event names this connection. */
   attachment: object | undefined;
   /** Set once: why it came to an untimely end. */

@@ -21,7 +21,7 @@ export interface ConnectionHost {
   /** Sends what is written, of this connection and others, as far as the network takes it. */
   send(): void;
   /** It is destroyed. */
-  closed(connection: MuxConnection): void;
+  closed(connection: object): void;
   /** When signing was agreed on. */
   readonly signing: SocketSigning | undefined;
   readonly localAddress: string | undefined;

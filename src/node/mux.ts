@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { ConnectionError } from '../errors/errors.ts';
+import type { DatagramTraits } from '../mux/datagrams.ts';
 import {
   type Agreement,
   type MultiplexedConnection,
@@ -16,7 +17,6 @@ import { preciseNow } from './clock.ts';
 import { type ConnectionOptions, connect } from './connect.ts';
 import {
   type ConnectionHost,
-  emitConnect,
   kAnnounced,
   kConfirmed,
   kDrained,
@@ -24,10 +24,11 @@ import {
   MuxConnection,
   type MuxConnectionOptions,
 } from './mux-connection.ts';
+import { MuxDatagrams } from './mux-datagrams.ts';
 import { diagnostics } from './mux-diagnostics.ts';
 import type { SocketSigning } from './sign.ts';
 
-export { MuxConnection, type MuxConnectionOptions };
+export { MuxConnection, type MuxConnectionOptions, MuxDatagrams };
 
 /** What a multiplexed session needs of the socket under it. TLSSocket is one. */
 export interface SessionSocket extends EventEmitter {
@@ -72,6 +73,7 @@ export interface MuxConnectOptions extends ConnectionOptions {
 interface MuxSessionEvents {
   ready: [];
   connection: [connection: MuxConnection];
+  datagrams: [datagrams: MuxDatagrams];
   error: [error: Error];
   close: [];
 }
@@ -112,7 +114,7 @@ const kStart = Symbol('start');
  * Many application connections over one socket.
  *
  * Events: 'ready' (connections can be opened), 'connection' (the peer opened one; without a listener it is refused),
- * 'error' (the session failed; 'close' follows), 'close'.
+ * 'datagrams' (the same, to an application whose name ends in `/udp`, or over DTLS to any), 'error' (the session failed; 'close' follows), 'close'.
  */
 export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly socket: SessionSocket;
@@ -132,7 +134,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   /** This side's user has destroyed the session, and needs not be told. */
   #unwanted = false;
   /** Connections of ours whose 'connect' comes with the next turn; opening one makes a turn. */
-  #opened: MuxConnection[] = [];
+  #opened: Attached[] = [];
   /** Who takes connections of which application. */
   readonly #listeners = new Map<string, (connection: MuxConnection) => void>();
 
@@ -178,6 +180,48 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
    *   before 'ready', ERR_TLS_OPTION on a server in ports mode
    */
   open(target: OpenTarget, options: MuxOpenOptions = {}): MuxConnection {
+    const connection = this.#open(target, options);
+    if (connection.datagrams !== undefined) {
+      connection.abort();
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        `${connection.application.name} is an application of datagrams; use openDatagrams().`,
+      );
+    }
+    const stream = this.#streamOf(connection, options);
+    this.#announce(connection, stream);
+    return stream;
+  }
+
+  /**
+   * Opens an application of datagrams: over TLS one whose name ends in `/udp`, over DTLS any. Datagrams can be sent at
+   * once.
+   * @throws ConnectionError as `open` does
+   */
+  openDatagrams(
+    target: OpenTarget,
+    options: Omit<MuxOpenOptions, keyof MuxConnectionOptions> = {},
+  ): MuxDatagrams {
+    const connection = this.#open(target, options);
+    const { datagrams } = connection;
+    if (datagrams === undefined) {
+      connection.abort();
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        `${connection.application.name} is no application of datagrams: over TLS their names end in /udp. Use open().`,
+      );
+    }
+    const flow = this.#datagramsOf(connection, datagrams);
+    this.#announce(connection, flow);
+    return flow;
+  }
+
+  #announce(connection: MultiplexedConnection, opened: Attached): void {
+    if (connection.isOpen) this.#opened.push(opened);
+    diagnostics.open(this, opened);
+  }
+
+  #open(target: OpenTarget, options: MuxOpenOptions): MultiplexedConnection {
     if (this.#state === 'opening') {
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', `The session is not open yet; wait for 'ready'.`);
     }
@@ -185,15 +229,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       throw new ConnectionError('ERR_MUX_SESSION_CLOSED', 'The session is closed; open a new one.');
     }
     const { localPort, localAddress, priority } = options;
-    const connection = this.#session.open(target, {
+    return this.#session.open(target, {
       ...(localPort !== undefined && { localPort }),
       ...(localAddress !== undefined && { localAddress }),
       ...(priority !== undefined && { priority }),
     });
-    const stream = this.#streamOf(connection, options);
-    if (connection.isOpen) this.#opened.push(stream);
-    diagnostics.open(this, stream);
-    return stream;
   }
 
   /**
@@ -304,11 +344,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   #emitConnects(): void {
     // A listener may throw, and may open more; what is left comes with the next turn.
-    for (let left = this.#opened.length; left > 0; left--) emitConnect(this.#opened.shift() as MuxConnection);
+    for (let left = this.#opened.length; left > 0; left--) (this.#opened.shift() as Attached)[kConfirmed]();
   }
 
   #handle(event: SessionEvent): void {
-    const stream = event.connection.attachment as MuxConnection | undefined;
+    const stream = event.connection.attachment as Attached | undefined;
     switch (event.type) {
       case 'connection':
         this.#accept(event.connection);
@@ -330,6 +370,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   }
 
   #accept(connection: MultiplexedConnection): void {
+    const { datagrams } = connection;
+    if (datagrams !== undefined) {
+      this.#acceptDatagrams(connection, datagrams);
+      return;
+    }
     const listener = connection.destination === undefined && this.#listeners.get(connection.application.name);
     if (this.#state !== 'open' || (!listener && this.listenerCount('connection') === 0)) {
       connection.refuse(this.#state === 'open' ? 'nobody listens for it' : 'the session is closing');
@@ -342,6 +387,20 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
       else this.emit('connection', stream);
     } finally {
       stream[kAnnounced]();
+    }
+  }
+
+  #acceptDatagrams(connection: MultiplexedConnection, traits: DatagramTraits): void {
+    if (this.#state !== 'open' || this.listenerCount('datagrams') === 0) {
+      connection.refuse(this.#state === 'open' ? 'nobody listens for it' : 'the session is closing');
+      return;
+    }
+    const flow = this.#datagramsOf(connection, traits);
+    diagnostics.accept(this, flow);
+    try {
+      this.emit('datagrams', flow);
+    } finally {
+      flow[kAnnounced]();
     }
   }
 
@@ -438,6 +497,11 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     return new MuxConnection(connection, this.#host, options);
   }
 
+  #datagramsOf(connection: MultiplexedConnection, traits: DatagramTraits): MuxDatagrams {
+    this.#connections++;
+    return new MuxDatagrams(connection, traits, this.#host);
+  }
+
   #endWhenDone(): void {
     if (this.#state !== 'closing' || this.#connections > 0) return;
     // Those that were closed here before the peer's end came would lose what it has not read.
@@ -455,6 +519,9 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     this.emit('close');
   }
 }
+
+/** What an event of the session names. */
+type Attached = MuxConnection | MuxDatagrams;
 
 /** What is sealed before it goes to the network. */
 const BATCH = 131_072;

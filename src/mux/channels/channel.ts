@@ -1,4 +1,5 @@
 import { ConnectionError } from '../../errors/errors.ts';
+import { carriesDatagrams, type DatagramTraits, IN_CHANNEL } from '../datagrams.ts';
 import type { Application } from '../extension.ts';
 import type { Newsworthy } from '../news.ts';
 import type { ChunkQueue, Scheduled } from '../outgoing.ts';
@@ -116,6 +117,19 @@ export class Channel implements Newsworthy, Scheduled {
   get sourceAddress(): string {
     return this.facts.sourceAddress;
   }
+
+  /** The adapter cuts them out of the stream of bytes (mux/datagrams.ts). */
+  get datagrams(): DatagramTraits | undefined {
+    const { application, destination } = this.facts;
+    return destination === undefined && carriesDatagrams(application.name) ? IN_CHANNEL : undefined;
+  }
+
+  get waiting(): number {
+    return this.queue?.length ?? 0;
+  }
+
+  /** The window bounds what comes. */
+  readonly dropped = 0;
 
   get isOpen(): boolean {
     return this.state === 'open';

@@ -1,4 +1,5 @@
 import type { RecordBatch } from '../batch.ts';
+import { RECORD_CONTENT_MAX } from '../limits.ts';
 import type { ChunkQueue } from '../outgoing.ts';
 import { CONTROL_LENGTH, type Control, FRAME_HEADER, writeControl, writeFrameHeader } from './frame.ts';
 
@@ -24,6 +25,15 @@ export class FrameBatch {
     data.take(content, start, length);
     record.length = start + length;
     return length;
+  }
+
+  /** One frame with all of `datagram`; the record may end inside it. */
+  datagram(source: number, destination: number, datagram: Uint8Array): void {
+    const record = this.#record;
+    const whole = FRAME_HEADER + datagram.length;
+    const content = record.reserve(whole <= RECORD_CONTENT_MAX ? whole : FRAME_HEADER);
+    record.length = writeFrameHeader(content, record.length, source, destination, datagram.length);
+    record.append(datagram);
   }
 
   /** A frame without data. */

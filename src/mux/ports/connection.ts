@@ -1,4 +1,11 @@
 import { ConnectionError } from '../../errors/errors.ts';
+import {
+  carriesDatagrams,
+  DatagramQueue,
+  type DatagramTraits,
+  datagramCost,
+  IN_FRAMES,
+} from '../datagrams.ts';
 import type { Application } from '../extension.ts';
 import type { Newsworthy } from '../news.ts';
 import type { ChunkQueue, Scheduled } from '../outgoing.ts';
@@ -25,6 +32,7 @@ export class PortsConnection implements Newsworthy, Holder, Scheduled {
   readonly destination = undefined;
   readonly sourceAddress = '';
   readonly isOpen = true;
+  readonly datagrams: DatagramTraits | undefined;
   readonly localPort: number;
   readonly remotePort: number;
   priority: Priority;
@@ -38,7 +46,8 @@ export class PortsConnection implements Newsworthy, Holder, Scheduled {
   fullUntil: number | undefined = undefined;
 
   // session's own
-  readonly received = new ReceiveBuffer();
+  readonly received: ReceiveBuffer | DatagramQueue;
+  dropped = 0;
   news = 0;
   queued = false;
   announced: boolean;
@@ -68,6 +77,12 @@ export class PortsConnection implements Newsworthy, Holder, Scheduled {
     this.remotePort = isOurs ? application.port : clientPort;
     this.announced = isOurs;
     this.priority = priority;
+    this.datagrams = carriesDatagrams(application.name) ? IN_FRAMES : undefined;
+    this.received = this.datagrams === undefined ? new ReceiveBuffer() : new DatagramQueue();
+  }
+
+  get waiting(): number {
+    return this.queue?.length ?? 0;
   }
 
   /** The ports as they stand in front of a frame of this side. */
@@ -80,12 +95,16 @@ export class PortsConnection implements Newsworthy, Holder, Scheduled {
   accept(): void {}
 
   read(): Uint8Array | undefined {
-    return this.received.shift();
+    const piece = this.received.shift();
+    // Datagrams wait for nobody: what is read is through.
+    if (this.datagrams !== undefined && piece !== undefined && this.unread > 0)
+      this.#owner.consumed(this, datagramCost(piece.length));
+    return piece;
   }
 
   consume(bytes: number): void {
     // After a failure everything was already given back.
-    const consumed = Math.min(bytes, this.unread);
+    const consumed = this.datagrams !== undefined ? 0 : Math.min(bytes, this.unread);
     if (consumed > 0) this.#owner.consumed(this, consumed);
   }
 

@@ -1,9 +1,10 @@
 import type { Role } from '../../connection/sub-protocol.ts';
 import { ConnectionError, RefusedError, TlsError } from '../../errors/errors.ts';
 import { RecordBatch } from '../batch.ts';
+import { datagramCost } from '../datagrams.ts';
 import { sessionClosed, unknownApplication } from '../errors.ts';
 import type { Application } from '../extension.ts';
-import { FIRST_DYNAMIC_PORT, LAST_PORT, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
+import { DATAGRAM_BUFFER, FIRST_DYNAMIC_PORT, LAST_PORT, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
 import { badOption, type PortsAgreement } from '../negotiation.ts';
 import { News, NewsQueue } from '../news.ts';
 import type { SessionLimits } from '../options.ts';
@@ -71,6 +72,9 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly #control = new ControlReader();
   /** Where the rest of the current frame goes; `undefined`: nowhere. */
   #target: PortsConnection | undefined;
+  /** Of a datagram whose frame goes on in the next record. */
+  #partial: Uint8Array | undefined;
+  #partialLength = 0;
 
   readonly #news = new NewsQueue<PortsConnection>(() => this.#wake?.());
   readonly #turns = new RoundRobin<PortsConnection>();
@@ -207,11 +211,16 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
         if (control !== undefined) this.#receiveControl(control);
         continue;
       }
-      if (frames.starts) this.#target = this.#find(frames.source, frames.destination, frames.length);
+      if (frames.starts) {
+        this.#target = this.#find(frames.source, frames.destination, frames.length);
+        this.#partial = undefined;
+      }
       const target = this.#target;
       if (target === undefined || target.error !== undefined) continue;
       if (frames.length === 0) this.#receiveEnd(target);
-      else if (frames.piece.length > 0) this.#receiveData(target, frames.piece);
+      else if (frames.piece.length === 0) continue;
+      else if (target.datagrams !== undefined) this.#receiveDatagramPiece(target, frames);
+      else this.#receiveData(target, frames.piece);
     }
   }
 
@@ -295,6 +304,39 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.#counts.bytesReceived += piece.length;
     connection.received.append(piece);
     this.#budget.received(connection, piece.length);
+    if (connection.error === undefined) this.#news.tell(connection, News.readable);
+  }
+
+  /** A frame is a datagram, and its record may have ended inside it. */
+  #receiveDatagramPiece(connection: PortsConnection, { piece, length }: FrameReader): void {
+    if (piece.length === length) {
+      this.#receiveDatagram(connection, piece);
+      return;
+    }
+    if (this.#partial === undefined) {
+      this.#partial = new Uint8Array(length);
+      this.#partialLength = 0;
+    }
+    this.#partial.set(piece, this.#partialLength);
+    this.#partialLength += piece.length;
+    if (this.#partialLength === length) this.#receiveDatagram(connection, this.#partial);
+  }
+
+  #receiveDatagram(connection: PortsConnection, piece: Uint8Array): void {
+    this.#admit?.(connection.application.name, piece);
+    const { length } = piece;
+    const cost = datagramCost(length);
+    const { receiveBuffer, sessionBudget } = this.#limits;
+    const room = Math.min(DATAGRAM_BUFFER, receiveBuffer) - connection.unread;
+    const isFull = cost > room || this.#budget.held + cost > sessionBudget;
+    if (isFull || connection.lingers) {
+      connection.dropped++;
+      return;
+    }
+    this.#counts.bytesReceived += length;
+    // A view would keep the record that it came in.
+    connection.received.append(length * 2 < piece.buffer.byteLength ? new Uint8Array(piece) : piece);
+    this.#budget.received(connection, cost);
     if (connection.error === undefined) this.#news.tell(connection, News.readable);
   }
 
@@ -486,18 +528,31 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   #sendSlice(connection: PortsConnection): number {
     const { queue, localPort, remotePort } = connection;
     if (queue === undefined) return 0;
+    if (connection.datagrams !== undefined) return this.#sendDatagram(connection, queue);
     const length = this.#batch.data(localPort, remotePort, queue);
     if (queue.length > 0) {
       this.#turns.add(connection);
       return length;
     }
+    this.#allSent(connection);
+    return length;
+  }
+
+  #sendDatagram(connection: PortsConnection, queue: ChunkQueue): number {
+    const datagram = queue.takeChunk();
+    this.#batch.datagram(connection.localPort, connection.remotePort, datagram);
+    if (queue.length > 0) this.#turns.add(connection);
+    else this.#allSent(connection);
+    return datagram.length;
+  }
+
+  #allSent(connection: PortsConnection): void {
     connection.queue = undefined;
     if (connection.endPending) this.#sendEnd(connection);
     if (connection.awaitsDrain) {
       connection.awaitsDrain = false;
       this.#news.tell(connection, News.drained);
     }
-    return length;
   }
 
   #sendEnd(connection: PortsConnection): void {
