@@ -64,6 +64,7 @@ export {
   MuxConnection,
   type MuxConnectionOptions,
   type MuxConnectOptions,
+  MuxDatagrams,
   type MuxOpenOptions,
   MuxSession,
   muxSession,

@@ -29,7 +29,8 @@ export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog, announce: 
       log.error({ event: 'failed', code: errorCode(failure), error: failure.message }, 'failed');
       return EXIT_FAILURE;
     }
-    const { sessions, connections, bytesIn, bytesOut } = tunnel.stats;
+    const { sessions, connections, bytesIn, bytesOut, datagrams } = tunnel.stats;
+    const hasDatagrams = datagrams.in + datagrams.out + datagrams.dropped > 0;
     log.info(
       {
         event: 'stopped',
@@ -38,6 +39,11 @@ export async function runUntilStopped(tunnel: Tunnel, log: TunnelLog, announce: 
         failed: connections.failed,
         bytesIn,
         bytesOut,
+        ...(hasDatagrams && {
+          datagramsIn: datagrams.in,
+          datagramsOut: datagrams.out,
+          datagramsDropped: datagrams.dropped,
+        }),
       },
       'stopped',
     );

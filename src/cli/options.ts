@@ -3,6 +3,8 @@ import {
   DRAIN_TIMEOUT,
   HANDSHAKE_TIMEOUT,
   SESSIONS_MAX,
+  UDP_FLOWS_MAX,
+  UDP_IDLE,
   WAIT_TIMEOUT,
 } from '../tunnel/options.ts';
 
@@ -134,6 +136,18 @@ const sessionOptions = [
     help: 'connections in one session at a time (default: 16384; 4096 in ports mode)',
   },
   {
+    name: 'udp-idle',
+    type: 'time-limit',
+    value: 'TIME',
+    help: `silence after which a flow of datagrams ends (default: ${seconds(UDP_IDLE)})`,
+  },
+  {
+    name: 'max-udp-flows',
+    type: 'count',
+    value: 'N',
+    help: `flows of datagrams at a time; beyond it the one that was silent longest ends (default: ${UDP_FLOWS_MAX})`,
+  },
+  {
     name: 'connection-buffer',
     type: 'size',
     value: 'SIZE',
@@ -234,10 +248,10 @@ export const serveOptions = [
   {
     name: 'app',
     type: 'application',
-    value: 'NAME[:PORT]=HOST:PORT',
+    value: 'NAME[/udp][:PORT]=HOST:PORT',
     repeat: true,
     required: true,
-    help: "an application and where it is; PORT is the session's name for it, by default the same; may be repeated",
+    help: "an application and where it is; PORT is the session's name for it, by default the same; /udp for one that speaks UDP; may be repeated",
   },
   {
     name: 'mux',
@@ -295,9 +309,9 @@ export const connectOptions = [
   {
     name: 'forward',
     type: 'forward',
-    value: '[BIND:]LPORT=NAME',
+    value: '[BIND:]LPORT[/udp]=NAME',
     repeat: true,
-    help: 'local port whose connections go to application NAME; BIND is loopback by default, LPORT 0 picks a free port; may be repeated',
+    help: 'local port whose connections go to application NAME; BIND is loopback by default, LPORT 0 picks a free port, /udp takes datagrams for a UDP application; may be repeated',
   },
   {
     name: 'socks',

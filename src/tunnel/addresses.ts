@@ -1,8 +1,9 @@
 import { isIPv6 } from 'node:net';
+import { carriesDatagrams, DATAGRAM_SUFFIX } from '../mux/datagrams.ts';
 import { APPLICATION_NAME_MAX, RESERVED_NAMES } from '../mux/limits.ts';
 import { TunnelError } from './errors.ts';
 
-/** A host name or IP address (no brackets) and a TCP port, 0–65535. */
+/** A host name or IP address (no brackets) and a port, 0–65535. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -10,14 +11,14 @@ export interface Endpoint {
 
 /** One application of a server: what clients ask for, and where it really is. */
 export interface Application {
-  /** 1–16 bytes, as `ApplicationProtocolName` of the data_multiplexing extension. */
+  /** 1–16 bytes, as `ApplicationProtocolName` of the data_multiplexing extension. One of datagrams ends in `/udp`. */
   readonly name: string;
   /** The port under which the session knows it, 1–65535; unique in a server. */
   readonly port: number;
   readonly target: Endpoint;
 }
 
-/** One local port of a client, and the application that its connections go to. */
+/** One local port of a client, and the application that its connections go to: a UDP port, where that ends in `/udp`. */
 export interface Forward {
   readonly listen: Endpoint;
   readonly application: string;
@@ -44,15 +45,28 @@ export function formatEndpoint({ host, port }: Endpoint): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** What `NAME` of `--app NAME/udp=…` and of `--forward PORT/udp=NAME` is about. */
+export function isUdp(application: string): boolean {
+  return carriesDatagrams(application);
+}
+
 /**
- * `[BIND:]LPORT=NAME`: `5432=db`, `0.0.0.0:8080=web`, `[::1]:0=ssh`. Port 0 lets the system pick one.
+ * `[BIND:]LPORT[/udp]=NAME`: `5432=db`, `0.0.0.0:8080=web`, `[::1]:0=ssh`, `5300/udp=dns`. Port 0 lets the system pick
+ * one.
  * @throws TunnelError ERR_TUNNEL_OPTION
  */
 export function parseForward(text: string): Forward {
   const split = text.lastIndexOf('=');
   if (split < 0) throw invalid(text, 'write [BIND:]LPORT=NAME, as in 8080=web');
-  const where = text.slice(0, split);
-  const application = parseName(text, text.slice(split + 1));
+  const left = text.slice(0, split);
+  const right = text.slice(split + 1);
+  const wantsUdp = left.endsWith(DATAGRAM_SUFFIX);
+  if (!wantsUdp && isUdp(right)) {
+    const name = right.slice(0, -DATAGRAM_SUFFIX.length);
+    throw invalid(text, `${name} speaks UDP; write ${left}${DATAGRAM_SUFFIX}=${name}`);
+  }
+  const where = wantsUdp ? left.slice(0, -DATAGRAM_SUFFIX.length) : left;
+  const application = parseName(text, wantsUdp && !isUdp(right) ? `${right}${DATAGRAM_SUFFIX}` : right);
   const listen = /^\d+$/.test(where)
     ? { host: LOOPBACK, port: parsePort(text, where) }
     : parseEndpoint(where);
@@ -60,7 +74,8 @@ export function parseForward(text: string): Forward {
 }
 
 /**
- * `NAME[:PORT]=HOST:PORT`: `web=127.0.0.1:8080`, `db:5433=db.internal:5432`. The session's port is the target's
+ * `NAME[/udp][:PORT]=HOST:PORT`: `web=127.0.0.1:8080`, `db:5433=db.internal:5432`, `dns/udp=127.0.0.1:5353`. The
+ * session's port is the target's
  * unless another is given.
  * @throws TunnelError ERR_TUNNEL_OPTION
  */
@@ -97,12 +112,17 @@ export function checkApplications(applications: readonly Application[]): void {
   }
 }
 
+/** Where a forward listens, as `--forward` has it. */
+export function formatForwarded({ listen, application }: Forward): string {
+  return `${formatEndpoint(listen)}${isUdp(application) ? DATAGRAM_SUFFIX : ''}`;
+}
+
 /** @throws TunnelError ERR_TUNNEL_OPTION when two forwards ask for the same address and port */
 export function checkForwards(forwards: readonly Forward[]): void {
   const seen = new Map<string, Forward>();
   for (const forward of forwards) {
     if (forward.listen.port === 0) continue;
-    const where = formatEndpoint(forward.listen);
+    const where = formatForwarded(forward);
     const holder = seen.get(where);
     if (holder !== undefined) {
       throw option(

@@ -1,13 +1,14 @@
+import type { RemoteInfo } from 'node:dgram';
 import net, { type Socket } from 'node:net';
 import { ConnectionError } from '../errors/errors.ts';
 import type { ContentFormat } from '../formats/format.ts';
 import { muxClient } from '../mux/index.ts';
 import { connect } from '../node/connect.ts';
-import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
+import { type MuxConnection, type MuxDatagrams, type MuxSession, muxSession } from '../node/mux.ts';
 import type { SecureContext } from '../node/secure-context.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
 import { signClient } from '../sign/index.ts';
-import { checkForwards, type Endpoint, type Forward, formatEndpoint } from './addresses.ts';
+import { checkForwards, type Endpoint, type Forward, formatEndpoint, isUdp } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
 import { listenOn } from './listen.ts';
@@ -19,6 +20,8 @@ import {
   HANDSHAKE_TIMEOUT,
   type Tunnel,
   type TunnelStats,
+  UDP_FLOWS_MAX,
+  UDP_IDLE,
   WAIT_TIMEOUT,
   WAITING_MAX,
 } from './options.ts';
@@ -43,6 +46,7 @@ import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } fro
 import { isStreamed } from './signing-rules.ts';
 import { acceptSocks, encodeReply, SocksReply } from './socks.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
+import { DatagramForward, FlowLimit } from './udp.ts';
 
 /** A running `connectTunnel`. */
 export interface ClientTunnel extends Tunnel {
@@ -84,6 +88,8 @@ class Client implements ClientTunnel {
   /** Of connections that are streamed. */
   readonly #pool: SessionPool<OpenSession>;
   readonly #listeners: net.Server[] = [];
+  readonly #datagramForwards: DatagramForward[] = [];
+  readonly #flows: FlowLimit;
   #forwards: readonly Forward[] = [];
   readonly #socks: Endpoint[] = [];
   /** For resumption: the next session needs no certificates. */
@@ -117,6 +123,7 @@ class Client implements ClientTunnel {
       );
     }
     this.#traffic = new Traffic(log);
+    this.#flows = new FlowLimit(options.maxUdpFlows ?? UDP_FLOWS_MAX);
     this.#keepers = new Map(this.#sharedKinds().map((kind) => [kind, this.#makeKeeper(kind)]));
     this.#pool = new SessionPool(
       (keeper) => this.#keeping('pkcs7', keeper),
@@ -124,7 +131,7 @@ class Client implements ClientTunnel {
     );
     this.#ending = new Ending(this.#traffic, drainTimeout, {
       stopAccepting: () => {
-        for (const listener of this.#listeners) listener.close();
+        this.#stopListening();
       },
       closeSessions: async () => {
         const open = [...this.#keepers.values()].map((keeper) => keeper.close()).concat(this.#pool.close());
@@ -157,6 +164,10 @@ class Client implements ClientTunnel {
     const bound: Forward[] = [];
     try {
       for (const { listen, application } of this.#options.forwards) {
+        if (isUdp(application)) {
+          bound.push({ listen: await this.#listenForDatagrams(listen, application), application });
+          continue;
+        }
         const listener = this.#makeListener(application);
         bound.push({ listen: await listenOn(listener, listen), application });
         listener.on('error', (error) => this.#ending.fail(error));
@@ -169,13 +180,43 @@ class Client implements ClientTunnel {
         this.#listeners.push(listener);
       }
     } catch (error) {
-      for (const listener of this.#listeners) listener.close();
+      this.#stopListening();
       throw error;
     }
     this.#forwards = bound;
     // What the server is to open for us needs a session before anybody asks for one.
     if ((this.#options.reverses ?? []).length > 0) this.#firstKeeper.start();
     if (this.#options.eager) for (const keeper of this.#keepers.values()) keeper.start();
+  }
+
+  #stopListening(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const forward of this.#datagramForwards) forward.drain();
+  }
+
+  #listenForDatagrams(endpoint: Endpoint, application: string): Promise<Endpoint> {
+    const forward = new DatagramForward({
+      application,
+      traffic: this.#traffic,
+      idle: this.#options.udpIdle ?? UDP_IDLE,
+      limit: this.#flows,
+      open: (record, source) => this.#openDatagrams(record, source),
+    });
+    this.#datagramForwards.push(forward);
+    return forward.bind(endpoint, (error) => this.#ending.fail(error));
+  }
+
+  #openDatagrams(record: ConnectionRecord, source: RemoteInfo): MuxDatagrams | Promise<MuxDatagrams> {
+    const keeper = this.#firstKeeper;
+    const open = ({ session, record: owner }: OpenSession): MuxDatagrams => {
+      record.session = owner;
+      return session.openDatagrams(record.application, {
+        localPort: source.port,
+        localAddress: source.address,
+      });
+    };
+    const { current } = keeper;
+    return current === undefined ? this.#wait(keeper, NEVER).then(open) : open(current);
   }
 
   #makeKeeper(kind: SessionKind): SessionKeeper<OpenSession> {
@@ -535,6 +576,9 @@ class Client implements ClientTunnel {
 }
 
 const socketBuffer = { highWaterMark: SOCKET_BUFFER };
+
+/** A flow of datagrams is not withdrawn: who sends one waits for nothing. */
+const NEVER = new AbortController().signal;
 
 /** Resolves when the other side has accepted it. */
 function accepted(stream: MuxConnection, signal: AbortSignal): Promise<void> {

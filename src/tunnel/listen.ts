@@ -22,7 +22,7 @@ export async function listenOn(server: Server, endpoint: Endpoint): Promise<Endp
   } catch (cause) {
     throw new TunnelError(
       'ERR_TUNNEL_LISTEN',
-      `Cannot listen on ${formatEndpoint(endpoint)}: ${advice(endpoint, cause)}.`,
+      `Cannot listen on ${formatEndpoint(endpoint)}: ${bindAdvice(endpoint, cause)}.`,
       {
         cause,
       },
@@ -37,7 +37,7 @@ function endpointOf(server: Server): Endpoint {
   return { host: address, port };
 }
 
-function advice(endpoint: Endpoint, error: unknown): string {
+export function bindAdvice(endpoint: Endpoint, error: unknown): string {
   switch (errorCode(error)) {
     case 'EADDRINUSE':
       return `${formatEndpoint(endpoint)} is in use; choose another port, or stop the program that has it`;

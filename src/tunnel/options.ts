@@ -24,6 +24,12 @@ export const SESSIONS_MAX = 1_024;
 /** Local connections of one client that wait for a session; each holds a socket and nothing else. */
 export const WAITING_MAX = 1_024;
 
+/** Flows of datagrams of one tunnel, each with a socket at the server; the one that was idle longest gives way to a new one. */
+export const UDP_FLOWS_MAX = 4_096;
+
+/** Milliseconds after which a flow in which nothing moves is over; UDP has no word for an end. As multiplexing's own. */
+export const UDP_IDLE = 60_000;
+
 /** Milliseconds of silence after which the kernel probes the session's TCP connection, so that a dead path is noticed. */
 export const KEEPALIVE = 30_000;
 
@@ -56,6 +62,10 @@ export interface TunnelOptions {
   readonly connectionBuffer?: number | undefined;
   /** The same for all connections of a session together; the default is multiplexing's. */
   readonly sessionBuffer?: number | undefined;
+  /** Milliseconds after which a flow of datagrams without traffic ends. `UDP_IDLE` */
+  readonly udpIdle?: number | undefined;
+  /** Flows of datagrams at a time, `UDP_FLOWS_MAX`. */
+  readonly maxUdpFlows?: number | undefined;
   /** Receives SSLKEYLOGFILE lines, each with its line end. They open every session: for debugging only. */
   readonly onKeylog?: ((line: Uint8Array) => void) | undefined;
   /** Applications that are signed in both directions. By default none is. */
@@ -134,4 +144,6 @@ export interface TunnelStats {
   /** Received from, and sent to, the other side of the session. */
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Of UDP applications; what was dropped had no room, or nowhere to go. */
+  readonly datagrams: { readonly in: number; readonly out: number; readonly dropped: number };
 }

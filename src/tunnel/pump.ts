@@ -29,12 +29,21 @@ export interface SignedCounts {
   readonly receiptsIn: number;
 }
 
+/** Datagrams of a flow, for its log line. */
+export interface DatagramTotals {
+  readonly datagramsOut: number;
+  readonly datagramsIn: number;
+  readonly datagramsDropped: number;
+}
+
 /** A carried connection under way. Bytes count what was read from each end. */
 export interface Pump {
   readonly bytesFromNear: number;
   readonly bytesFromFar: number;
   /** Where it is signed. */
   readonly signed?: SignedCounts;
+  /** Where it is a flow of datagrams. */
+  readonly datagrams?: DatagramTotals;
   /** Breaks both ends. `error` becomes the result's, with `brokenBy` the far end. */
   abort(error: Error): void;
 }

@@ -1,10 +1,10 @@
 import net from 'node:net';
 import { muxServer } from '../mux/index.ts';
-import { type MuxConnection, type MuxSession, muxSession } from '../node/mux.ts';
+import { type MuxConnection, type MuxDatagrams, type MuxSession, muxSession } from '../node/mux.ts';
 import { createServer, type Server } from '../node/server.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
 import { signServer } from '../sign/index.ts';
-import { type Application, checkApplications, type Endpoint, formatEndpoint } from './addresses.ts';
+import { type Application, checkApplications, type Endpoint, formatEndpoint, isUdp } from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
 import { listenOn } from './listen.ts';
@@ -17,6 +17,8 @@ import {
   type ServeOptions,
   type Tunnel,
   type TunnelStats,
+  UDP_FLOWS_MAX,
+  UDP_IDLE,
 } from './options.ts';
 import { type ClientIdentity, identityOf, notPermitted, Policy } from './policy.ts';
 import { pump, socketLeg, streamLeg } from './pump.ts';
@@ -36,6 +38,7 @@ import {
 import { onSignedMessage, type SignedStream, signedPump, UnitBudget } from './signed-pump.ts';
 import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
 import { type ConnectionRecord, fault, reasonOfError, type SessionRecord, Traffic } from './traffic.ts';
+import { carryToTarget, FlowLimit } from './udp.ts';
 
 /** A running `serveTunnel`. */
 export interface ServerTunnel extends Tunnel {
@@ -60,6 +63,7 @@ class Gateway implements ServerTunnel {
   readonly #traffic: Traffic;
   readonly #ending: Ending;
   readonly #units = new UnitBudget();
+  readonly #flows: FlowLimit;
   readonly #signing: SigningPlan | undefined;
   readonly #byPort: ReadonlyMap<number, Application>;
   readonly #byName: ReadonlyMap<string, Application>;
@@ -77,7 +81,15 @@ class Gateway implements ServerTunnel {
       throw new TunnelError('ERR_TUNNEL_OPTION', 'At least one application is needed.');
     this.#options = options;
     this.#log = log;
-    this.#firstApplication = first;
+    const ordinary = applications.find(({ name }) => !isUdp(name));
+    if (options.mux === 'allow' && ordinary === undefined) {
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        'Clients that do not multiplex get the first TCP application, and there is none: leave --mux allow out.',
+      );
+    }
+    this.#firstApplication = ordinary ?? first;
+    this.#flows = new FlowLimit(options.maxUdpFlows ?? UDP_FLOWS_MAX);
     this.#byPort = new Map(applications.map((application) => [application.port, application]));
     this.#byName = new Map(applications.map((application) => [application.name, application]));
     this.#policy = options.policy && new Policy(options.policy);
@@ -95,7 +107,10 @@ class Gateway implements ServerTunnel {
     this.#traffic = new Traffic(log);
     this.#server = this.#makeServer(options);
     this.#ending = new Ending(this.#traffic, drainTimeout, {
-      stopAccepting: () => this.#server.close(),
+      stopAccepting: () => {
+        this.#server.close();
+        this.#flows.drain();
+      },
       closeSessions: async () => void (await Promise.all([...this.#sessions].map(sayGoodbye))),
     });
   }
@@ -174,6 +189,7 @@ class Gateway implements ServerTunnel {
     session.on('close', () => this.#sessions.delete(session));
     const guest: Guest = { session, record, client, ports: new Set() };
     session.on('connection', (connection) => this.#acceptConnection(connection, guest));
+    session.on('datagrams', (datagrams) => this.#acceptDatagrams(datagrams, guest));
   }
 
   #acceptConnection(connection: MuxConnection, guest: Guest): void {
@@ -189,12 +205,33 @@ class Gateway implements ServerTunnel {
     } else if (isChannel && application.name === REVERSE_CHANNEL) {
       this.#acceptReverse(connection, guest);
     } else {
-      const served = isChannel ? this.#byName.get(application.name) : this.#byPort.get(application.port);
-      if (served === undefined) this.#deny(connection, guest, 'this side does not serve it');
-      else if (this.#policy?.mayUse(client, served.name) === false)
-        this.#deny(connection, guest, notPermitted(served.name));
-      else this.#serve(connection, guest, served);
+      const served = this.#served(connection, guest);
+      if (served !== undefined) this.#serve(connection, guest, served);
     }
+  }
+
+  #acceptDatagrams(datagrams: MuxDatagrams, guest: Guest): void {
+    const served = this.#served(datagrams, guest);
+    if (served === undefined) return;
+    const { record: session } = guest;
+    const record = this.#traffic.openConnection(session.peer, served.name, session);
+    carryToTarget(datagrams, served.target, record, {
+      idle: this.#options.udpIdle ?? UDP_IDLE,
+      limit: this.#flows,
+    });
+  }
+
+  /** What it is for, if this client may have it; otherwise the client has been told. */
+  #served(connection: MuxConnection | MuxDatagrams, guest: Guest): Application | undefined {
+    const { name, port } = connection.application;
+    const isChannel = guest.session.agreement?.mode === 'channels';
+    const served = isChannel ? this.#byName.get(name) : this.#byPort.get(port);
+    if (this.#ending.begun) this.#deny(connection, guest, 'the server is stopping');
+    else if (served === undefined) this.#deny(connection, guest, 'this side does not serve it');
+    else if (this.#policy?.mayUse(guest.client, served.name) === false)
+      this.#deny(connection, guest, notPermitted(served.name));
+    else return served;
+    return undefined;
   }
 
   #serve(connection: MuxConnection, { record: session }: Guest, application: Application): void {
@@ -207,8 +244,9 @@ class Gateway implements ServerTunnel {
     });
   }
 
-  #deny(connection: MuxConnection, { record, client }: Guest, reason: string): void {
-    const { application, destination } = connection;
+  #deny(connection: MuxConnection | MuxDatagrams, { record, client }: Guest, reason: string): void {
+    const { application } = connection;
+    const destination = 'destination' in connection ? connection.destination : undefined;
     const target = destination === undefined ? application.name : formatEndpoint(destination);
     this.#log.warn(
       {
@@ -221,7 +259,7 @@ class Gateway implements ServerTunnel {
       },
       `denied: ${reason}`,
     );
-    connection.on('error', () => {});
+    connection.once('error', () => {});
     connection.refuse(reason);
   }
 

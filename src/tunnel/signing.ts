@@ -1,6 +1,7 @@
 import type { ContentFormat } from '../formats/format.ts';
 import type { EvidenceSink, SigningIdentity, SignOptions } from '../sign/index.ts';
 import type { TrustStore } from '../x509/trust-store.ts';
+import { isUdp } from './addresses.ts';
 import { TunnelError } from './errors.ts';
 import type { TunnelLog } from './log.ts';
 import type { TunnelSigning } from './options.ts';
@@ -21,10 +22,17 @@ export class SigningPlan {
 
   /**
    * @param ca PEM of the CAs of the session, which the peer's signers are of where no others are given
-   * @throws TunnelError ERR_TUNNEL_CREDENTIALS
+   * @throws TunnelError ERR_TUNNEL_CREDENTIALS, ERR_TUNNEL_OPTION
    */
   constructor(signing: TunnelSigning, ca: string | undefined) {
     const { applications, archive, cert, key } = signing;
+    const udp = applications.find(({ name }) => isUdp(name));
+    if (udp !== undefined) {
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        `${udp.name} is a UDP application, and the tunnel signs streams only: take it out of --sign.`,
+      );
+    }
     this.#byName = new Map(applications.map((application) => [application.name, application]));
     this.#archive = archive;
     this.#hasOwnTrust = signing.ca !== undefined;

@@ -1,11 +1,12 @@
 import { errorCode, errorMessage } from './errors.ts';
 import type { LogFields, TunnelLog } from './log.ts';
 import type { TunnelStats } from './options.ts';
-import type { Pump, PumpResult, SignedCounts } from './pump.ts';
+import type { DatagramTotals, Pump, PumpResult, SignedCounts } from './pump.ts';
 
 /** Why a connection ended, in the log. Stable. */
 export type ConnectionReason =
   | 'end' // both directions ended in order
+  | 'idle' // a flow of datagrams in which nothing has moved for its time
   | 'local-reset' // the program or application on this side broke it off
   | 'peer-reset' // the other side of the session broke it off
   | 'refused' // the other side does not serve it, or has no room
@@ -51,6 +52,7 @@ export class Traffic {
   readonly #connections = new Set<ConnectionRecord>();
   readonly #whenIdle: (() => void)[] = [];
   readonly #done = { sessions: 0, connections: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
+  readonly #datagrams = { datagramsIn: 0, datagramsOut: 0, datagramsDropped: 0 };
 
   constructor(log: TunnelLog) {
     this.#log = log;
@@ -66,13 +68,25 @@ export class Traffic {
       bytesIn += connection.bytesIn;
       bytesOut += connection.bytesOut;
     }
+    const { ...datagrams } = this.#datagrams;
+    for (const connection of this.#connections) addDatagrams(datagrams, connection.datagrams);
     const open = this.#connections.size;
     return {
       sessions: { open: this.#sessions.size, total: this.#done.sessions + this.#sessions.size },
       connections: { open, total: this.#done.connections + open, failed: this.#done.failed },
       bytesIn,
       bytesOut,
+      datagrams: {
+        in: datagrams.datagramsIn,
+        out: datagrams.datagramsOut,
+        dropped: datagrams.datagramsDropped,
+      },
     };
+  }
+
+  /** Datagrams that came to no flow. */
+  dropped(datagrams = 1): void {
+    this.#datagrams.datagramsDropped += datagrams;
   }
 
   /** Resolves when no connection is open. */
@@ -128,9 +142,10 @@ export class Traffic {
   #closed(connection: ConnectionRecord, reason: ConnectionReason, error: unknown): void {
     const { id, session, peer, application, bytesIn, bytesOut } = connection;
     this.#done.connections++;
-    if (reason !== 'end') this.#done.failed++;
+    if (reason !== 'end' && reason !== 'idle') this.#done.failed++;
     this.#done.bytesIn += bytesIn;
     this.#done.bytesOut += bytesOut;
+    addDatagrams(this.#datagrams, connection.datagrams);
     session?.count(bytesIn, bytesOut);
     const level = WORTH_A_WARNING.has(reason) ? 'warn' : 'info';
     this.#log[level](
@@ -143,6 +158,7 @@ export class Traffic {
         bytesIn,
         bytesOut,
         ...connection.signed,
+        ...connection.datagrams,
         ...connection.age(),
         reason,
         ...fault(error),
@@ -225,6 +241,10 @@ export class ConnectionRecord {
     return this.#pump?.signed;
   }
 
+  get datagrams(): DatagramTotals | undefined {
+    return this.#pump?.datagrams;
+  }
+
   age(): { readonly duration: number } {
     return { duration: Math.round(performance.now() - this.#startedAt) };
   }
@@ -257,6 +277,15 @@ export class ConnectionRecord {
     this.#onClose(reason, error);
     this.#whenClosed?.();
   }
+}
+
+type Sum = { -readonly [K in keyof DatagramTotals]: number };
+
+function addDatagrams(sum: Sum, more: DatagramTotals | undefined): void {
+  if (more === undefined) return;
+  sum.datagramsIn += more.datagramsIn;
+  sum.datagramsOut += more.datagramsOut;
+  sum.datagramsDropped += more.datagramsDropped;
 }
 
 /** The reason that an error of the session's side stands for. */

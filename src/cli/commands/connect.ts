@@ -1,4 +1,4 @@
-import { formatEndpoint } from '../../tunnel/addresses.ts';
+import { formatEndpoint, formatForwarded } from '../../tunnel/addresses.ts';
 import { connectTunnel } from '../../tunnel/connect.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import type { CommandContext } from '../context.ts';
@@ -44,7 +44,7 @@ export async function connect(
       }));
       const socks = tunnel.socks.map(formatEndpoint);
       const extra = socks.length > 0 ? { socks } : {};
-      const shown = forwards.map(({ listen, application }) => `${listen}=${application}`);
+      const shown = tunnel.forwards.map((forward) => `${formatForwarded(forward)}=${forward.application}`);
       warnOfKeylog(log, values.keylog);
       return runUntilStopped(tunnel, log, () => {
         log.info({ event: 'ready', server, forwards: shown, ...extra }, 'ready');

@@ -14,6 +14,8 @@ export function sessionOptionsFrom(values: {
   readonly 'handshake-timeout': number | undefined;
   readonly 'mux-mode': 'channels' | 'ports' | undefined;
   readonly 'max-connections': number | undefined;
+  readonly 'max-udp-flows': number | undefined;
+  readonly 'udp-idle': number | undefined;
   readonly 'connection-buffer': number | undefined;
   readonly 'session-buffer': number | undefined;
 }): TunnelOptions {
@@ -27,6 +29,8 @@ export function sessionOptionsFrom(values: {
     handshakeTimeout: values['handshake-timeout'],
     muxMode: values['mux-mode'],
     maxConnections: values['max-connections'],
+    maxUdpFlows: values['max-udp-flows'],
+    udpIdle: values['udp-idle'],
     connectionBuffer: values['connection-buffer'],
     sessionBuffer: values['session-buffer'],
   };

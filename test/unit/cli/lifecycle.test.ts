@@ -15,6 +15,7 @@ function world() {
       connections: { open: 2, total: 3, failed: 1 },
       bytesIn: 4,
       bytesOut: 5,
+      datagrams: { in: 0, out: 0, dropped: 0 },
     },
     finished: new Promise((resolve) => {
       finish = resolve;

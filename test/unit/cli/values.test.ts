@@ -62,7 +62,7 @@ describe('readValues', () => {
     [{ listen: 'nowhere' }, '--listen: "nowhere" does not work: write HOST:PORT'],
     [{ listen: 8443 }, '--listen: 8443 does not work: write a text in quotes'],
     [{ cert: '' }, '--cert: "" does not work: it is empty'],
-    [{ app: [] }, '--app NAME[:PORT]=HOST:PORT is missing'],
+    [{ app: [] }, '--app NAME[/udp][:PORT]=HOST:PORT is missing'],
     [{ app: ['web'] }, '--app: "web" does not work: write NAME[:PORT]=HOST:PORT'],
     [{ app: [{}] }, '--app: {} does not work: write a text in quotes'],
     [{ mux: 'never' }, '--mux: "never" does not work: use require or allow'],

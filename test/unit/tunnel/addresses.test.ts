@@ -56,6 +56,30 @@ describe('parseEndpoint', () => {
   });
 });
 
+describe('UDP', () => {
+  it('of a forward stands behind the port, and names the application that ends in /udp', () => {
+    const listen = { host: '127.0.0.1', port: 5300 };
+    expect(parseForward('5300/udp=dns')).toEqual({ listen, application: 'dns/udp' });
+    expect(parseForward('5300/udp=dns/udp')).toEqual({ listen, application: 'dns/udp' });
+    expect(parseForward('[::1]:0/udp=dns')).toEqual({
+      listen: { host: '::1', port: 0 },
+      application: 'dns/udp',
+    });
+  });
+
+  it('needs /udp at the port too, and a name that has room for it', () => {
+    expect(() => parseForward('5300=dns/udp')).toThrow(optionError('write 5300/udp=dns'));
+    expect(() => parseForward('5300/udp=a-name-too-long')).toThrow(optionError('at most 16'));
+  });
+
+  it('may listen on the number of a TCP forward', () => {
+    checkForwards([parseForward('5300/udp=dns'), parseForward('5300=dns')]);
+    expect(() => checkForwards([parseForward('5300/udp=dns'), parseForward('5300/udp=ntp')])).toThrow(
+      optionError('127.0.0.1:5300/udp'),
+    );
+  });
+});
+
 describe('parseForward', () => {
   it.each([
     ['8080=web', '127.0.0.1', 8080, 'web'],
