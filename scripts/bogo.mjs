@@ -171,6 +171,9 @@ async function runTests() {
     },
   );
   server.close();
+  for (const [reason, count] of [...server.missing].sort(([, a], [, b]) => b - a)) {
+    console.log(`${`${count}`.padStart(5)} × ${reason.trim()}`);
+  }
   return found;
 }
 

@@ -115,7 +115,7 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
     return this.#records.pendingBytes;
   }
 
-  /** Client: bytes of early data that `sendEarly` would take now. */
+  /** Bytes that `sendEarly` would take now; a server that answers early data is not limited. */
   get earlyDataLeft(): number {
     return this.readState === 'open' ? this.io.earlyDataLeft : 0;
   }
@@ -123,6 +123,8 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
   /**
    * Client: seals early data (RFC 8446 §2.3), which can be replayed and has no forward secrecy. What the server did not
    * take (`info.earlyDataAccepted`) is lost and has to be sent again.
+   * Server: answers early data before the client's Finished. What it says goes to whoever has the ticket's key, and
+   * perhaps in answer to a replay (§2.3, appendix E.5).
    * @throws ConnectionError ERR_TLS_NOT_CONNECTED for more than `earlyDataLeft`
    */
   sendEarly(data: Uint8Array): void {

@@ -15,7 +15,7 @@ import type { ConnectionEvent } from './events.ts';
 /** What the handshake's states may do, carried out on TLS records. */
 export class EngineIO implements HandshakeIO {
   now: number;
-  /** Bytes of early data that may still be sent. */
+  /** Bytes of early data, or in answer to it, that may still be sent. */
   earlyDataLeft = 0;
   readonly #config: ClientConfig | ServerConfig;
   readonly #records: RecordLayer;

@@ -27,7 +27,7 @@ export interface HandshakeIO {
    * @param receiving largest plaintext, with type and padding, that this side has announced
    */
   limitRecords(sending: number, receiving: number): void;
-  /** Client: early data may be sent from here on, so many bytes; 0 when that is over. */
+  /** Early data, or a server's answer to it, may be sent from here on, so many bytes; 0 when that is over. */
   allowEarlyData(bytes: number): void;
   /** Client, after a HelloRetryRequest that refuses early data: what is sent from here on is in clear again. */
   unprotectWrite(): void;

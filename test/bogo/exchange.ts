@@ -1,5 +1,5 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
-import { ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { HandshakeType, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import type { NumberedIdentity } from './credentials.ts';
 import { checkHandshake, hasPsks } from './expectations.ts';
@@ -16,12 +16,12 @@ const READ_SIZE = 512;
  * One connection of a test, as `DoConnection` and `DoExchange` of BoringSSL's shim: handshake, checks, then every byte
  * that comes is sent back inverted until the runner closes.
  *
+ * @param retry flags for a client whose early data was refused
  * @throws Ended, Unexpected, Unimplemented
  */
 export async function runConnection(
-  flags: Flags,
+  { flags, retry, resumes }: { readonly flags: Flags; readonly retry: Flags; readonly resumes: boolean },
   shared: Shared,
-  resumes: boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const observed: Observed = {
@@ -31,37 +31,72 @@ export async function runConnection(
     serverName: undefined,
     stored: false,
   };
+  // After a refusal of early data BoringSSL's client goes on as if it were another connection, with other flags.
+  const settings = flags.expectRejectEarlyData ? { ...flags, verifyFail: retry.verifyFail } : flags;
   const connection = flags.server
     ? Connection.server(serverSettings(flags, shared, resumes, observed), shared.now)
-    : Connection.client(clientSettings(flags, shared, resumes, observed), shared.now);
+    : Connection.client(clientSettings(settings, shared, resumes, observed), shared.now);
   const wire = await Wire.open({ ...flags, byteByByte: flags.async, signal });
   try {
     const driver = new Driver(connection, wire, shared);
+    const early = await startEarly(flags, driver);
     const info = await driver.handshake();
     if (flags.handshakeNeverDone) throw new Unexpected('the handshake is complete');
-    checkHandshake(flags, info, {
+    const refused = early !== undefined && info.earlyDataAccepted !== true;
+    if (early !== undefined && refused !== flags.expectRejectEarlyData) {
+      throw new Unexpected(`early data was ${refused ? 'refused' : 'taken'}`);
+    }
+    const now = refused ? retry : flags;
+    checkHandshake(now, info, {
       ...observed,
       retried: driver.retried,
       gotTicket: driver.gotTicket,
       shown: driver.shown,
       resumes,
     });
-    await exchangeData(flags, driver);
-    if (info.version >= ProtocolVersion.tls13) checkTicket(flags, driver);
-    await close(flags, driver);
+    if (early !== undefined && !refused) driver.write(early);
+    else await startData(now, driver);
+    await exchangeData(now, driver);
+    if (info.version >= ProtocolVersion.tls13) checkTicket(now, driver);
+    await close(now, driver);
   } finally {
     wire.write(connection.transmit());
     await wire.finish();
   }
 }
 
-async function exchangeData(flags: Flags, driver: Driver): Promise<void> {
+/**
+ * Where the client offers early data: what BoringSSL's shim does before the handshake is complete.
+ * @returns what was too much, to be written later; `undefined` without early data
+ */
+async function startEarly(flags: Flags, driver: Driver): Promise<Uint8Array | undefined> {
+  if (flags.server || driver.earlyDataLeft === 0) return undefined;
+  if (flags.expectNoOfferEarlyData) throw new Unexpected('early data is offered');
+  if (flags.earlyWriteAfterMessage > 0) await driver.messages(flags.earlyWriteAfterMessage);
+  writeSecrets(flags, driver);
+  const data = flags.shimWritesFirst ? initialWrites(flags) : [];
+  const whole = concat(data);
+  const now = Math.min(whole.length, driver.earlyDataLeft);
+  for (let at = 0; at < now; ) {
+    const end = Math.min(now, at + (data[0] as Uint8Array).length);
+    driver.writeEarly(whole.subarray(at, end));
+    at = end;
+  }
+  return whole.subarray(now);
+}
+
+function initialWrites({ shimInitialWrite, repeatShimInitialWrite }: Flags): Uint8Array[] {
+  return Array.from({ length: repeatShimInitialWrite }, () => latin1(shimInitialWrite));
+}
+
+async function startData(flags: Flags, driver: Driver): Promise<void> {
   writeSecrets(flags, driver);
   if (flags.readWithUnfinishedWrite) driver.writePartly(latin1(flags.shimInitialWrite));
   else if (flags.writeDifferentRecordSizes) writeSizes(driver);
-  else if (flags.shimWritesFirst) {
-    for (let i = 0; i < flags.repeatShimInitialWrite; i++) driver.write(latin1(flags.shimInitialWrite));
-  }
+  else if (flags.shimWritesFirst) for (const data of initialWrites(flags)) driver.write(data);
+}
+
+async function exchangeData(flags: Flags, driver: Driver): Promise<void> {
   if (!flags.writeDifferentRecordSizes && !flags.shimShutsDown) await echo(flags, driver);
 }
 
@@ -112,6 +147,9 @@ function checkTicket(flags: Flags, driver: Driver): void {
   if (driver.gotTicket !== expected) {
     throw new Unexpected(`the server gave ${driver.gotTicket ? 'a' : 'no'} ticket`);
   }
+  if (expected && flags.expectTicketSupportsEarlyData !== driver.ticketForEarlyData) {
+    throw new Unexpected(`the ticket is ${driver.ticketForEarlyData ? '' : 'not '}good for early data`);
+  }
 }
 
 const latin1 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
@@ -136,6 +174,15 @@ class Driver {
     this.#shared = shared;
   }
 
+  get earlyDataLeft(): number {
+    return this.#connection.earlyDataLeft;
+  }
+
+  get ticketForEarlyData(): boolean {
+    const { session } = this.#shared;
+    return session !== undefined && 'psk' in session && session.maxEarlyData !== undefined;
+  }
+
   get retried(): boolean {
     return this.#sent.seen || this.#received.seen;
   }
@@ -157,6 +204,19 @@ class Driver {
     if (first === undefined) return undefined;
     if (first.length > size) this.#data.unshift(first.subarray(size));
     return first.subarray(0, size);
+  }
+
+  /** Early data of a client, or a server's answer to it before the handshake is complete. */
+  writeEarly(data: Uint8Array): void {
+    this.#connection.sendEarly(data);
+    this.#flush();
+  }
+
+  /** Goes on until the server's message of this type has come; the runner puts it at the end of a record. */
+  async messages(type: number): Promise<void> {
+    const records = type === HandshakeType.server_hello ? 1 : 2;
+    await this.#until(() => this.#wire.records >= records);
+    if (this.#connected) throw new Unexpected('the handshake is complete');
   }
 
   write(data: Uint8Array): void {
@@ -260,6 +320,9 @@ class Driver {
         break;
       case 'data':
         this.#data.push(event.data);
+        break;
+      case 'early-data':
+        this.writeEarly(event.data.map((byte) => byte ^ 0xff));
         break;
       case 'ticket':
         this.gotTicket = true;

@@ -24,6 +24,7 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   optional(flags.expectVersion, info.version, 'version');
   optional(flags.expectCipher, info.suite.id, 'cipher suite');
   optional(flags.expectCurveId, info.group, 'group');
+  checkEarlyData(flags, info);
   if (flags.expectHrr) require(seen.retried, 'there was no HelloRetryRequest');
   if (flags.expectNoHrr) require(!seen.retried, 'there was a HelloRetryRequest');
   if (flags.expectExtendedMasterSecret) {
@@ -40,6 +41,11 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
   checkStaples(flags, info);
+}
+
+function checkEarlyData(flags: Flags, { earlyDataAccepted = false }: ConnectionInfo): void {
+  if (flags.expectAcceptEarlyData) require(earlyDataAccepted, 'early data was not taken');
+  if (flags.expectRejectEarlyData) require(!earlyDataAccepted, 'early data was taken');
 }
 
 /** TLS 1.2: whether this handshake has made a session, on either side. */

@@ -53,6 +53,10 @@ export interface Flags {
   declineOcspCallback: boolean;
   installCertCompressionAlgs: boolean;
   noTicket: boolean;
+  renewTicket: boolean;
+  skipTicket: boolean;
+  enableEarlyData: boolean;
+  enableGrease: boolean;
   maxSendFragment: number;
   installOneCertCompressionAlg: number;
   resumptionDelay: number;
@@ -75,6 +79,8 @@ export interface Flags {
   useExportContext: boolean;
   implicitHandshake: boolean;
   handshakeNeverDone: boolean;
+  /** The HandshakeType after which early data is written; 0: at once. */
+  earlyWriteAfterMessage: number;
 
   expectVersion: number;
   expectCipher: number;
@@ -93,6 +99,10 @@ export interface Flags {
   expectExtendedMasterSecret: boolean;
   expectSessionId: boolean;
   expectNoSessionId: boolean;
+  expectAcceptEarlyData: boolean;
+  expectRejectEarlyData: boolean;
+  expectNoOfferEarlyData: boolean;
+  expectTicketSupportsEarlyData: boolean;
   expectHrr: boolean;
   expectNoHrr: boolean;
   expectSelectedCredential: number | undefined;
@@ -180,6 +190,10 @@ function defaults(): Flags {
     declineOcspCallback: false,
     installCertCompressionAlgs: false,
     noTicket: false,
+    renewTicket: false,
+    skipTicket: false,
+    enableEarlyData: false,
+    enableGrease: false,
     maxSendFragment: 0,
     installOneCertCompressionAlg: 0,
     resumptionDelay: 0,
@@ -201,6 +215,7 @@ function defaults(): Flags {
     useExportContext: false,
     implicitHandshake: false,
     handshakeNeverDone: false,
+    earlyWriteAfterMessage: 0,
     expectVersion: 0,
     expectCipher: 0,
     expectCurveId: 0,
@@ -218,6 +233,10 @@ function defaults(): Flags {
     expectExtendedMasterSecret: false,
     expectSessionId: false,
     expectNoSessionId: false,
+    expectAcceptEarlyData: false,
+    expectRejectEarlyData: false,
+    expectNoOfferEarlyData: false,
+    expectTicketSupportsEarlyData: false,
     expectHrr: false,
     expectNoHrr: false,
     expectSelectedCredential: undefined,
@@ -256,6 +275,10 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-decline-ocsp-callback': 'declineOcspCallback',
   '-install-cert-compression-algs': 'installCertCompressionAlgs',
   '-no-ticket': 'noTicket',
+  '-renew-ticket': 'renewTicket',
+  '-skip-ticket': 'skipTicket',
+  '-enable-early-data': 'enableEarlyData',
+  '-enable-grease': 'enableGrease',
   '-async': 'async',
   '-shim-writes-first': 'shimWritesFirst',
   '-read-with-unfinished-write': 'readWithUnfinishedWrite',
@@ -277,6 +300,10 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-expect-extended-master-secret': 'expectExtendedMasterSecret',
   '-expect-session-id': 'expectSessionId',
   '-expect-no-session-id': 'expectNoSessionId',
+  '-expect-accept-early-data': 'expectAcceptEarlyData',
+  '-expect-reject-early-data': 'expectRejectEarlyData',
+  '-expect-no-offer-early-data': 'expectNoOfferEarlyData',
+  '-expect-ticket-supports-early-data': 'expectTicketSupportsEarlyData',
   '-expect-hrr': 'expectHrr',
   '-expect-no-hrr': 'expectNoHrr',
 };
@@ -292,6 +319,7 @@ const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
   '-install-one-cert-compression-alg': 'installOneCertCompressionAlg',
   '-repeat-shim-initial-write': 'repeatShimInitialWrite',
   '-read-size': 'readSize',
+  '-early-write-after-message': 'earlyWriteAfterMessage',
   '-export-keying-material': 'exportKeyingMaterial',
   '-expect-version': 'expectVersion',
   '-expect-cipher': 'expectCipher',
@@ -342,11 +370,20 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-peek-then-read',
   '-handshake-twice',
   '-no-op-extra-handshake',
+  '-use-ticket-callback',
+  '-use-ticket-aead-callback',
+  '-allow-hint-mismatch',
+  '-renegotiate-ignore', // what a client of ours does, with a warning
+  '-no-legacy-server-connect', // always
   '-server-preference', // always
   '-expect-secure-renegotiation', // without it there is no handshake
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
   '-expect-early-data-reason', // BoringSSL's own diagnosis; the outcome is checked
+  '-expect-ticket-age-skew', // the same
+  '-expect-msg-callback', // the same
+  '-srtp-profiles', // for DTLS alone
+  '-advertise-npn', // for clients that know no ALPN
   '-write-settings',
   '-handshaker-path',
   '-expect-cipher-no-aes',

@@ -1,10 +1,17 @@
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type { CryptoProvider, SignatureAlgorithm } from '../../src/crypto/provider.ts';
 import { CertificateError, TlsError } from '../../src/errors/errors.ts';
-import type { ClientConfig, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
+import type {
+  ClientConfig,
+  EarlyDataPolicy,
+  PeerVerifier,
+  ServerConfig,
+} from '../../src/handshake/config.ts';
+import { EarlyDataGuard } from '../../src/handshake/early-data-guard.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
-import { TicketKeys } from '../../src/handshake/tickets.ts';
+import { TICKET_KEYS_LENGTH, TicketKeys } from '../../src/handshake/tickets.ts';
 import { clientPsks, pskFinder } from '../../src/node/psk.ts';
+import { concat } from '../../src/wire/writer.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
@@ -19,13 +26,20 @@ import { Unexpected, Unimplemented } from './report.ts';
 export class Shared {
   /** The clock of the test, Unix milliseconds; only `-resumption-delay` moves it. */
   now = Date.UTC(2026, 0, 2, 3, 4, 5);
-  readonly ticketKeys = TicketKeys.random(nodeCrypto);
+  ticketKeys = TicketKeys.random(nodeCrypto);
+  readonly earlyDataGuard = new EarlyDataGuard(this.now);
   /** Client: the newest session, to be resumed by the next connection. */
   session: ResumableSession | undefined;
   /** Chains that were accepted; without `-reverify-on-resume` they are not judged again. */
   readonly accepted = new Set<string>();
   /** Server: sessions of TLS 1.2, by id. */
   readonly sessions = new Map<string, Uint8Array>();
+
+  /** A new key seals; the one of before still opens. */
+  renewTicketKeys(): void {
+    const before = this.ticketKeys.bytes.subarray(0, TICKET_KEYS_LENGTH);
+    this.ticketKeys = new TicketKeys(concat([TicketKeys.random(nodeCrypto).bytes, before]));
+  }
 }
 
 /** What the engine's hooks have seen of one connection and its `info` does not tell. */
@@ -58,6 +72,8 @@ export function clientSettings(
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
     psks: [...clientPsks(psksOf(flags)), ...psk12Of(flags)],
+    earlyData: flags.enableEarlyData,
+    grease: flags.enableGrease,
     requestOcsp: flags.enableOcspStapling,
     requestScts: flags.enableSignedCertTimestamps,
     session: resumes ? shared.session : undefined,
@@ -90,10 +106,7 @@ export function serverSettings(
     findPsk: findPskOf(flags),
     clientCertificate: flags.requireAnyClientCertificate ? 'require' : flags.verifyPeer ? 'request' : 'none',
     certificateAuthorities: authorities(flags.useClientCaList),
-    tickets: flags.noTicket
-      ? undefined
-      : // Two tickets, as BoringSSL's server.
-        { keys: shared.ticketKeys, lifetime: LIFETIME, count: 2 },
+    tickets: flags.noTicket || flags.skipTicket ? undefined : ticketTerms(flags, shared),
     sessions: {
       lifetime: LIFETIME,
       store: {
@@ -105,6 +118,21 @@ export function serverSettings(
       },
     },
   });
+}
+
+/** Two tickets, and as much early data, as BoringSSL's server. */
+function ticketTerms({ enableEarlyData, renewTicket }: Flags, shared: Shared): ServerConfig['tickets'] {
+  if (renewTicket) shared.renewTicketKeys();
+  const earlyData: EarlyDataPolicy = {
+    maxBytes: 14_336,
+    firstUse: (...use) => shared.earlyDataGuard.firstUse(...use),
+  };
+  return {
+    keys: shared.ticketKeys,
+    lifetime: LIFETIME,
+    count: 2,
+    earlyData: enableEarlyData ? earlyData : undefined,
+  };
 }
 
 function findPskOf(flags: Flags): ServerConfig['findPsk'] {
@@ -153,7 +181,9 @@ function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observe
       if (strict) throw new CertificateError('CERT_REJECTED', 'A flag says to refuse this certificate');
     }
     const peer =
-      flags.trustCert === ''
+      // In those tests that give early data up the server's certificate may be another, of another root; BoringSSL's
+      // client is told not to mind.
+      flags.trustCert === '' || flags.expectRejectEarlyData
         ? acceptUnverified(nodeCrypto, chain, NOT_JUDGED)
         : verifyPeer(nodeCrypto, chain, {
             purpose: flags.server ? 'client' : 'server',

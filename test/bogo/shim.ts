@@ -11,7 +11,7 @@ import { Shared } from './settings.ts';
  */
 export async function runShim(argv: readonly string[], signal?: AbortSignal): Promise<Result> {
   try {
-    const { initial, resume } = parseFlags(argv);
+    const { initial, resume, retry } = parseFlags(argv);
     // Splitting a handshake between processes is a feature of BoringSSL's servers.
     if (initial.isHandshakerSupported) return passed('No\n');
     const shared = new Shared();
@@ -20,7 +20,7 @@ export async function runShim(argv: readonly string[], signal?: AbortSignal): Pr
       if (i > 0 && !flags.server && shared.session === undefined) {
         throw new Unexpected('there is no session to offer');
       }
-      await runConnection(flags, shared, i > 0, signal);
+      await runConnection({ flags, retry, resumes: i > 0 }, shared, signal);
       shared.now += flags.resumptionDelay * 1000;
     }
     return passed();

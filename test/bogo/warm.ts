@@ -1,13 +1,20 @@
 import net from 'node:net';
+import { ExitCode } from './report.ts';
 import { runShim } from './shim.ts';
 
 /**
  * Runs shims in this process, for thousands of tests without as many starts of Node: the runner starts a few lines of
  * bash, which hand their arguments over on a TCP connection of 127.0.0.1 and get exit code and standard error back.
  *
- * @returns the port, and what ends it
+ * @returns the port, what was missing, and what ends it
  */
-export async function serveShims(): Promise<{ port: number; close: () => void }> {
+export async function serveShims(): Promise<{
+  readonly port: number;
+  /** What was not implemented, and how many runs asked for it. */
+  readonly missing: ReadonlyMap<string, number>;
+  close(): void;
+}> {
+  const missing = new Map<string, number>();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     const gone = new AbortController();
     let request = Buffer.alloc(0);
@@ -22,13 +29,14 @@ export async function serveShims(): Promise<{ port: number; close: () => void }>
         .on('end', () => gone.abort())
         .resume();
       void runShim(argv, gone.signal).then(({ exitCode, stderr }) => {
+        if (exitCode === ExitCode.unimplemented) missing.set(stderr, (missing.get(stderr) ?? 0) + 1);
         if (!socket.destroyed) socket.end(`${exitCode}\n${stderr}`);
       });
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as net.AddressInfo;
-  return { port, close: () => server.close() };
+  return { port, missing, close: () => server.close() };
 }
 
 /** The number of arguments and the arguments, each ended by a zero byte; `undefined` while some are missing. */

@@ -1,5 +1,6 @@
 import net from 'node:net';
 import { RECORD_HEADER_LENGTH } from '../../src/record/tls/deframer.ts';
+import { ContentType } from '../../src/wire/codepoints.ts';
 
 /**
  * The socket to the runner, read one piece after the other as a blocking program would. A piece never goes beyond a
@@ -75,6 +76,11 @@ export class Wire {
     return piece;
   }
 
+  /** How many records have been read to their end, ChangeCipherSpec not among them. */
+  get records(): number {
+    return this.#cutter.records - (this.#cutter.within ? 1 : 0);
+  }
+
   write(pieces: readonly Uint8Array[]): void {
     for (const piece of pieces) {
       const now = piece.subarray(0, Math.min(this.#credit, piece.length));
@@ -112,8 +118,13 @@ export class Wire {
 
 /** Follows record headers, to know where a piece must end. */
 class Cutter {
+  records = 0;
   readonly #header: number[] = [];
   #rest = 0;
+
+  get within(): boolean {
+    return this.#rest > 0;
+  }
 
   /** How many of `bytes` belong to the record under way, or are part of its header. */
   take(bytes: Uint8Array): number {
@@ -123,6 +134,7 @@ class Cutter {
         this.#header.push(bytes[at++] as number);
         if (this.#header.length < RECORD_HEADER_LENGTH) continue;
         this.#rest = ((this.#header[3] as number) << 8) | (this.#header[4] as number);
+        if (this.#header[0] !== ContentType.change_cipher_spec) this.records++;
         this.#header.length = 0;
         if (this.#rest === 0) return at;
         continue;

@@ -117,6 +117,13 @@ class ExpectServerHello implements Expect {
     if (message.type !== HandshakeType.server_hello) throw unexpected(message, 'ServerHello');
     const hello = parseServerHello(message.body);
     const { tls12 } = this.#setup.config;
+    if (this.#offer.early !== undefined && this.#selectsTls12(hello)) {
+      // §D.3: MUST fail; what follows would be our early data, which such a server cannot read.
+      throw new TlsError(
+        'ERR_TLS_UNSUPPORTED_VERSION',
+        'The server of this session no longer speaks TLS 1.3; forget the session, and connect without early data',
+      );
+    }
     if (tls12 !== undefined && this.#selectsTls12(hello)) {
       return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw12, io);
     }

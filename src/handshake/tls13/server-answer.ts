@@ -196,7 +196,10 @@ function finishFlight(state: Answered, proven: PeerAuthenticated | undefined, io
   const next: Sent = { ...state, application };
   if (proven !== undefined) {
     const then = new ExpectClientFinished(next, proven);
-    return state.earlyTerms === undefined ? then : new ExpectEndOfEarlyData(next, state.earlyTerms, then);
+    if (state.earlyTerms === undefined) return then;
+    // §2.3: what early data asks for may be answered before the client's Finished.
+    io.allowEarlyData(Number.POSITIVE_INFINITY);
+    return new ExpectEndOfEarlyData(next, state.earlyTerms, then);
   }
   return config.clientCertificate === 'none'
     ? new ExpectClientFinished(next, PeerAuthenticated.anonymousClient())

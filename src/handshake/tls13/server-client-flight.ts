@@ -170,6 +170,7 @@ export class ExpectClientFinished implements Expect {
       parseFinished(message.body, suite.hashLength),
     );
     transcript.add(message.raw);
+    io.allowEarlyData(0);
     io.protectRead(suite, application.client);
     const transcriptHash = transcript.snapshot();
     const secrets: SessionSecrets = {

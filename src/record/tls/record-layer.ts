@@ -128,9 +128,9 @@ export class RecordLayer {
     this.#version12 = version;
   }
 
-  /** TLS 1.3 was agreed on: there are keys, and not those of an older version. */
+  /** TLS 1.3 was agreed on: there are keys to read with (a client's early data has only others), and of no older version. */
   get speaksTls13(): boolean {
-    return this.#version12 === undefined && (this.#opener ?? this.#sealer) !== undefined;
+    return this.#version12 === undefined && this.#opener !== undefined;
   }
 
   set readKeys12(keys: Keys12) {
