@@ -72,9 +72,16 @@ export function defaultShares(groups: readonly number[]): readonly number[] {
 
 const ALL_SCHEMES = SCHEMES.map(({ id }) => id);
 
-/** What we accept in the peer's signatures. @throws Unimplemented for a scheme that the engine does not have */
+/** Of PKCS#1 and ECDSA with SHA-1 or MD5, and PKCS#1 in TLS 1.3: they choose nothing here. */
+const RETIRED: readonly number[] = [0x0201, 0x0203, 0xff01, 0x0420];
+
+/**
+ * What we accept in the peer's signatures; everything, where only retired schemes are named.
+ * @throws Unimplemented for a scheme that the engine does not have
+ */
 export function verifiable({ verifyPrefs }: Flags): readonly number[] {
-  return verifyPrefs.length > 0 ? known(verifyPrefs) : ALL_SCHEMES;
+  const known = present(verifyPrefs);
+  return known.length > 0 ? known : ALL_SCHEMES;
 }
 
 /**
@@ -82,11 +89,11 @@ export function verifiable({ verifyPrefs }: Flags): readonly number[] {
  * @throws Unimplemented for a scheme that the engine does not have
  */
 export function signable(prefs: readonly number[], ofKey: readonly number[]): readonly number[] {
-  return prefs.length === 0 ? ofKey : known(prefs).filter((scheme) => ofKey.includes(scheme));
+  return prefs.length === 0 ? ofKey : present(prefs).filter((scheme) => ofKey.includes(scheme));
 }
 
-function known(ids: readonly number[]): readonly number[] {
-  const missing = ids.find((id) => schemeById(id) === undefined);
+function present(ids: readonly number[]): readonly number[] {
+  const missing = ids.find((id) => schemeById(id) === undefined && !RETIRED.includes(id));
   if (missing !== undefined) throw new Unimplemented(`signature scheme 0x${missing.toString(16)}`);
-  return ids;
+  return ids.filter((id) => ALL_SCHEMES.includes(id));
 }

@@ -372,7 +372,6 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-no-op-extra-handshake',
   '-use-ticket-callback',
   '-use-ticket-aead-callback',
-  '-allow-hint-mismatch',
   '-renegotiate-ignore', // what a client of ours does, with a warning
   '-no-legacy-server-connect', // always
   '-server-preference', // always
@@ -380,10 +379,11 @@ const ONE_WAY: ReadonlySet<string> = new Set([
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
   '-expect-early-data-reason', // BoringSSL's own diagnosis; the outcome is checked
-  '-expect-ticket-age-skew', // the same
-  '-expect-msg-callback', // the same
+  '-expect-ticket-age-skew', // so is this
+  '-expect-msg-callback', // and this
   '-srtp-profiles', // for DTLS alone
-  '-advertise-npn', // for clients that know no ALPN
+  '-expect-total-renegotiations', // there are none
+  '-advertise-npn', // unknown to us, and ALPN comes first
   '-write-settings',
   '-handshaker-path',
   '-expect-cipher-no-aes',

@@ -118,7 +118,8 @@ class ExpectServerHello implements Expect {
     const hello = parseServerHello(message.body);
     const { tls12 } = this.#setup.config;
     if (this.#offer.early !== undefined && this.#selectsTls12(hello)) {
-      // §D.3: MUST fail; what follows would be our early data, which such a server cannot read.
+      // §D.3: MUST fail. Such a server has no key of our early data, so the alert goes in clear.
+      io.unprotectWrite();
       throw new TlsError(
         'ERR_TLS_UNSUPPORTED_VERSION',
         'The server of this session no longer speaks TLS 1.3; forget the session, and connect without early data',
