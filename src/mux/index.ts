@@ -6,7 +6,8 @@
  * negotiation.ts  what is offered, answered, agreed
  * protocol.ts     both on the engine's seam
  * session.ts      what an adapter sees of a session, whatever its mode
- * ports/          ports mode
+ * ports/          ports mode over TLS
+ * datagrams/      ports mode over DTLS, and UDP applications over TLS
  * channels/       channel mode: flow control, both sides open
  * limits.ts       every bound
  * ```

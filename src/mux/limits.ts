@@ -44,6 +44,9 @@ export const SESSION_RESUME_SHARE = 3 / 4;
 /** Bytes of datagrams that wait on one connection to be read, or to be sent: beyond it they are dropped, as UDP does. */
 export const DATAGRAM_BUFFER = 262_144;
 
+/** Milliseconds after which a pair over DTLS in which nothing moves is forgotten: nothing else tells of its end. */
+export const PAIR_IDLE = 60_000;
+
 /** Milliseconds to wait for the end of a peer whose connection was closed here: what Linux gives an orphan in FIN_WAIT_2. */
 export const LINGER_LIMIT = 60_000;
 

@@ -7,6 +7,7 @@ import {
   CREDIT_MAX,
   KEEP_ALIVE,
   KEEP_ALIVE_TIMEOUT,
+  PAIR_IDLE,
   PAUSE_LIMIT,
   RECEIVE_BUFFER,
   RECEIVE_BUFFER_MIN,
@@ -60,7 +61,10 @@ export interface MuxOptions {
   readonly keepAlive?: number;
   /** Milliseconds that it has to answer before the session is ended. Default 15,000. */
   readonly keepAliveTimeout?: number;
-  /** Channel mode: milliseconds after which a channel without data in either direction is closed; 0 for never. Default 0. */
+  /**
+   * Milliseconds after which a channel without data in either direction is closed; 0 for never, the default. Over DTLS,
+   * where nothing else ends a connection, default 60,000.
+   */
   readonly idleTimeout?: number;
   /** Code point of `data_multiplexing`. Default 0xFF4D; no registry has assigned one. */
   readonly extensionType?: number;
@@ -101,6 +105,8 @@ export interface SessionLimits {
   readonly overflow: OverflowPolicy;
   readonly pauseLimit: number;
   readonly maxConnections: number;
+  /** Milliseconds, over DTLS; 0 for never. */
+  readonly idleTimeout: number;
 }
 
 /** Of channel mode. */
@@ -170,6 +176,7 @@ export function sessionLimits(options: MuxOptions): SessionLimits {
     overflow,
     pauseLimit: within('pauseLimit', options.pauseLimit ?? PAUSE_LIMIT, 0, PAUSE_MAX),
     maxConnections: within('maxConnections', options.maxConnections ?? CONNECTIONS_MAX, 1, UNANSWERED_MAX),
+    idleTimeout: within('idleTimeout', options.idleTimeout ?? PAIR_IDLE, 0, PAUSE_MAX),
   };
 }
 

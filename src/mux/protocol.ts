@@ -1,6 +1,7 @@
 import type { HelloContext, Role, SubProtocol, SubProtocolLink } from '../connection/sub-protocol.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
 import { ChannelsSession } from './channels/session.ts';
+import { DatagramsSession } from './datagrams/session.ts';
 import { decodeDataMultiplexing, encodeDataMultiplexing } from './extension.ts';
 import {
   type Agreement,
@@ -79,7 +80,7 @@ export class Multiplexing implements SubProtocol {
   readonly #limits: Limits;
   readonly #contentType: number;
   #agreement: Agreement | undefined;
-  #session: PortsSession | ChannelsSession | undefined;
+  #session: PortsSession | ChannelsSession | DatagramsSession | undefined;
 
   constructor(side: Side, limits: Limits, points: CodePoints) {
     this.extensionType = points.extensionType;
@@ -122,9 +123,21 @@ export class Multiplexing implements SubProtocol {
       admit: (application: string, data: Uint8Array) => this.guard?.(application, data),
     };
     const known = side.role === 'server' ? side.policy.applications : [];
+    const limits = this.#limits.ports;
+    if (link.maxDatagramSize !== undefined) {
+      if (agreement.mode !== 'ports') {
+        throw new TlsError(
+          'ERR_TLS_ILLEGAL_PARAMETER',
+          'Channel mode needs a stream, and this is DTLS; give mode "ports".',
+        );
+      }
+      const maxContent = (): number => link.maxDatagramSize ?? 0;
+      this.#session = new DatagramsSession({ ...shared, agreement, known, limits, maxContent });
+      return;
+    }
     this.#session =
       agreement.mode === 'ports'
-        ? new PortsSession({ ...shared, agreement, known, limits: this.#limits.ports })
+        ? new PortsSession({ ...shared, agreement, known, limits })
         : new ChannelsSession({
             ...shared,
             agreement,

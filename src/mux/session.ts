@@ -1,6 +1,6 @@
 import type { Role } from '../connection/sub-protocol.ts';
 import type { ConnectionError } from '../errors/errors.ts';
-import type { DatagramTraits } from './datagrams.ts';
+import type { DatagramTraits } from './datagrams/datagrams.ts';
 import type { Application } from './extension.ts';
 import type { Agreement } from './negotiation.ts';
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { ConnectionError } from '../errors/errors.ts';
-import { DatagramReader, type DatagramTraits, prefixDatagram } from '../mux/datagrams.ts';
+import { DatagramReader, type DatagramTraits, prefixDatagram } from '../mux/datagrams/datagrams.ts';
 import type { Application, MultiplexedConnection } from '../mux/index.ts';
 import { DATAGRAM_BUFFER } from '../mux/limits.ts';
 import { preciseNow } from './clock.ts';

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { ConnectionError } from '../errors/errors.ts';
-import type { DatagramTraits } from '../mux/datagrams.ts';
+import type { DatagramTraits } from '../mux/datagrams/datagrams.ts';
 import {
   type Agreement,
   type MultiplexedConnection,

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { carriesDatagrams, DATAGRAM_SUFFIX } from '../mux/datagrams.ts';
+import { carriesDatagrams, DATAGRAM_SUFFIX } from '../mux/datagrams/datagrams.ts';
 import { APPLICATION_NAME_MAX, RESERVED_NAMES } from '../mux/limits.ts';
 import { TunnelError } from './errors.ts';
 

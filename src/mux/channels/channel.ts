@@ -1,5 +1,5 @@
 import { ConnectionError } from '../../errors/errors.ts';
-import { carriesDatagrams, type DatagramTraits, IN_CHANNEL } from '../datagrams.ts';
+import { carriesDatagrams, type DatagramTraits, IN_CHANNEL } from '../datagrams/datagrams.ts';
 import type { Application } from '../extension.ts';
 import type { Newsworthy } from '../news.ts';
 import type { ChunkQueue, Scheduled } from '../outgoing.ts';
@@ -118,7 +118,7 @@ export class Channel implements Newsworthy, Scheduled {
     return this.facts.sourceAddress;
   }
 
-  /** The adapter cuts them out of the stream of bytes (mux/datagrams.ts). */
+  /** The adapter cuts them out of the stream of bytes (mux/datagrams/datagrams.ts). */
   get datagrams(): DatagramTraits | undefined {
     const { application, destination } = this.facts;
     return destination === undefined && carriesDatagrams(application.name) ? IN_CHANNEL : undefined;

@@ -5,7 +5,7 @@ import {
   type DatagramTraits,
   datagramCost,
   IN_FRAMES,
-} from '../datagrams.ts';
+} from '../datagrams/datagrams.ts';
 import type { Application } from '../extension.ts';
 import type { Newsworthy } from '../news.ts';
 import type { ChunkQueue, Scheduled } from '../outgoing.ts';

@@ -1,17 +1,16 @@
 import type { Role } from '../../connection/sub-protocol.ts';
 import { ConnectionError, RefusedError, TlsError } from '../../errors/errors.ts';
 import { RecordBatch } from '../batch.ts';
-import { datagramCost } from '../datagrams.ts';
-import { sessionClosed, unknownApplication } from '../errors.ts';
+import { datagramCost } from '../datagrams/datagrams.ts';
+import { sessionClosed } from '../errors.ts';
 import type { Application } from '../extension.ts';
-import { DATAGRAM_BUFFER, FIRST_DYNAMIC_PORT, LAST_PORT, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
-import { badOption, type PortsAgreement } from '../negotiation.ts';
+import { DATAGRAM_BUFFER, LINGER_LIMIT, UNANSWERED_MAX } from '../limits.ts';
+import type { PortsAgreement } from '../negotiation.ts';
 import { News, NewsQueue } from '../news.ts';
 import type { SessionLimits } from '../options.ts';
 import { ChunkQueue, RoundRobin } from '../outgoing.ts';
 import { ReceiveBudget } from '../receive-budget.ts';
 import type {
-  ApplicationReference,
   MultiplexedSession,
   OpenOptions,
   OpenTarget,
@@ -22,6 +21,7 @@ import type {
 import { FrameBatch } from './batch.ts';
 import { type ConnectionOwner, PortsConnection } from './connection.ts';
 import { type Control, ControlCode, ControlReader, FrameReader } from './frame.ts';
+import { ApplicationPorts, ClientPorts, pairKey } from './ports.ts';
 
 export interface PortsSessionOptions {
   readonly role: Role;
@@ -53,7 +53,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly role: Role;
   readonly agreement: PortsAgreement;
   readonly #limits: SessionLimits;
-  readonly #applicationByPort: ReadonlyMap<number, Application>;
+  readonly #ports: ApplicationPorts;
   readonly #record: RecordBatch;
   readonly #batch: FrameBatch;
   readonly #admit: PortsSessionOptions['admit'];
@@ -66,7 +66,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   readonly #live = new Set<PortsConnection>();
   /** Connections that were closed here before the peer's end came, with the end of their time, soonest first. */
   readonly #lingering = new Map<PortsConnection, number>();
-  #nextPort = FIRST_DYNAMIC_PORT;
+  readonly #clientPorts = new ClientPorts();
 
   readonly #frames = new FrameReader();
   readonly #control = new ControlReader();
@@ -96,12 +96,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
       (connection) => this.#overflow(connection),
       () => this.#wake?.(),
     );
-    const named = [
-      ...options.agreement.applications,
-      ...(options.agreement.any ? (options.known ?? []) : []),
-    ];
-    // The first name of a port is the one that counts.
-    this.#applicationByPort = new Map(named.reverse().map((application) => [application.port, application]));
+    this.#ports = new ApplicationPorts(options.agreement, options.known);
   }
 
   get connections(): number {
@@ -122,14 +117,16 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     if (this.role !== 'client') {
       throw new ConnectionError('ERR_TLS_OPTION', 'In ports mode connections are opened by the client only.');
     }
-    const application = this.#resolve(referenceOf(target));
+    const application = this.#ports.resolve(target);
     if (this.#live.size >= this.#limits.maxConnections || this.#unanswered.size >= UNANSWERED_MAX) {
       throw new ConnectionError(
         'ERR_MUX_LIMIT',
         `This session has its ${this.#limits.maxConnections} connections; close some, or raise maxConnections.`,
       );
     }
-    const clientPort = this.#reserve(application.port, options.localPort);
+    const clientPort = this.#clientPorts.reserve(application.port, options.localPort, (port) =>
+      this.#isFree(port, application.port),
+    );
     const connection = this.#add(application, clientPort, true, options.priority);
     this.#counts.opened++;
     this.#sendControl(clientPort, application.port, ControlCode.open);
@@ -148,12 +145,8 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     return this.#pairs.get(pairKey(clientPort, port));
   }
 
-  /** Where any port was agreed on, each side has names of its own. */
-  nameOf({ application: { name, port } }: PortsConnection): string {
-    const isAgreed = this.agreement.applications.some(
-      (agreed) => agreed.name === name && agreed.port === port,
-    );
-    return isAgreed ? name : `port ${port}`;
+  nameOf({ application }: PortsConnection): string {
+    return this.#ports.nameOf(application);
   }
 
   send(most: number, _now: number): number {
@@ -371,7 +364,7 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
 
   #receiveOpen(clientPort: number, applicationPort: number): PortsConnection | undefined {
     if (this.#unanswered.has(pairKey(clientPort, applicationPort))) return undefined;
-    const application = this.role === 'server' ? this.#served(applicationPort) : undefined;
+    const application = this.role === 'server' ? this.#ports.served(applicationPort) : undefined;
     if (this.#unanswered.size >= UNANSWERED_MAX) {
       throw new TlsError('ERR_MUX_FLOOD', `The peer left ${UNANSWERED_MAX} refusals and aborts unanswered.`);
     }
@@ -465,62 +458,9 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.#wake?.();
   }
 
-  /** @returns the client's port */
-  #reserve(applicationPort: number, wished: number | undefined): number {
-    if (wished !== undefined) {
-      if (!Number.isInteger(wished) || wished < 1 || wished > LAST_PORT) {
-        throw badOption(`localPort is ${wished}, must be 1 to 65535`);
-      }
-      if (this.#isFree(wished, applicationPort)) return wished;
-    }
-    for (let tries = FIRST_DYNAMIC_PORT; tries <= LAST_PORT; tries++) {
-      const port = this.#nextPort;
-      this.#nextPort = port === LAST_PORT ? FIRST_DYNAMIC_PORT : port + 1;
-      if (this.#isFree(port, applicationPort)) return port;
-    }
-    throw new ConnectionError(
-      'ERR_MUX_LIMIT',
-      `Every client port from ${FIRST_DYNAMIC_PORT} is in use for application port ${applicationPort}; close some connections.`,
-    );
-  }
-
   #isFree(clientPort: number, applicationPort: number): boolean {
     const key = pairKey(clientPort, applicationPort);
     return !this.#pairs.has(key) && !this.#unanswered.has(key);
-  }
-
-  #resolve(reference: ApplicationReference): Application {
-    const { applications, any } = this.agreement;
-    if (typeof reference === 'string') {
-      const application = applications.find(({ name }) => name === reference);
-      if (application !== undefined) return application;
-      if (any) {
-        throw unknownApplication(
-          `The server takes any application but named none: give the port of ${JSON.stringify(reference)}, as { name, port }.`,
-        );
-      }
-    } else {
-      const wanted = typeof reference === 'number' ? this.#served(reference) : reference;
-      const agreed = any
-        ? wanted
-        : applications.find(({ name, port }) => name === wanted?.name && port === wanted.port);
-      if (
-        agreed !== undefined &&
-        Number.isInteger(agreed.port) &&
-        agreed.port >= 1 &&
-        agreed.port <= LAST_PORT
-      ) {
-        return agreed;
-      }
-    }
-    const asked = typeof reference === 'object' ? `${reference.name}, port ${reference.port},` : reference;
-    const agreed = applications.map(({ name, port }) => `${name} (${port})`).join(', ') || 'every port';
-    throw unknownApplication(`The application ${asked} was not agreed in this session; it has ${agreed}.`);
-  }
-
-  /** The application with this port, if frames for it may be taken. */
-  #served(port: number): Application | undefined {
-    return this.#applicationByPort.get(port) ?? (this.agreement.any ? { name: '', port } : undefined);
   }
 
   // Sending.
@@ -571,20 +511,6 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
   #wakeToFlush(): void {
     if (this.#record.empty) this.#wake?.();
   }
-}
-
-/** A number that V8 keeps unboxed. */
-function pairKey(clientPort: number, applicationPort: number): number {
-  return (clientPort << 16) | applicationPort;
-}
-
-function referenceOf(target: OpenTarget): ApplicationReference {
-  if (typeof target !== 'object') return target;
-  if ('application' in target) return target.application;
-  if ('name' in target) return target;
-  throw unknownApplication(
-    `In ports mode there are applications only: ${JSON.stringify(target.host)}, port ${target.port}, needs channel mode.`,
-  );
 }
 
 function describe({ application, clientPort }: PortsConnection): string {

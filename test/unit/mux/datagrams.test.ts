@@ -6,7 +6,7 @@ import {
   DATAGRAM_MAX,
   DatagramReader,
   prefixDatagram,
-} from '../../../src/mux/datagrams.ts';
+} from '../../../src/mux/datagrams/datagrams.ts';
 import type { MultiplexedConnection } from '../../../src/mux/index.ts';
 import { DATAGRAM_BUFFER } from '../../../src/mux/limits.ts';
 import { frame, Pair, sentBy } from './pair.ts';

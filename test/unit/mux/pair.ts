@@ -53,11 +53,12 @@ export class Side {
   failure: TlsError | undefined;
   now = 0;
 
-  constructor(role: 'client' | 'server', protocol: Multiplexing) {
+  constructor(role: 'client' | 'server', protocol: Multiplexing, maxDatagramSize?: number) {
     this.protocol = protocol;
     this.link = {
       ...UNUSED_LINK,
       role,
+      maxDatagramSize,
       send: (_contentType, content) => this.sent.push(content),
       fail: (error) => {
         this.failure = error;
@@ -96,9 +97,14 @@ export class Pair {
   readonly server: Side;
 
   /** In ports mode, if not told otherwise. */
-  constructor(client: MuxClientOptions = {}, server: MuxServerOptions = { applications: [ECHO, SINK] }) {
-    this.client = new Side('client', muxClient({ mode: 'ports', ...client })('client'));
-    this.server = new Side('server', muxServer(server)('server'));
+  constructor(
+    client: MuxClientOptions = {},
+    server: MuxServerOptions = { applications: [ECHO, SINK] },
+    /** As over DTLS. */
+    maxDatagramSize?: number,
+  ) {
+    this.client = new Side('client', muxClient({ mode: 'ports', ...client })('client'), maxDatagramSize);
+    this.server = new Side('server', muxServer(server)('server'), maxDatagramSize);
     const answer = this.server.protocol.answer(this.client.protocol.offer(), HELLO);
     this.client.protocol.confirm(answer, HELLO);
     if (answer === undefined) return;

@@ -1,4 +1,4 @@
-import { DecodeError } from '../errors/errors.ts';
+import { DecodeError } from '../../errors/errors.ts';
 
 /**
  * UDP applications in a session over TLS. A name that ends in `/udp` says so to both sides, because what one calls a
