@@ -32,6 +32,8 @@ export const PEERS = /** @type {const} */ ({
   'opensc-tool': 'opensc',
   eapol_test: 'eapoltest',
   hostapd: 'hostapd',
+  'softhsm2-util': 'softhsm2',
+  'pkcs11-tool': 'opensc',
 });
 
 /** @typedef {keyof typeof PEERS} Program */

@@ -79,6 +79,7 @@ export {
   muxUndiciConnect,
 } from './node/mux-clients.ts';
 export type { DetailedPeerCertificate, PeerCertificate } from './node/peer-certificate.ts';
+export { Pkcs11Key, type Pkcs11Options } from './node/pkcs11/open.ts';
 export type { PskInput, PskLookup } from './node/psk.ts';
 export {
   type CertificateInput,

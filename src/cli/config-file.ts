@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
+import { isTokenKey } from './keys.ts';
 import { type CommandSpec, commands, commonOptions, type OptionSpec } from './options.ts';
 import type { Found } from './values.ts';
 
@@ -26,7 +27,8 @@ export async function readConfigFile(path: string, command: CommandSpec): Promis
   for (const [name, value] of Object.entries(table)) {
     const spec = specs.get(name);
     if (spec === undefined) throw unknownName(path, name, command, [...specs.keys()]);
-    const absolute = spec.type === 'file' && typeof value === 'string' && value !== '';
+    const isPath = spec.type === 'file' || (spec.type === 'key' && !isTokenKey(value));
+    const absolute = isPath && typeof value === 'string' && value !== '';
     found.set(name, {
       value: absolute ? resolve(dirname(path), value) : value,
       where: `${path}: ${name}`,

@@ -19,6 +19,7 @@ export type ValueType =
   | 'flag'
   | 'forward'
   | 'host'
+  | 'key'
   | 'level'
   | 'listen'
   | 'mode'
@@ -191,7 +192,12 @@ const sessionOptions = [
     value: 'FILE',
     help: 'certificate to sign with and its chain, PEM (default: --cert)',
   },
-  { name: 'sign-key', type: 'file', value: 'FILE', help: 'its private key, PEM (default: --key)' },
+  {
+    name: 'sign-key',
+    type: 'key',
+    value: 'FILE|URI',
+    help: 'its private key, PEM, or pkcs11:… as in --key (default: --key)',
+  },
   {
     name: 'sign-ca',
     type: 'file',
@@ -220,7 +226,12 @@ const moduleOptions = [
     value: 'URI',
     help: 'a security module with both inside, in which sessions run: unix:PATH#ALIAS or pcsc:READER#ALIAS',
   },
-  { name: 'pin-file', type: 'file', value: 'FILE', help: "the module's user PIN" },
+  {
+    name: 'pin-file',
+    type: 'file',
+    value: 'FILE',
+    help: 'user PIN of the module, or of the token of --key pkcs11:…',
+  },
 ] as const satisfies readonly OptionSpec[];
 
 export const serveOptions = [
@@ -237,7 +248,12 @@ export const serveOptions = [
     value: 'FILE',
     help: "the server's certificate and its chain, PEM",
   },
-  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  {
+    name: 'key',
+    type: 'key',
+    value: 'FILE|URI',
+    help: 'its private key, PEM; or a key in a token or HSM, pkcs11:token=T;object=O?module-path=FILE.so&pin-source=FILE (RFC 7512), which brings its certificate where --cert is left out',
+  },
   ...moduleOptions,
   {
     name: 'client-ca',
@@ -304,7 +320,12 @@ export const connectOptions = [
     help: "name that the server's certificate must have (default: the host)",
   },
   { name: 'cert', type: 'file', value: 'FILE', help: "the client's certificate and its chain, PEM" },
-  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  {
+    name: 'key',
+    type: 'key',
+    value: 'FILE|URI',
+    help: 'its private key, PEM; or a key in a token or HSM, pkcs11:token=T;object=O?module-path=FILE.so&pin-source=FILE (RFC 7512), which brings its certificate where --cert is left out',
+  },
   ...moduleOptions,
   {
     name: 'forward',

@@ -28,6 +28,7 @@ interface ValueOf {
   'time-limit': number;
   endpoint: Endpoint;
   file: string;
+  key: string;
   flag: boolean;
   forward: Forward;
   host: string;
@@ -116,6 +117,7 @@ const SCHEMAS = {
     v.minValue(1, SIZE_HINT),
   ),
   file: text,
+  key: text,
   text,
   host: v.pipe(
     text,

@@ -1,5 +1,11 @@
 import { SignatureScheme } from '../wire/codepoints.ts';
-import type { EcCurve, HashName, PublicKey, SignatureAlgorithm } from './provider.ts';
+import {
+  type EcCurve,
+  HASH_LENGTH,
+  type HashName,
+  type PublicKey,
+  type SignatureAlgorithm,
+} from './provider.ts';
 
 /** What a SignatureScheme of RFC 8446 §4.2.3 means. */
 export interface Scheme {
@@ -71,4 +77,12 @@ export function schemeById(id: number): Scheme | undefined {
 export function schemeFitsKey(scheme: Scheme, key: PublicKey): boolean {
   if (scheme.keyKind !== key.kind) return false;
   return key.kind !== 'ec' || scheme.curve === undefined || scheme.curve === key.curve;
+}
+
+/** The same, and is it long enough? RFC 8017 §9.1.1: PSS encodes hash, salt as long as the hash, and two bytes more. */
+export function canSignWith(scheme: Scheme, key: PublicKey): boolean {
+  if (!schemeFitsKey(scheme, key)) return false;
+  const { algorithm } = scheme;
+  if (algorithm.kind !== 'rsa-pss' || !('modulusBits' in key)) return true;
+  return Math.ceil((key.modulusBits - 1) / 8) >= 2 * HASH_LENGTH[algorithm.hash] + 2;
 }

@@ -1,4 +1,5 @@
 import type { EngineSource } from '../connection/engine.ts';
+import type { SigningKey } from '../crypto/provider.ts';
 import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
@@ -37,7 +38,8 @@ export const KEEPALIVE = 30_000;
 export interface TunnelOptions {
   /** PEM: the certificate first, then its chain. */
   readonly cert?: string | undefined;
-  readonly key?: string | undefined;
+  /** PEM, or a key that is elsewhere. */
+  readonly key?: string | SigningKey | undefined;
   /** In the place of certificate and key: a security module, in which the sessions run. The caller closes it. */
   readonly module?: EngineSource | undefined;
   /** Default 'TLSv1.2'. */
@@ -82,7 +84,7 @@ export interface TunnelSigning {
   readonly archive: EvidenceSink;
   /** PEM: who signs. Default: the certificate and key of the session. */
   readonly cert?: string | undefined;
-  readonly key?: string | undefined;
+  readonly key?: string | SigningKey | undefined;
   /** PEM of the CAs of the peer's signers. Default: those of the session. */
   readonly ca?: string | undefined;
 }

@@ -1,8 +1,15 @@
+import type { Archive } from '../../evidence/archive/archive.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
 import type { TunnelLog } from '../../tunnel/log.ts';
 import type { TunnelSigning } from '../../tunnel/options.ts';
-import { type SignRule, signedApplications, type UnitRule } from '../../tunnel/signing-rules.ts';
+import {
+  type SignedApplication,
+  type SignRule,
+  signedApplications,
+  type UnitRule,
+} from '../../tunnel/signing-rules.ts';
+import { isTokenKey, openKey } from '../keys.ts';
 
 interface SigningValues {
   readonly sign: readonly SignRule[] | undefined;
@@ -40,20 +47,33 @@ export async function withSigning<T>(
     throw option(
       '--sign needs --archive FILE: where is the evidence to be kept? It is made if it is not there.',
     );
-  if ((cert === undefined) !== (key === undefined))
+  if ((cert === undefined) !== (key === undefined) && !isTokenKey(key))
     throw option('--sign-cert and --sign-key belong together; give both, or neither.');
   if (values.timestamp !== undefined && !/^https?:$/.test(protocolOf(values.timestamp)))
     throw option(`--timestamp ${values.timestamp}: write a URL such as http://tsa.example/`);
   const applications = signedApplications(sign, values['sign-unit'] ?? [], offered, what);
-  const identity = {
-    cert: cert === undefined ? undefined : await readCredential('--sign-cert', cert, 'certificate'),
-    key: key === undefined ? undefined : await readCredential('--sign-key', key, 'key'),
-    ca: ca === undefined ? undefined : await readCredential('--sign-ca', ca, 'certificate'),
-  };
+  const trust = ca === undefined ? undefined : await readCredential('--sign-ca', ca, 'certificate');
+  const signer = await openKey({ cert: '--sign-cert', key: '--sign-key' }, cert, key);
+  try {
+    return await withArchive(path, values.timestamp, applications, log, (archive) =>
+      run({ applications, archive, cert: signer.cert, key: signer.key, ca: trust }),
+    );
+  } finally {
+    await signer.close();
+  }
+}
+
+async function withArchive<T>(
+  path: string,
+  authority: string | undefined,
+  applications: readonly SignedApplication[],
+  log: TunnelLog,
+  run: (archive: Archive) => Promise<T>,
+): Promise<T> {
   // SQLite is loaded by who signs alone.
   const { openArchive } = await import('../../evidence/archive/open.ts');
   const archive = await openArchive(path, {
-    timestamps: values.timestamp === undefined ? undefined : { authority: values.timestamp },
+    timestamps: authority === undefined ? undefined : { authority },
     onCheckpointError: (error) =>
       log.error({ event: 'archive.checkpoint', archive: path, error: String(error) }, 'no checkpoint'),
   });
@@ -69,7 +89,7 @@ export async function withSigning<T>(
     'archive opened',
   );
   try {
-    return await run({ applications, archive, ...identity });
+    return await run(archive);
   } finally {
     await archive.close();
   }

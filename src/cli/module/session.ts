@@ -1,7 +1,8 @@
+import type { SigningKey } from '../../crypto/provider.ts';
 import { openModule } from '../../node/module/open.ts';
 import type { SecurityModule } from '../../node/module/security-module.ts';
-import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
+import { isTokenKey, openKey } from '../keys.ts';
 import { readSecret } from './input.ts';
 
 interface Values {
@@ -14,12 +15,12 @@ interface Values {
 /** With what a session is authenticated. */
 export interface SessionIdentity {
   readonly cert?: string | undefined;
-  readonly key?: string | undefined;
+  readonly key?: string | SigningKey | undefined;
   readonly module?: SecurityModule | undefined;
 }
 
 /**
- * Runs with certificate and key from files, or with a module, which is closed afterwards.
+ * Runs with certificate and key from files or a token, or with a module; what was opened is closed afterwards.
  * @param required a server needs one of both
  * @throws TunnelError, ModuleError
  */
@@ -30,19 +31,23 @@ export async function withIdentity(
 ): Promise<number> {
   const { cert, key, module: uri, 'pin-file': pinFile } = values;
   if (uri === undefined) {
-    if (pinFile !== undefined) throw option('--pin-file is for --module, which is not given.');
+    if (pinFile !== undefined && !isTokenKey(key)) {
+      throw option('--pin-file is for --module, or for --key pkcs11:…, and neither is given.');
+    }
     for (const [name, value, what] of [
       ['--cert', cert, "the server's certificate and its chain, PEM"],
       ['--key', key, 'its private key, PEM'],
     ] as const) {
-      if (required && value === undefined) {
+      if (required && value === undefined && !isTokenKey(key)) {
         throw option(`${name} FILE is missing: ${what}. Or give --module URI and --pin-file FILE.`);
       }
     }
-    return run({
-      cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
-      key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
-    });
+    const opened = await openKey({ cert: '--cert', key: '--key' }, cert, key, pinFile);
+    try {
+      return await run({ cert: opened.cert, key: opened.key });
+    } finally {
+      await opened.close();
+    }
   }
   if (cert !== undefined || key !== undefined) {
     throw option('--module has the certificate and the key inside; leave --cert and --key out.');

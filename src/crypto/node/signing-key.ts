@@ -1,7 +1,7 @@
 import crypto, { type KeyObject } from 'node:crypto';
 import { TrellisError } from '../../errors/errors.ts';
-import { HASH_LENGTH, type PublicKey, type SigningKey } from '../provider.ts';
-import { SCHEMES, type Scheme, schemeById, schemeFitsKey } from '../schemes.ts';
+import type { PublicKey, SigningKey } from '../provider.ts';
+import { canSignWith, SCHEMES, type Scheme, schemeById } from '../schemes.ts';
 import { hashOf, signatureOptions } from './provider.ts';
 import { importSpki } from './public-key.ts';
 
@@ -31,14 +31,8 @@ export class KeyObjectSigningKey implements SigningKey {
 
   /** An id-RSASSA-PSS key may be bound to one hash (RFC 8017 §A.2.3). */
   #canSign(scheme: Scheme): boolean {
-    if (!schemeFitsKey(scheme, this.publicKey) || !hasRoom(scheme, this.publicKey)) return false;
+    if (!canSignWith(scheme, this.publicKey)) return false;
     const bound = this.#key.asymmetricKeyDetails?.hashAlgorithm;
     return bound === undefined || (scheme.algorithm.kind === 'rsa-pss' && scheme.algorithm.hash === bound);
   }
-}
-
-/** RFC 8017 §9.1.1: an encoded message of PSS holds hash, salt as long as the hash, and two bytes more. */
-function hasRoom({ algorithm }: Scheme, key: PublicKey): boolean {
-  if (algorithm.kind !== 'rsa-pss' || !('modulusBits' in key)) return true;
-  return Math.ceil((key.modulusBits - 1) / 8) >= 2 * HASH_LENGTH[algorithm.hash] + 2;
 }
