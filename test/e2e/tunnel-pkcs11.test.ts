@@ -4,7 +4,7 @@ import { beforeAll, expect } from 'vitest';
 import { decodePemBlocks } from '../../src/der/pem.ts';
 import { PIN, SoftHsm, softhsm } from '../peers/support/softhsm.ts';
 import { describeWith, itWith } from '../setup/need.ts';
-import { dial, echoServer, listen, pki, receiveAll, startClient, startTrellis, trellis } from './tunnel-kit.ts';
+import { dial, echoServer, listen, pki, readAll, startClient, startTrellis, trellis } from './tunnel-kit.ts';
 
 /* `trellis serve` and `trellis connect` with their keys in a token. */
 
@@ -38,10 +38,17 @@ describeWith(softhsm, 'a tunnel with keys in a token', () => {
     const { client, ports } = await startClient({ ...files, clientKey }, address, ['app'], sign('client.db'));
     const socket = dial(ports.app as number);
     socket.end('signed in the token');
-    expect(String(await receiveAll(socket))).toBe('signed in the token');
+    expect(String(await readAll(socket))).toBe('signed in the token');
     expect(await client.stop()).toMatchObject({ code: 0 });
     expect(await server.stop()).toMatchObject({ code: 0 });
-    const audit = await trellis('evidence', 'audit', '--archive', join(hsm.folder, 'client.db'), '--ca', files.ca);
+    const audit = await trellis(
+      'evidence',
+      'audit',
+      '--archive',
+      join(hsm.folder, 'client.db'),
+      '--ca',
+      files.ca,
+    );
     expect(audit).toMatchObject({ code: 0 });
   });
 

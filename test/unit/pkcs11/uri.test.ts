@@ -34,7 +34,9 @@ describe('PKCS #11 URIs (RFC 7512)', () => {
     expect(parsePkcs11Uri('pkcs11:')).toEqual({});
     expect(parsePkcs11Uri('PKCS11:?')).toEqual({});
     expect(parsePkcs11Uri('pkcs11:library-version=3')).toEqual({ libraryVersion: { major: 3, minor: 0 } });
-    expect(parsePkcs11Uri('pkcs11:?pin-value=a%26b')).toEqual({ pinValue: new Uint8Array(Buffer.from('a&b')) });
+    expect(parsePkcs11Uri('pkcs11:?pin-value=a%26b')).toEqual({
+      pinValue: new Uint8Array(Buffer.from('a&b')),
+    });
   });
 
   it.each([
