@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { initPki } from '../src/tunnel/init.ts';
 import { type Applications, startApplications } from './applications.ts';
 import { newObservation, type Observation, startRelay } from './observer.ts';
-import { type Program, startProgram } from './programs.ts';
+import { startProgram } from './programs.ts';
 import type { SeparateOptions } from './separate.ts';
-import { type Ports, runWorkload, type Work, type WorkResult } from './workload.ts';
+import { type Running, startTunnel } from './tunnel.ts';
+import { runWorkload, type Work, type WorkResult } from './workload.ts';
 
 export interface DemoOptions extends Partial<Work> {
   /** Clients, each with a session of its own. Default 1; anything else makes the claim "one handshake" untrue. */
@@ -53,12 +54,6 @@ const CONTENT_TYPES: Readonly<Record<number, string>> = {
   23: 'application_data',
 };
 
-interface Running {
-  readonly clients: readonly Ports[];
-  readonly seen: Observation;
-  close(): Promise<void>;
-}
-
 /**
  * Gateway and client are the real `trellis serve` and `trellis connect` in processes of their own, because that is how
  * they are used and because each then has a processor to itself; applications, relay and workload are in this process.
@@ -72,7 +67,15 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
     onProgress('making certificates');
     await initPki({ directory: pki });
     onProgress('starting the gateway and the client');
-    const tunnel = await startTunnel(pki, applications, sessions);
+    const file = (name: string): string => join(pki, name);
+    const tunnel = await startTunnel(
+      {
+        gateway: ['--cert', file('server.pem'), '--key', file('server.key'), '--client-ca', file('ca.pem')],
+        client: ['--ca', file('ca.pem'), '--cert', file('client.pem'), '--key', file('client.key')],
+      },
+      applications,
+      sessions,
+    );
     onProgress(`${requests} HTTP requests, ${mebibytes(bytes)} to the sink and an echo, all at once`);
     const ours = await measured(tunnel, work);
     onProgress('the same over separate node:tls connections');
@@ -91,49 +94,6 @@ async function measured(running: Running, work: Work): Promise<Measured> {
     return { result: await runWorkload(running.clients, work), seen: running.seen };
   } finally {
     await running.close();
-  }
-}
-
-async function startTunnel(pki: string, applications: Applications, sessions: number): Promise<Running> {
-  const seen = newObservation();
-  const programs: Program<unknown>[] = [];
-  const file = (name: string): string => join(pki, name);
-  const gateway = await startProgram<{ listen: string }>('src/cli/main.ts', [
-    ...['serve', '--json', '--log-level', 'warn', '--listen', '127.0.0.1:0'],
-    ...['--cert', file('server.pem'), '--key', file('server.key'), '--client-ca', file('ca.pem')],
-    ...['--app', `http=127.0.0.1:${applications.http}`],
-    ...['--app', `echo=127.0.0.1:${applications.echo}`],
-    ...['--app', `sink=127.0.0.1:${applications.sink}`],
-  ]);
-  programs.push(gateway);
-  const relay = await startRelay(portOf(gateway.ready.listen), seen);
-  const close = async (): Promise<void> => {
-    await Promise.all(programs.map((program) => program.stop()));
-    relay.close();
-  };
-  try {
-    const clients = await Promise.all(
-      Array.from({ length: sessions }, () =>
-        startProgram<{ forwards: { listen: string; application: string }[] }>('src/cli/main.ts', [
-          ...[
-            'connect',
-            `127.0.0.1:${relay.port}`,
-            '--json',
-            '--log-level',
-            'warn',
-            '--servername',
-            'localhost',
-          ],
-          ...['--ca', file('ca.pem'), '--cert', file('client.pem'), '--key', file('client.key')],
-          ...['--forward', '0=http', '--forward', '0=echo', '--forward', '0=sink'],
-        ]),
-      ),
-    );
-    programs.push(...clients);
-    return { clients: clients.map(({ ready }) => portsOf(ready.forwards)), seen, close };
-  } catch (error) {
-    await close();
-    throw error;
   }
 }
 
@@ -209,16 +169,6 @@ function costOf({ result, seen }: Measured): Cost {
     httpSeconds,
     sinkSeconds,
   };
-}
-
-function portsOf(forwards: readonly { readonly listen: string; readonly application: string }[]): Ports {
-  const port = (name: string): number =>
-    portOf(forwards.find(({ application }) => application === name)?.listen ?? '');
-  return { http: port('http'), echo: port('echo'), sink: port('sink') };
-}
-
-function portOf(endpoint: string): number {
-  return Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
 }
 
 export function mebibytes(bytes: number): string {

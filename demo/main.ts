@@ -1,13 +1,16 @@
 // npm run demo [-- --json]          many applications in one session
 // npm run demo -- --sign [--json]   a signed order, and the dispute about it
+// npm run demo -- --module [--json] the session in security modules, and a search of the hosts' memory for keys
 import { parseArgs } from 'node:util';
 import { type Cost, type DemoResult, mebibytes, runDemo } from './demo.ts';
+import { type Claim, type ModuleDemoResult, runModuleDemo } from './module/module-demo.ts';
 import { runSignDemo, type SignDemoResult } from './sign/sign-demo.ts';
 
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     sign: { type: 'boolean', default: false },
+    module: { type: 'boolean', default: false },
     // For tests: less work, or more sessions than the demo claims.
     sessions: { type: 'string' },
     requests: { type: 'string' },
@@ -22,7 +25,8 @@ try {
     const at = ((performance.now() - started) / 1000).toFixed(1);
     if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
   };
-  const [result, text] = values.sign ? await signed(onProgress) : await plain(onProgress);
+  const run = values.module ? inModules : values.sign ? signed : plain;
+  const [result, text] = await run(onProgress);
   if (live) process.stdout.write('\r\u001b[K');
   console.log(values.json ? JSON.stringify(result) : text);
   process.exit(result.ok ? 0 : 1);
@@ -40,6 +44,16 @@ async function plain(onProgress: (line: string) => void): Promise<[DemoResult, s
 async function signed(onProgress: (line: string) => void): Promise<[SignDemoResult, string]> {
   const result = await runSignDemo({ onProgress });
   return [result, renderSigned(result)];
+}
+
+async function inModules(onProgress: (line: string) => void): Promise<[ModuleDemoResult, string]> {
+  const { requests, bytes } = numbers(values);
+  const result = await runModuleDemo({
+    ...(requests !== undefined && { requests }),
+    ...(bytes !== undefined && { bytes }),
+    onProgress,
+  });
+  return [result, renderModules(result)];
 }
 
 function numbers(given: typeof values): Partial<Record<'sessions' | 'requests' | 'bytes', number>> {
@@ -83,10 +97,7 @@ function render({ claims, trellis, separate, ok }: DemoResult): string {
 
 function renderSigned({ claims, records, outsider, ok }: SignDemoResult): string {
   return [
-    ...claims.flatMap(({ claim, held, detail }) => [
-      `${held ? '  yes ' : '  NO  '} ${claim}`,
-      ...(detail === undefined ? [] : [`         ${detail}`]),
-    ]),
+    ...detailed(claims),
     '',
     `  ${records.buyer} records in the buyer's archive, ${records.supplier} in the supplier's. What the outsider ran:`,
     '',
@@ -94,6 +105,23 @@ function renderSigned({ claims, records, outsider, ok }: SignDemoResult): string
     '',
     ok ? '  Every claim held.' : '  Not every claim held.',
   ].join('\n');
+}
+
+function renderModules({ claims, whyNoReader, whyNoScan, seconds, ok }: ModuleDemoResult): string {
+  return [
+    ...detailed(claims),
+    '',
+    ...(whyNoReader === undefined ? [] : [`  Both modules were behind Unix sockets: ${whyNoReader}.`]),
+    ...(whyNoScan === undefined ? [] : [`  No memory was searched: ${whyNoScan}.`]),
+    ok ? `  Every claim held, in ${seconds.toFixed(1)} s.` : '  Not every claim held.',
+  ].join('\n');
+}
+
+function detailed(claims: readonly Claim[]): string[] {
+  return claims.flatMap(({ claim, held, detail }) => [
+    `${held ? '  yes ' : '  NO  '} ${claim}`,
+    ...(detail === undefined ? [] : [`         ${detail}`]),
+  ]);
 }
 
 function count(value: number): string {

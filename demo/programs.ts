@@ -10,8 +10,15 @@ const STOP_LIMIT = 5_000;
 /** None of them has more to do than some seconds of work. */
 const RUN_LIMIT = 60_000;
 
+export interface StartOptions {
+  /** For node itself. */
+  readonly flags?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 /** A program of this repository in a process of its own. */
 export interface Program<Ready> {
+  readonly pid: number;
   /** What it printed when it was ready. */
   readonly ready: Ready;
   /** Everything it wrote to standard error so far. */
@@ -24,10 +31,15 @@ export interface Program<Ready> {
  * Starts a TypeScript program that prints one JSON line with `"event": "ready"` when it is ready.
  * @throws Error with what the program wrote when it ends, or is not ready in time
  */
-export async function startProgram<Ready>(file: string, words: readonly string[]): Promise<Program<Ready>> {
-  const child = spawn(process.execPath, [RUN_TS, file, ...words], {
+export async function startProgram<Ready>(
+  file: string,
+  words: readonly string[],
+  { flags = [], environment = {} }: StartOptions = {},
+): Promise<Program<Ready>> {
+  const child = spawn(process.execPath, [...flags, RUN_TS, file, ...words], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
   });
   const endWithUs = (): void => void child.kill('SIGKILL');
   process.once('exit', endWithUs);
@@ -39,7 +51,7 @@ export async function startProgram<Ready>(file: string, words: readonly string[]
   });
   try {
     const ready = await firstLine<Ready>(child, exited, () => log);
-    return { ready, log: () => log, stop: () => stop(child, exited) };
+    return { pid: child.pid ?? -1, ready, log: () => log, stop: () => stop(child, exited) };
   } catch (error) {
     await stop(child, exited);
     throw error;
@@ -73,7 +85,8 @@ function firstLine<Ready>(
   log: () => string,
 ): Promise<Ready> {
   return new Promise((resolve, reject) => {
-    const name = child.spawnargs.slice(2, 4).join(' ');
+    const at = child.spawnargs.indexOf(RUN_TS) + 1;
+    const name = child.spawnargs.slice(at, at + 2).join(' ');
     const timer = setTimeout(() => reject(new Error(`${name} was not ready in time: ${log()}`)), START_LIMIT);
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => {

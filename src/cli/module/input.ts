@@ -4,6 +4,7 @@ import { Card } from '../../module/bridge/card.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
 import { connectModule, parseModuleAddress } from '../../node/module/open.ts';
 import { errorCode, errorMessage, TunnelError } from '../../tunnel/errors.ts';
+import { secretBytes } from '../../wire/secret.ts';
 
 /** A secret that was made here: as strong as the key that is derived from it. */
 const SECRET_BYTES = 32;
@@ -24,7 +25,8 @@ export function readSecret(option: string, path: string | undefined): Uint8Array
   }
   let end = bytes.length;
   while (end > 0 && (bytes[end - 1] === NEWLINE || bytes[end - 1] === CARRIAGE_RETURN)) end--;
-  const secret = new Uint8Array(bytes.subarray(0, end));
+  const secret = secretBytes(end);
+  secret.set(bytes.subarray(0, end));
   bytes.fill(0);
   if (end === 0) throw new TunnelError('ERR_TUNNEL_FILE', `${option} ${path} is empty.`);
   return secret;

@@ -1,4 +1,5 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
+import { secretBytes } from '../../wire/secret.ts';
 import { Writer } from '../../wire/writer.ts';
 
 /** ISO 7816-4 §5.1: Lc of a short APDU is one byte, of an extended one two; so is Le, where zero means the most. */
@@ -74,23 +75,28 @@ function shortLe(value: number): number {
   return value || MAX_SHORT_RESPONSE;
 }
 
-/** @throws TlsError ERR_TLS_INTERNAL for what the form has no room for */
+/**
+ * @returns memory that can be wiped (`secretBytes`): a PIN may be in it
+ * @throws TlsError ERR_TLS_INTERNAL for what the form has no room for
+ */
 export function encodeCommand({ cla, ins, p1, p2, data, le }: Command, form: CommandForm): Uint8Array {
   const [maxData, maxResponse] =
     form === 'short' ? [MAX_SHORT_DATA, MAX_SHORT_RESPONSE] : [MAX_EXTENDED_DATA, MAX_EXTENDED_RESPONSE];
   if (data.length > maxData || le > maxResponse || le < 0) {
     throw new TlsError('ERR_TLS_INTERNAL', `${data.length} bytes and Le ${le} do not fit a ${form} APDU`);
   }
-  const writer = new Writer(data.length + 9).u8(cla).u8(ins).u8(p1).u8(p2);
-  if (form === 'short') {
-    if (data.length > 0) writer.u8(data.length).bytes(data);
-    if (le > 0) writer.u8(le & 0xff);
-    return writer.finish();
-  }
-  if (data.length > 0 || le > 0) writer.u8(0);
-  if (data.length > 0) writer.u16(data.length).bytes(data);
-  if (le > 0) writer.u16(le & 0xffff);
-  return writer.finish();
+  const isShort = form === 'short';
+  const number = (value: number): number[] =>
+    isShort ? [value & 0xff] : [(value >> 8) & 0xff, value & 0xff];
+  const head = [cla, ins, p1, p2];
+  if (!isShort && (data.length > 0 || le > 0)) head.push(0);
+  if (data.length > 0) head.push(...number(data.length));
+  const tail = le > 0 ? number(le) : [];
+  const bytes = secretBytes(head.length + data.length + tail.length);
+  bytes.set(head);
+  bytes.set(data, head.length);
+  bytes.set(tail, head.length + data.length);
+  return bytes;
 }
 
 /** An answer: data, and the status word SW1 SW2. */

@@ -95,9 +95,10 @@ export class Card {
       while (!step.done) {
         const response = this.transport.transmit(step.value);
         if ('then' in response) {
-          later = this.#finish(steps, response);
+          later = this.#finish(steps, step.value, response, request.secret);
           return later;
         }
+        if (request.secret) step.value.fill(0);
         step = steps.next(response);
       }
       return step.value;
@@ -110,15 +111,23 @@ export class Card {
 
   async #finish(
     steps: Generator<Uint8Array, Uint8Array, Uint8Array>,
-    first: Promise<Uint8Array>,
+    first: Uint8Array,
+    response: Promise<Uint8Array>,
+    secret: true | undefined,
   ): Promise<Uint8Array> {
+    let command = first;
     try {
-      let step = steps.next(await first);
-      while (!step.done) step = steps.next(await this.transport.transmit(step.value));
+      let step = steps.next(await response);
+      while (!step.done) {
+        if (secret) command.fill(0);
+        command = step.value;
+        step = steps.next(await this.transport.transmit(command));
+      }
       return step.value;
     } catch (error) {
       throw this.#judged(error);
     } finally {
+      if (secret) command.fill(0);
       this.#next();
     }
   }

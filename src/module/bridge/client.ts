@@ -1,6 +1,7 @@
 import { DecodeError } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
 import { writeChain } from '../../handshake/session.ts';
+import { secretBytes } from '../../wire/secret.ts';
 import { Writer } from '../../wire/writer.ts';
 import { statusError } from '../apdu/status.ts';
 import {
@@ -71,7 +72,7 @@ export class ModuleClient {
   async verifyPin(owner: keyof typeof PinKind, pin: Uint8Array): Promise<void> {
     const block = pinBlock(pin);
     try {
-      await this.#run(Instruction.verifyPin, 0, PinKind[owner], block, 'Verify PIN');
+      await this.#run(Instruction.verifyPin, 0, PinKind[owner], block, 'Verify PIN', true);
     } finally {
       block.fill(0);
     }
@@ -91,16 +92,24 @@ export class ModuleClient {
   }
 
   async changePin(owner: keyof typeof PinKind, old: Uint8Array, pin: Uint8Array): Promise<void> {
-    const blocks = new Uint8Array(2 * PIN_BLOCK);
-    blocks.set(pinBlock(old));
-    blocks.set(pinBlock(pin), PIN_BLOCK);
-    await this.#run(Instruction.changePin, 0, PinKind[owner], blocks, 'Change PIN');
-    blocks.fill(0);
+    const blocks = secretBytes(2 * PIN_BLOCK);
+    try {
+      fillPinBlock(blocks.subarray(0, PIN_BLOCK), old);
+      fillPinBlock(blocks.subarray(PIN_BLOCK), pin);
+      await this.#run(Instruction.changePin, 0, PinKind[owner], blocks, 'Change PIN', true);
+    } finally {
+      blocks.fill(0);
+    }
   }
 
   /** Operator: gives the user a new PIN, and its tries back. */
   async unblockUserPin(pin: Uint8Array): Promise<void> {
-    await this.#run(Instruction.unblockPin, 0, 0, pinBlock(pin), 'Unblock PIN');
+    const block = pinBlock(pin);
+    try {
+      await this.#run(Instruction.unblockPin, 0, 0, block, 'Unblock PIN', true);
+    } finally {
+      block.fill(0);
+    }
   }
 
   async identities(): Promise<string[]> {
@@ -168,22 +177,36 @@ export class ModuleClient {
 
   async #put(tag: number, alias: string, object: Uint8Array, doing: string): Promise<void> {
     const data = new Writer(object.length + 80).vector(1, encode(alias)).bytes(object).finish();
-    await this.#run(Instruction.putData, tag >> 8, tag & 0xff, data, doing);
+    await this.#run(Instruction.putData, tag >> 8, tag & 0xff, data, doing, true);
+    data.fill(0);
   }
 
-  async #run(ins: number, p1: number, p2: number, data: Uint8Array, doing: string): Promise<Uint8Array> {
-    return new Uint8Array(await this.card.run(this, { ins, p1, p2, data, doing }));
+  async #run(
+    ins: number,
+    p1: number,
+    p2: number,
+    data: Uint8Array,
+    doing: string,
+    secret?: true,
+  ): Promise<Uint8Array> {
+    return new Uint8Array(await this.card.run(this, { ins, p1, p2, data, doing, secret }));
   }
 }
 
-/** Padded with FF. @throws ModuleError ERR_MODULE_STATUS as the module would, before a wrong form is sent anywhere */
+/** To be wiped. @throws ModuleError as `fillPinBlock` */
 function pinBlock(pin: Uint8Array): Uint8Array {
+  const block = secretBytes(PIN_BLOCK);
+  fillPinBlock(block, pin);
+  return block;
+}
+
+/** Padded with FF. @throws ModuleError ERR_MODULE_STATUS as the module would, before a wrong form is sent anywhere */
+function fillPinBlock(block: Uint8Array, pin: Uint8Array): void {
   const isPin =
     pin.length >= 4 && pin.length <= PIN_BLOCK && pin.every((digit) => digit >= 0x30 && digit <= 0x39);
   if (!isPin) throw statusError(0x6a80, 'the PIN: it has 4 to 8 digits');
-  const block = new Uint8Array(PIN_BLOCK).fill(0xff);
+  block.fill(0xff);
   block.set(pin);
-  return block;
 }
 
 function certificates(chain: readonly Uint8Array[]): Uint8Array {

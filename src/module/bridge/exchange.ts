@@ -19,7 +19,8 @@ export interface CardTransport {
   readonly maxCommandData: number;
   readonly maxResponseData: number;
   /**
-   * Called again only when the last answer is there. The answer may come at once.
+   * Called again only when the last answer is there. The answer may come at once. The command's memory is the caller's
+   * again then, and what the transport has copied of it, the transport wipes.
    * @throws ModuleError ERR_MODULE_REMOVED, ERR_MODULE_RESET, ERR_MODULE_GONE, ERR_MODULE_BUSY
    */
   transmit(command: Uint8Array): Uint8Array | Promise<Uint8Array>;
@@ -35,6 +36,8 @@ export interface CardRequest {
   readonly data: Uint8Array;
   /** For error messages: what is being done. */
   readonly doing: string;
+  /** The data is one, and its commands are wiped when they have been answered. */
+  readonly secret?: true | undefined;
 }
 
 /** An answer that is fetched in pieces ends: two messages of the largest size. */

@@ -1,3 +1,5 @@
+import { secretBytes } from '../../wire/secret.ts';
+
 const LENGTH_BYTES = 2;
 /** The length is two bytes (as in vpcd's protocol). */
 export const MAX_FRAME = 65_535;
@@ -6,18 +8,22 @@ export const MAX_FRAME = 65_535;
 export class FrameSplitter {
   #pending: Buffer = Buffer.alloc(0);
 
-  /** Frames that are complete, as copies. Holds at most one frame that is not. */
+  /** Frames that are complete, as copies to be wiped. Holds at most one frame that is not, and no other copy. */
   push(bytes: Uint8Array): Uint8Array[] {
-    this.#pending = Buffer.concat([this.#pending, bytes]);
+    const all = Buffer.concat([this.#pending, bytes]);
     const frames: Uint8Array[] = [];
     let at = 0;
-    while (this.#pending.length - at >= LENGTH_BYTES) {
-      const end = at + LENGTH_BYTES + this.#pending.readUInt16BE(at);
-      if (end > this.#pending.length) break;
-      frames.push(new Uint8Array(this.#pending.subarray(at + LENGTH_BYTES, end)));
+    while (all.length - at >= LENGTH_BYTES) {
+      const end = at + LENGTH_BYTES + all.readUInt16BE(at);
+      if (end > all.length) break;
+      const copy = secretBytes(end - at - LENGTH_BYTES);
+      copy.set(all.subarray(at + LENGTH_BYTES, end));
+      frames.push(copy);
       at = end;
     }
-    this.#pending = Buffer.from(this.#pending.subarray(at));
+    this.#pending.fill(0);
+    this.#pending = Buffer.from(all.subarray(at));
+    all.fill(0);
     return frames;
   }
 }

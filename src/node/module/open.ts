@@ -37,6 +37,12 @@ export function connectModule({ kind, place }: ModuleAddress): Promise<CardTrans
  */
 export async function openModule(uri: string, options: SecurityModuleOptions): Promise<SecurityModule> {
   const address = parseModuleAddress(uri);
-  const transport = await connectModule(address);
+  let transport: CardTransport;
+  try {
+    transport = await connectModule(address);
+  } catch (error) {
+    if (typeof options.pin !== 'string') options.pin.fill(0);
+    throw error;
+  }
   return SecurityModule.open(transport, { alias: address.alias, ...options });
 }

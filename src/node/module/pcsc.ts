@@ -1,7 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ModuleError, type ModuleErrorCode } from '../../errors/module.ts';
-import { MAX_SHORT_DATA, MAX_SHORT_RESPONSE } from '../../module/apdu/command.ts';
+import { saysExtendedLengths } from '../../module/apdu/atr.ts';
+import {
+  encodeCommand,
+  MAX_SHORT_DATA,
+  MAX_SHORT_RESPONSE,
+  parseResponse,
+} from '../../module/apdu/command.ts';
+import { parseStatus } from '../../module/apdu/status.ts';
 import type { CardTransport } from '../../module/bridge/exchange.ts';
+import { Instruction, MODULE_AID } from '../../module/protocol.ts';
 
 /** What of the package pcsc-mini is used. It is optional, so its own types may not be there. */
 interface PcscMini {
@@ -21,6 +29,7 @@ interface PcscReader {
   on(event: 'disconnect', listener: () => void): this;
 }
 interface PcscCard {
+  state(): Promise<{ readonly atr: Uint8Array }>;
   transmit(input: Uint8Array, output?: ArrayBuffer): Promise<Uint8Array>;
   disconnect(disposition: number): Promise<void>;
 }
@@ -32,7 +41,10 @@ const READER_WAIT_MS = 5000;
 const OUTPUT_LENGTH = 65_538;
 
 export interface PcscOptions {
-  /** Extended APDUs, for readers and cards that have them. Default: short ones, which all have. */
+  /**
+   * Extended APDUs, or short ones, which every card and every reader has. Default: extended ones where the card's answer
+   * to reset offers them and one goes through.
+   */
   readonly extended?: boolean | undefined;
 }
 
@@ -61,13 +73,14 @@ export class PcscTransport implements CardTransport {
    * @throws ModuleError ERR_MODULE_UNSUPPORTED without the package pcsc-mini; ERR_MODULE_GONE without that reader;
    *   ERR_MODULE_REMOVED without a card in it; ERR_MODULE_BUSY while another program holds it
    */
-  static async connect(name: string, { extended = false }: PcscOptions = {}): Promise<PcscTransport> {
+  static async connect(name: string, { extended }: PcscOptions = {}): Promise<PcscTransport> {
     const pcsc = await load();
     const client = new pcsc.Client();
     try {
       const reader = await findReader(client, name);
       const card = await reader.connect(pcsc.CardMode.EXCLUSIVE);
-      const transport = new PcscTransport(pcsc, client, card, extended);
+      const long = extended ?? (await takesExtended(card));
+      const transport = new PcscTransport(pcsc, client, card, long);
       reader.on('disconnect', () => transport.#fail('ERR_MODULE_GONE', 'the reader was taken away'));
       return transport;
     } catch (error) {
@@ -117,6 +130,23 @@ async function load(): Promise<PcscMini> {
       `PC/SC readers need the package ${PACKAGE}: npm install ${PACKAGE}`,
       { cause },
     );
+  }
+}
+
+/** What the card offers, the reader between may refuse: one command that changes nothing shows it. */
+async function takesExtended(card: PcscCard): Promise<boolean> {
+  await nextTurn();
+  const { atr } = await card.state();
+  if (!saysExtendedLengths(atr)) return false;
+  const select = { cla: 0, ins: Instruction.select, p1: 4, p2: 0, data: MODULE_AID, le: MAX_SHORT_RESPONSE };
+  try {
+    await nextTurn();
+    const answer = await card.transmit(encodeCommand(select, 'extended'));
+    return parseStatus(parseResponse(new Uint8Array(answer)).status).kind === 'success';
+  } catch {
+    return false;
+  } finally {
+    await nextTurn();
   }
 }
 

@@ -10,7 +10,7 @@ import { MIN_FRAGMENT_SIZE } from '../../module/eap/fragments.ts';
 import { MAX_EAP_PACKET } from '../../module/eap/packet.ts';
 
 export interface SecurityModuleOptions {
-  /** The user PIN, 4 to 8 digits. Bytes are wiped when it was verified; text cannot be. */
+  /** The user PIN, 4 to 8 digits. Bytes are wiped, whether it was right or not; text cannot be, and stays in memory. */
   pin: string | Uint8Array;
   /** The identity for sessions. Default: the module's first. */
   alias?: string | undefined;
@@ -41,6 +41,7 @@ export class SecurityModule implements EngineSource {
     const size =
       options.fragmentSize ?? Math.min(transport.maxCommandData, transport.maxResponseData, MAX_EAP_PACKET);
     const card = new Card(transport);
+    const pin = typeof options.pin === 'string' ? Buffer.from(options.pin) : options.pin;
     try {
       if (!Number.isInteger(size) || size < MIN_FRAGMENT_SIZE || size > MAX_EAP_PACKET) {
         const range = `${MIN_FRAGMENT_SIZE} to ${MAX_EAP_PACKET}`;
@@ -51,15 +52,12 @@ export class SecurityModule implements EngineSource {
       }
       const client = new ModuleClient(card);
       await client.select();
-      const pin = typeof options.pin === 'string' ? Buffer.from(options.pin) : options.pin;
-      try {
-        await client.verifyPin('user', pin);
-      } finally {
-        pin.fill(0);
-      }
+      await client.verifyPin('user', pin);
     } catch (error) {
       card.close();
       throw error;
+    } finally {
+      pin.fill(0);
     }
     return new SecurityModule(card, options.alias, size);
   }

@@ -73,8 +73,10 @@ function attend(socket: Socket, { state, sessions, onExchange }: ModuleServerOpt
     for (const command of splitter.push(bytes)) {
       const response = applet.process(command);
       onExchange?.(command, response);
+      command.fill(0);
       socket.write(frame(response));
     }
+    bytes.fill(0);
     if (socket.writableLength > MAX_UNREAD) socket.pause();
   });
   socket.on('drain', () => socket.resume());
@@ -114,7 +116,8 @@ export class UnixTransport implements CardTransport {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      this.#socket.write(frame(command));
+      const bytes = frame(command);
+      this.#socket.write(bytes, () => bytes.fill(0));
     });
   }
 

@@ -34,6 +34,7 @@ export function insertVirtualCard(
       if (message.length !== 1) {
         const response = applet.process(message);
         onExchange?.(message, response);
+        message.fill(0);
         socket.write(frame(response));
       } else if (message[0] === Control.atr) socket.write(frame(ATR));
       else applet.reset();
