@@ -10,7 +10,7 @@ import type { HandshakeJoiner } from '../messages/handshake.ts';
 import type { Keys12 } from '../record/tls/protection12.ts';
 import type { RecordLayer } from '../record/tls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
-import type { ConnectionEvent } from './events.ts';
+import { type ConnectionEvent, keylogLine } from './events.ts';
 
 /** What the handshake's states may do, carried out on TLS records. */
 export class EngineIO implements HandshakeIO {
@@ -103,16 +103,10 @@ export class EngineIO implements HandshakeIO {
 
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
     if (!this.#config.keylog) return;
-    this.#emit({ type: 'keylog', line: `${label} ${hex(clientRandom)} ${hex(secret)}` });
+    this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
   }
 
   ticket(session: ResumableSession): void {
     this.#emit({ type: 'ticket', session });
   }
-}
-
-function hex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
-  return text;
 }

@@ -1,6 +1,7 @@
 import type { Suite } from '../crypto/suites.ts';
 import type { TrellisError } from '../errors/errors.ts';
 import type { Agreement } from '../handshake/established.ts';
+import type { KeylogLabel } from '../handshake/io.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { ProtocolVersion } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
@@ -26,7 +27,7 @@ export type ConnectionEvent =
 
 /** What the handshake settled, once it is complete. */
 export interface ConnectionInfo extends Agreement {
-  readonly protocol: 'TLSv1.3' | 'TLSv1.2';
+  readonly protocol: 'TLSv1.3' | 'TLSv1.2' | 'DTLSv1.3' | 'DTLSv1.2';
   readonly peer: PeerIdentity | undefined;
   /** Transcript-Hash(ClientHello … client Finished), which bindings to this session are made from. */
   readonly transcriptHash: Uint8Array;
@@ -38,6 +39,8 @@ export interface ConnectionInfo extends Agreement {
 export const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>> = {
   [ProtocolVersion.tls13]: 'TLSv1.3',
   [ProtocolVersion.tls12]: 'TLSv1.2',
+  [ProtocolVersion.dtls13]: 'DTLSv1.3',
+  [ProtocolVersion.dtls12]: 'DTLSv1.2',
 };
 
 /** A session at one moment, for another record layer: both traffic secrets (RFC 8446 §7.2) and where they stand. */
@@ -45,4 +48,15 @@ export interface TrafficState {
   readonly suite: Suite;
   readonly read: { readonly secret: Uint8Array; readonly sequence: number };
   readonly write: { readonly secret: Uint8Array; readonly sequence: number };
+}
+
+/** A line of SSLKEYLOGFILE. */
+export function keylogLine(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): string {
+  return `${label} ${hex(clientRandom)} ${hex(secret)}`;
+}
+
+function hex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
 }

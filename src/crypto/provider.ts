@@ -39,6 +39,13 @@ export interface Aead {
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | undefined;
 }
 
+/**
+ * Encrypts record numbers (RFC 9147 §4.2.3).
+ * @param sample the first 16 bytes of the record's ciphertext
+ * @returns at least 2 bytes to xor with the number; overwritten or not, they are used at once
+ */
+export type RecordNumberMask = (sample: Uint8Array) => Uint8Array;
+
 /** Our half of a key exchange that we began. */
 export interface KeyExchange {
   /** The `key_exchange` of KeyShareEntry, RFC 8446 §4.2.8. */
@@ -95,6 +102,8 @@ export interface CryptoProvider {
   /** Constant-time comparison; lengths may differ (then false). */
   equal(a: Uint8Array, b: Uint8Array): boolean;
   aead(name: AeadName, key: Uint8Array): Aead;
+  /** @param name whose block or stream cipher it is under `key`: AES, or ChaCha20 */
+  recordNumberMask(name: AeadName, key: Uint8Array): RecordNumberMask;
   /** AES-CBC of whole blocks, without padding. */
   encryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;
   decryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;

@@ -67,6 +67,7 @@ export const ALERT_OF = {
   // Ours, the peer is not at fault
   ERR_TLS_HANDSHAKE_TIMEOUT: 'user_canceled',
   ERR_TLS_INTERNAL: 'internal_error',
+  ERR_DTLS_CLIENT_HELLO_TOO_LARGE: 'internal_error', // does not fit one datagram: raise the MTU, or offer less
   // Multiplexing; a breach of its rules is a protocol fault like any other
   ERR_MUX_REQUIRED: 'handshake_failure',
   ERR_MUX_FLOOD: 'unexpected_message',
@@ -177,6 +178,7 @@ export type ConnectionErrorCode =
   | 'ERR_TLS_TRUNCATED' // transport ended without close_notify, RFC 8446 §6.1
   | 'ERR_TLS_CLOSED' // used after close
   | 'ERR_TLS_NOT_CONNECTED'
+  | 'ERR_DTLS_TOO_LARGE' // more than one datagram holds
   | 'ERR_TLS_OPTION' // an option that cannot work; message says which
   | 'ERR_MUX_REFUSED' // the peer does not serve that application, or has no room
   | 'ERR_MUX_ABORTED' // the peer, or a limit here, aborted this connection

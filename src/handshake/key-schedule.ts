@@ -1,6 +1,7 @@
 import type { CryptoProvider, HashName } from '../crypto/provider.ts';
 import { HASH_LENGTH } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
+import type { DatagramKeys } from '../record/dtls/protection.ts';
 import type { TrafficKeys } from '../record/tls/protection.ts';
 import { Writer } from '../wire/writer.ts';
 
@@ -124,6 +125,12 @@ export function trafficKeys(crypto: CryptoProvider, suite: Suite, secret: Uint8A
     key: hkdfExpandLabel(crypto, suite.hash, secret, 'key', NO_CONTEXT, suite.keyLength),
     iv: hkdfExpandLabel(crypto, suite.hash, secret, 'iv', NO_CONTEXT, 12),
   };
+}
+
+/** As `trafficKeys`, with the key of the record numbers (RFC 9147 §4.2.3). */
+export function datagramKeys(crypto: CryptoProvider, suite: Suite, secret: Uint8Array): DatagramKeys {
+  const numberKey = hkdfExpandLabel(crypto, suite.hash, secret, 'sn', NO_CONTEXT, suite.keyLength);
+  return { ...trafficKeys(crypto, suite, secret), numberKey };
 }
 
 /** The traffic secret after a KeyUpdate, §7.2. */

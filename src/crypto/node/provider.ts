@@ -4,6 +4,7 @@ import { nodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
 import { importSpki, keyObject } from './public-key.ts';
 import { randomBytes } from './random.ts';
+import { recordNumberMask } from './record-number-mask.ts';
 
 /** The CryptoProvider on node:crypto. It holds no state of its own. */
 export const nodeCrypto: CryptoProvider = {
@@ -15,6 +16,7 @@ export const nodeCrypto: CryptoProvider = {
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),
   aead: nodeAead,
+  recordNumberMask,
   encryptCbc: (name, key, iv, blocks) =>
     crypto.createCipheriv(name, key, iv).setAutoPadding(false).update(blocks),
   decryptCbc: (name, key, iv, blocks) =>

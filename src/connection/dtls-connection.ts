@@ -1,0 +1,306 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
+import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
+import { AlertReceivedError, ConnectionError, DecodeError, TlsError } from '../errors/errors.ts';
+import type { ClientConfig, DatagramConfig, ServerConfig } from '../handshake/config.ts';
+import { Reassembler } from '../handshake/dtls/reassembly.ts';
+import type { Established } from '../handshake/established.ts';
+import type { Step } from '../handshake/step.ts';
+import type { Established12 } from '../handshake/tls12/established.ts';
+import { pointGroups } from '../handshake/tls12/shared.ts';
+import { startClient } from '../handshake/tls13/client.ts';
+import { startServer } from '../handshake/tls13/server.ts';
+import { parseAck, parseFragments } from '../messages/dtls.ts';
+import { parseAlert } from '../record/alert.ts';
+import type { OpenedRecord } from '../record/dtls/protection.ts';
+import { DatagramRecords, type DatagramStats } from '../record/dtls/record-layer.ts';
+import { ContentType } from '../wire/codepoints.ts';
+import { DtlsIO } from './dtls-io.ts';
+import type { SessionEngine } from './engine.ts';
+import type { Seat } from './seat.ts';
+import { Session } from './session.ts';
+import type { Role, SubProtocolFactory } from './sub-protocol.ts';
+
+/**
+ * RFC 9147 §4.4: what is left of 1,280 bytes, which every path of IPv6 carries, without the headers of IPv6 and UDP. It
+ * goes over nearly every path of IPv4 too.
+ */
+export const DEFAULT_DATAGRAM: DatagramConfig = { mtu: 1232, initialTimeout: 1000, maxTimeout: 60_000 };
+/** Less would leave next to nothing behind the headers of a fragment; paths of 296 bytes (SLIP, RFC 1055) fit. */
+export const MIN_MTU = 128;
+
+/**
+ * One DTLS connection without I/O: `receive` takes a datagram, `transmit` gives datagrams, and in between it is the same
+ * state machine as `Connection`. Each `send` is one datagram, which arrives whole and once, or not at all, and perhaps
+ * after one that was sent later. The caller must heed `nextTimeout`, by which lost flights are sent again.
+ *
+ * What is not genuine is discarded without a word (RFC 6347 §4.1.2.7, RFC 9147 §4.5.2); `stats` counts it. Faults of a
+ * genuine peer never throw: they queue an alert for `transmit` and an `error` event.
+ */
+export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
+  readonly #records: DatagramRecords;
+  readonly #reassembler: Reassembler;
+  readonly #grace: number;
+  /** A ChangeCipherSpec of DTLS 1.2 came; it may have overtaken the messages before it. */
+  #changeCipherSpec = false;
+  /** A fatal alert in clear, which anybody could have sent. */
+  #clearAlert: { readonly description: number; readonly until: number } | undefined;
+  /** KeyUpdates that wait for the one before: `true` when one of them asks the peer for its own. */
+  #updateLater: boolean | undefined;
+
+  static client(
+    config: ClientConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[] = [],
+  ): DtlsConnection {
+    // A key share that does not fit one datagram is not sent before the server has asked for it.
+    const offered = pointGroups(config.groups);
+    const chosen = config.keyShares.filter((group) => offered.includes(group));
+    const keyShares = chosen.length > 0 ? chosen : offered.slice(0, 1);
+    const own = { ...config, ...forDatagrams(config), keyShares, compatibility: false, earlyData: false };
+    return new DtlsConnection('client', own, now, subProtocols, (seats, io) => startClient(own, seats, io));
+  }
+
+  static server(
+    config: ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[] = [],
+  ): DtlsConnection {
+    const own = { ...config, ...forDatagrams(config) };
+    return new DtlsConnection('server', own, now, subProtocols, (seats) => startServer(own, seats));
+  }
+
+  private constructor(
+    role: Role,
+    config: (ClientConfig | ServerConfig) & { readonly datagrams: DatagramConfig },
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    start: (seats: readonly Seat[], io: DtlsIO) => Step,
+  ) {
+    const { datagrams } = config;
+    if (!(datagrams.mtu >= MIN_MTU)) {
+      throw new ConnectionError('ERR_TLS_OPTION', `mtu must be at least ${MIN_MTU}, not ${datagrams.mtu}`);
+    }
+    const records = new DatagramRecords(config.crypto);
+    const reassembler = new Reassembler();
+    super(role, config, now, subProtocols, {
+      io: (emit) => new DtlsIO(config, datagrams, records, reassembler, now, emit),
+      start,
+    });
+    this.#records = records;
+    this.#reassembler = reassembler;
+    this.#grace = datagrams.initialTimeout;
+  }
+
+  // ── from the transport ─────────────────────────────────────────────────────────────────────────
+
+  /** Takes one datagram. The buffer is the caller's again when this returns. */
+  receive(datagram: Uint8Array, now: number): void {
+    if (this.readState !== 'open') return;
+    this.io.now = now;
+    this.#records.feed(datagram);
+    this.process();
+  }
+
+  /** No more datagrams can come: the socket is gone. */
+  receiveEnd(): void {
+    if (this.readState !== 'open') return;
+    const alert = this.#clearAlert;
+    this.end(
+      alert === undefined
+        ? new ConnectionError('ERR_TLS_TRUNCATED', 'The transport ended without close_notify')
+        : new AlertReceivedError(alert.description),
+    );
+  }
+
+  nextTimeout(): number | undefined {
+    if (this.readState === 'failed' || (this.readState === 'ended' && this.writeState === 'closed'))
+      return undefined;
+    const times = [this.deadline, this.io.nextTimeout(), this.#clearAlert?.until];
+    const known = times.filter((time) => time !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
+  }
+
+  handleTimeout(now: number): void {
+    if (this.readState === 'failed') return;
+    const alert = this.#clearAlert;
+    if (alert !== undefined && now >= alert.until) {
+      this.end(new AlertReceivedError(alert.description));
+      return;
+    }
+    if (this.deadline !== undefined && now >= this.deadline) {
+      this.fail(
+        new TlsError(
+          'ERR_TLS_HANDSHAKE_TIMEOUT',
+          `The handshake did not finish in ${this.config.handshakeTimeout} ms`,
+        ),
+      );
+      return;
+    }
+    this.guard(() => this.io.handleTimeout(now));
+  }
+
+  // ── to the transport ───────────────────────────────────────────────────────────────────────────
+
+  /** Takes out everything that is to be sent, each a datagram. */
+  transmit(): Uint8Array[] {
+    return this.io.drain();
+  }
+
+  /** Bytes of application data, or of a sub-protocol, that one datagram holds now. */
+  get maxDatagramSize(): number {
+    return this.io.maxContent;
+  }
+
+  get stats(): DatagramStats {
+    return this.#records.stats;
+  }
+
+  /** RFC 9147 §8: the new keys are used once the peer has acknowledged the KeyUpdate; until then no second one is sent. */
+  override updateKeys(requestPeer: boolean): void {
+    if (!this.io.updatingKeys) {
+      super.updateKeys(requestPeer);
+      return;
+    }
+    this.openForWriting();
+    this.#updateLater = requestPeer || (this.#updateLater ?? false);
+  }
+
+  // ── records in ─────────────────────────────────────────────────────────────────────────────────
+
+  protected override process(): void {
+    this.guard(() => {
+      while (this.readState === 'open' && this.wanted === undefined) {
+        if (this.#takeMessage()) continue;
+        const record = this.#records.next();
+        if (record === undefined) break;
+        this.#receiveRecord(record);
+      }
+      if (this.readState === 'open') this.io.settle();
+    });
+    this.payKeyUpdate();
+  }
+
+  #receiveRecord(record: OpenedRecord): void {
+    const { type, content, epoch } = record;
+    const { handshaking, speaksDtls13 } = this.io;
+    switch (type) {
+      case ContentType.handshake:
+        this.#receiveFragments(record);
+        return;
+      case ContentType.change_cipher_spec:
+        // RFC 9147 §5: there is none in DTLS 1.3; and repeated ones say nothing.
+        if (handshaking && epoch === 0 && !speaksDtls13) this.#changeCipherSpec = true;
+        return;
+      case ContentType.ack:
+        if (!speaksDtls13) break;
+        this.io.acknowledged(parseAck(content));
+        this.#updateKeysNow();
+        return;
+      case ContentType.alert:
+        if (epoch === 0) this.#receiveClearAlert(content);
+        else this.dispatch(type, content);
+        return;
+    }
+    // Data that overtook the last flight, or that nobody can vouch for, is lost like any other datagram.
+    if (epoch === 0 || handshaking || (speaksDtls13 && epoch < FIRST_DATA_EPOCH)) return;
+    this.io.confirmed();
+    this.dispatch(type, content);
+  }
+
+  #receiveFragments({ content, epoch, sequence }: OpenedRecord): void {
+    const current = epoch === this.#records.readEpoch;
+    let repeated = false;
+    let kept = false;
+    for (const fragment of parseFragments(content)) {
+      const old = fragment.messageSeq < this.#reassembler.next;
+      // A message under keys that have been replaced can only be one that came before.
+      if (!old && !current) continue;
+      if (!old && this.#reassembler.push(fragment) === 'full') continue;
+      kept = true;
+      const { messageSeq, offset, body, length } = fragment;
+      if (messageSeq === this.#reassembler.next - 1 && offset + body.length === length) repeated = true;
+    }
+    if (kept) this.io.noteReceived({ epoch, sequence });
+    if (repeated) this.io.repeat();
+  }
+
+  /** Hands the next message to the state that awaits it. @returns whether there was one */
+  #takeMessage(): boolean {
+    const step = this.step;
+    if (this.#changeCipherSpec && step.kind === 'expect' && step.receiveChangeCipherSpec !== undefined) {
+      this.#changeCipherSpec = false;
+      this.advance(step.receiveChangeCipherSpec(this.io));
+      return true;
+    }
+    const message = this.#reassembler.take();
+    if (message === undefined) return false;
+    this.#clearAlert = undefined;
+    if (this.io.handshaking) this.io.heard();
+    this.receiveMessage(message);
+    return true;
+  }
+
+  /**
+   * RFC 6347 §4.1.2.7, RFC 9147 §4.5.2 and §11: whoever knows the addresses could have sent it. So it ends the handshake
+   * only when nothing better comes for as long as a retransmission takes.
+   */
+  #receiveClearAlert(content: Uint8Array): void {
+    if (!this.io.handshaking) return;
+    let alert: ReturnType<typeof parseAlert>;
+    try {
+      alert = parseAlert(content);
+    } catch (error) {
+      if (error instanceof DecodeError) return;
+      throw error;
+    }
+    const { level, description } = alert;
+    if (level === AlertLevel.warning && description !== AlertDescription.close_notify) return;
+    this.#clearAlert ??= { description, until: this.io.now + this.#grace };
+  }
+
+  #updateKeysNow(): void {
+    const requestPeer = this.#updateLater;
+    if (requestPeer === undefined || this.io.updatingKeys) return;
+    this.#updateLater = undefined;
+    if (this.writable) this.updateKeys(requestPeer);
+  }
+
+  // ── for the session ────────────────────────────────────────────────────────────────────────────
+
+  protected override writeContent(type: number, content: Uint8Array): void {
+    if (this.io.writeKeyExhausted && type !== ContentType.alert && !this.io.updatingKeys)
+      this.updateKeys(false);
+    this.io.write(type, content);
+  }
+
+  protected override get takesRemarks(): boolean {
+    return !this.io.speaksDtls13;
+  }
+
+  protected override handshakeDone(_session: Established | Established12, _types: readonly number[]): void {
+    this.#records.endHandshake();
+    this.io.endHandshake();
+  }
+}
+
+/** First epoch of application data in DTLS 1.3 (RFC 9147 §6.1). */
+const FIRST_DATA_EPOCH = 3;
+
+/** What is different in a configuration for datagrams. */
+function forDatagrams({ crypto, datagrams }: ClientConfig | ServerConfig) {
+  return {
+    crypto: withDatagramLabels(crypto),
+    datagrams: { ...DEFAULT_DATAGRAM, ...datagrams } as DatagramConfig,
+  };
+}
+
+/** RFC 9147 §5.9: labels begin with `dtls13`. One object for each provider, since key schedules are cached by it. */
+function withDatagramLabels(crypto: CryptoProvider): CryptoProvider {
+  let labelled = LABELLED.get(crypto);
+  if (labelled === undefined) {
+    labelled = { ...crypto, labelPrefix: 'dtls13' };
+    LABELLED.set(crypto, labelled);
+  }
+  return labelled;
+}
+const LABELLED = new WeakMap<CryptoProvider, CryptoProvider>();

@@ -1,0 +1,326 @@
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { Suite } from '../crypto/suites.ts';
+import { AlertDescription, AlertLevel } from '../errors/alerts.ts';
+import { ConnectionError, TlsError } from '../errors/errors.ts';
+import type { ClientConfig, DatagramConfig, ServerConfig } from '../handshake/config.ts';
+import { DatagramPacker, Flight } from '../handshake/dtls/flight.ts';
+import type { Reassembler } from '../handshake/dtls/reassembly.ts';
+import type { KeylogLabel } from '../handshake/io.ts';
+import { datagramKeys } from '../handshake/key-schedule.ts';
+import type { ResumableSession } from '../handshake/resumable-session.ts';
+import { buildAck, buildFragment, type RecordNumber } from '../messages/dtls.ts';
+import { asHandshakeMessage } from '../messages/handshake.ts';
+import type { DatagramRecords } from '../record/dtls/record-layer.ts';
+import type { Keys12 } from '../record/tls/protection12.ts';
+import { ContentType, HandshakeType } from '../wire/codepoints.ts';
+import { type ConnectionEvent, keylogLine } from './events.ts';
+import type { SessionIO } from './session.ts';
+
+/** Record numbers in one ACK: more than a flight has records at the smallest MTU. */
+export const MAX_ACKED_RECORDS = 64;
+/** Times that one flight is sent again. With the default time-outs the last is some nine minutes after the first. */
+export const MAX_RETRANSMISSIONS = 12;
+
+/** Where the first flight begins, when a server has answered without keeping anything. */
+export interface FirstNumbers {
+  /** message_seq of our first message. */
+  readonly messageSeq: number;
+}
+
+/**
+ * What the handshake's states may do, carried out on flights (RFC 6347 §4.2.4, RFC 9147 §5.8): their messages are kept until
+ * the peer has them, and sent again when that takes too long.
+ */
+export class DtlsIO implements SessionIO {
+  now: number;
+  /** What the states do belongs to the handshake; after it messages are acknowledged one by one (RFC 9147 §5.8.4). */
+  handshaking = true;
+  /** The version is DTLS 1.3. */
+  speaksDtls13 = false;
+  readonly #config: ClientConfig | ServerConfig;
+  readonly #datagrams: DatagramConfig;
+  readonly #records: DatagramRecords;
+  readonly #reassembler: Reassembler;
+  readonly #emit: (event: ConnectionEvent) => void;
+  readonly #flight = new Flight();
+  #version12 = 0;
+  #messageSeq: number;
+  #out: Uint8Array[] = [];
+  #resendAt: number | undefined;
+  #interval: number;
+  #resent = 0;
+  /** Records of handshake messages that the peer shall hear of. */
+  #received: RecordNumber[] = [];
+  #ackDue = false;
+  #ackAt: number | undefined;
+  /** Keys that are used once the peer has our KeyUpdate (RFC 9147 §8), and its message_seq. */
+  #nextKeys: { readonly suite: Suite; readonly secret: Uint8Array; readonly messageSeq: number } | undefined;
+  #contentLimit = Number.POSITIVE_INFINITY;
+
+  constructor(
+    config: ClientConfig | ServerConfig,
+    datagrams: DatagramConfig,
+    records: DatagramRecords,
+    reassembler: Reassembler,
+    now: number,
+    emit: (event: ConnectionEvent) => void,
+    first: FirstNumbers = { messageSeq: 0 },
+  ) {
+    this.#config = config;
+    this.#datagrams = datagrams;
+    this.#records = records;
+    this.#reassembler = reassembler;
+    this.now = now;
+    this.#emit = emit;
+    this.#messageSeq = first.messageSeq;
+    this.#interval = datagrams.initialTimeout;
+  }
+
+  get crypto(): CryptoProvider {
+    return this.#config.crypto;
+  }
+
+  // ── what states do ─────────────────────────────────────────────────────────────────────────────
+
+  send(message: Uint8Array): Uint8Array {
+    const { type, body } = asHandshakeMessage(message);
+    const messageSeq = this.#messageSeq++;
+    this.#flight.addMessage(this.#records.sealer, type, messageSeq, body);
+    // RFC 9147 §7.1: the next flight acknowledges the one before; a ticket is none (§5.8.4).
+    if (this.handshaking && type !== HandshakeType.new_session_ticket) this.#forgetReceived();
+    return buildFragment({ type, length: body.length, messageSeq, offset: 0, body });
+  }
+
+  sendChangeCipherSpec(): void {
+    this.#flight.addChangeCipherSpec(this.#records.sealer);
+  }
+
+  /** RFC 9147 §5.2: messages are delimited by themselves; but none may go on under the keys before. */
+  requireRecordEnd(): void {
+    if (this.#reassembler.empty) return;
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      'A message comes before the change of keys that it must follow',
+    );
+  }
+
+  skipEarlyData(_limit: number): void {
+    // What does not open is discarded as it is.
+  }
+
+  limitRecords(sending: number, _receiving: number): void {
+    this.#contentLimit = sending;
+  }
+
+  allowEarlyData(_bytes: number): void {}
+
+  unprotectWrite(): void {}
+
+  protectRead(suite: Suite, secret: Uint8Array): void {
+    this.requireRecordEnd();
+    this.speaksDtls13 = true;
+    const epoch = Math.max(this.#records.readEpoch + 1, FIRST_EPOCH_13);
+    this.#records.setReadKeys(datagramKeys(this.crypto, suite, secret), epoch);
+  }
+
+  protectWrite(suite: Suite, secret: Uint8Array): void {
+    if (this.handshaking) this.#setWriteKeys(suite, secret);
+    else this.#nextKeys = { suite, secret, messageSeq: this.#messageSeq - 1 };
+  }
+
+  speakTls12(version: number): void {
+    this.#version12 = version;
+  }
+
+  protectRead12(keys: Keys12): void {
+    this.requireRecordEnd();
+    this.#records.setReadKeys12(keys, this.#version12);
+  }
+
+  protectWrite12(keys: Keys12): void {
+    this.#records.sealer = this.#records.makeSealer12(keys, this.#version12);
+  }
+
+  refuseRenegotiation(): void {
+    this.write(ContentType.alert, Uint8Array.of(AlertLevel.warning, AlertDescription.no_renegotiation));
+  }
+
+  keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
+    if (!this.#config.keylog) return;
+    this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
+  }
+
+  ticket(session: ResumableSession): void {
+    this.#emit({ type: 'ticket', session });
+  }
+
+  // ── what the connection asks ───────────────────────────────────────────────────────────────────
+
+  /** Bytes of content that one datagram holds now. */
+  get maxContent(): number {
+    const { sealer } = this.#records;
+    return Math.max(0, Math.min(this.#datagrams.mtu - sealer.overhead, this.#contentLimit));
+  }
+
+  /** A KeyUpdate of ours is under way, and a second one must wait (RFC 9147 §8). */
+  get updatingKeys(): boolean {
+    return this.#nextKeys !== undefined;
+  }
+
+  get writeKeyExhausted(): boolean {
+    return this.#records.sealer.exhausted;
+  }
+
+  /** One record in a datagram of its own. @throws ConnectionError ERR_DTLS_TOO_LARGE */
+  write(type: number, content: Uint8Array): void {
+    this.#sendFlight();
+    const most = this.maxContent;
+    if (content.length > most) {
+      throw new ConnectionError(
+        'ERR_DTLS_TOO_LARGE',
+        `${content.length} bytes do not fit a datagram; send at most ${most} (maxDatagramSize) at once`,
+      );
+    }
+    this.#out.push(this.#records.sealer.seal(type, content));
+  }
+
+  drain(): Uint8Array[] {
+    this.#sendFlight();
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  get pendingBytes(): number {
+    return this.#out.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** The next message of the peer is there, so it has all of what we said before. */
+  heard(): void {
+    this.#clearFlight();
+  }
+
+  /** The peer goes on under keys that it has from our last flight: it can be forgotten. */
+  confirmed(): void {
+    if (!this.speaksDtls13 && !this.#flight.empty) this.#clearFlight();
+  }
+
+  /** The handshake is over. In DTLS 1.2 whoever spoke last waits to be asked again (RFC 6347 §4.2.4). */
+  endHandshake(): void {
+    this.#sendFlight();
+    this.handshaking = false;
+    if (!this.speaksDtls13) this.#resendAt = undefined;
+    else if (this.#received.length > 0) this.#ackDue = true;
+  }
+
+  /** A record with parts of handshake messages came. */
+  noteReceived(number: RecordNumber): void {
+    this.#received.push(number);
+    if (this.#received.length > MAX_ACKED_RECORDS) this.#received.shift();
+  }
+
+  /** The peer has said again what it said last: it has not heard us. */
+  repeat(): void {
+    if (!this.#flight.empty && !this.#flight.hasUnsent) this.#resend();
+    if (!this.handshaking) this.#ackDue = true;
+  }
+
+  /** A datagram has been gone through. */
+  settle(): void {
+    if (!this.speaksDtls13 || this.#received.length === 0) return;
+    if (!this.handshaking) this.#ackDue = true;
+    // RFC 9147 §7.1: part of a flight is acknowledged when the rest does not come.
+    else this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
+  }
+
+  /** RFC 9147 §7.2. */
+  acknowledged(numbers: readonly RecordNumber[]): void {
+    if (!this.#flight.acknowledge(numbers)) return;
+    if (this.#nextKeys !== undefined && this.#flight.isAcknowledged(this.#nextKeys.messageSeq)) {
+      const { suite, secret } = this.#nextKeys;
+      this.#nextKeys = undefined;
+      this.#setWriteKeys(suite, secret);
+    }
+    if (this.#flight.empty) this.#clearFlight();
+    else if (!this.#flight.hasUnsent) this.#resend();
+  }
+
+  nextTimeout(): number | undefined {
+    const [resend, ack] = [this.#resendAt, this.#ackAt];
+    if (resend === undefined || ack === undefined) return resend ?? ack;
+    return Math.min(resend, ack);
+  }
+
+  /** @throws TlsError ERR_TLS_HANDSHAKE_TIMEOUT when a flight was sent as often as it may be */
+  handleTimeout(now: number): void {
+    this.now = now;
+    if (this.#ackAt !== undefined && this.#ackAt <= now) {
+      this.#ackAt = undefined;
+      this.#ackDue = true;
+    }
+    if (this.#resendAt === undefined || this.#resendAt > now) return;
+    if (++this.#resent > MAX_RETRANSMISSIONS) {
+      throw new TlsError(
+        'ERR_TLS_HANDSHAKE_TIMEOUT',
+        `The peer does not answer; a flight was sent ${this.#resent} times`,
+      );
+    }
+    // RFC 6347 §4.2.4.1: double the time at each retransmission.
+    this.#interval = Math.min(this.#interval * 2, this.#datagrams.maxTimeout);
+    this.#resend();
+  }
+
+  #setWriteKeys(suite: Suite, secret: Uint8Array): void {
+    const epoch = Math.max(this.#records.sealer.epoch + 1, FIRST_EPOCH_13);
+    this.#records.sealer = this.#records.makeSealer(datagramKeys(this.crypto, suite, secret), epoch);
+  }
+
+  /** What has not been sent yet, with an ACK that is due. */
+  #sendFlight(): void {
+    if (!this.#flight.hasUnsent && !this.#ackDue) return;
+    const packer = new DatagramPacker(this.#datagrams.mtu, this.#out);
+    if (this.#ackDue) this.#sendAck(packer);
+    if (this.#flight.hasUnsent) {
+      this.#flight.send(packer);
+      this.#arm();
+    }
+    packer.close();
+  }
+
+  #resend(): void {
+    const packer = new DatagramPacker(this.#datagrams.mtu, this.#out);
+    this.#flight.resend(packer);
+    packer.close();
+    this.#arm();
+  }
+
+  /** The last flight of DTLS 1.2 is sent again only when the peer asks. */
+  #arm(): void {
+    this.#resendAt = this.handshaking || this.speaksDtls13 ? this.now + this.#interval : undefined;
+  }
+
+  #sendAck(packer: DatagramPacker): void {
+    this.#ackDue = false;
+    const { sealer } = this.#records;
+    // Before there are keys nobody could tell whose ACK it is.
+    if (this.speaksDtls13 && sealer.epoch > 0) packer.add(sealer, ContentType.ack, buildAck(this.#received));
+    this.#forgetReceived();
+  }
+
+  #forgetReceived(): void {
+    this.#received = [];
+    this.#ackAt = undefined;
+  }
+
+  #clearFlight(): void {
+    this.#flight.clear();
+    this.#resendAt = undefined;
+    this.#interval = this.#datagrams.initialTimeout;
+    this.#resent = 0;
+  }
+}
+
+/** RFC 9147 §6.1: 0 is in clear, 1 early data, 2 the handshake, 3 the first of application data. */
+const FIRST_EPOCH_13 = 2;
+/** RFC 9147 §7.1: 1/4 of the retransmission time. */
+const ACK_DELAY_SHARE = 4;

@@ -1,0 +1,186 @@
+import { buildFragment, FRAGMENT_HEADER_LENGTH, type RecordNumber } from '../../messages/dtls.ts';
+import type { DatagramSealer } from '../../record/dtls/protection.ts';
+import { ContentType } from '../../wire/codepoints.ts';
+import { Ranges } from './ranges.ts';
+
+/** Records of a flight whose acknowledgement is still understood: those of the last few times that it was sent. */
+export const MAX_TRACKED_RECORDS = 512;
+/** Bytes of a message that a fragment has at least; less would not be worth its headers. */
+const MIN_FRAGMENT = 16;
+
+/** A message of ours, or a ChangeCipherSpec in its place among them. */
+interface Outgoing {
+  readonly sealer: DatagramSealer;
+  readonly message:
+    | {
+        readonly type: number;
+        readonly messageSeq: number;
+        readonly body: Uint8Array;
+        readonly acked: Ranges;
+      }
+    | 'change_cipher_spec';
+}
+
+/** A part of a message that a record has carried. */
+interface Carried {
+  readonly outgoing: Outgoing;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The messages that this side has sent and that the peer may not have yet: a flight (RFC 6347 §4.2.4). They are sent, and
+ * sent again, each under the keys that it was given, until they are acknowledged: by the peer's next flight, or in DTLS
+ * 1.3 by ACK, which may tell of parts (RFC 9147 §7).
+ */
+export class Flight {
+  #outgoing: Outgoing[] = [];
+  /** Where sending goes on: messages before it have been sent once. */
+  #unsent = 0;
+  readonly #records = new Map<string, Carried>();
+
+  get empty(): boolean {
+    return this.#outgoing.length === 0;
+  }
+
+  get hasUnsent(): boolean {
+    return this.#unsent < this.#outgoing.length;
+  }
+
+  addMessage(sealer: DatagramSealer, type: number, messageSeq: number, body: Uint8Array): void {
+    this.#outgoing.push({ sealer, message: { type, messageSeq, body, acked: new Ranges() } });
+  }
+
+  addChangeCipherSpec(sealer: DatagramSealer): void {
+    this.#outgoing.push({ sealer, message: 'change_cipher_spec' });
+  }
+
+  /** The peer has all of it. */
+  clear(): void {
+    this.#outgoing = [];
+    this.#unsent = 0;
+    this.#records.clear();
+  }
+
+  /** @returns whether any record of this flight was among them */
+  acknowledge(numbers: readonly RecordNumber[]): boolean {
+    let any = false;
+    for (const number of numbers) {
+      const carried = this.#records.get(nameOf(number));
+      if (carried === undefined) continue;
+      any = true;
+      const { message } = carried.outgoing;
+      if (message !== 'change_cipher_spec') message.acked.add(carried.start, carried.end);
+    }
+    const waiting = this.#outgoing.slice(this.#unsent);
+    this.#outgoing = [...this.#outgoing.slice(0, this.#unsent).filter(isOpen), ...waiting];
+    this.#unsent = this.#outgoing.length - waiting.length;
+    if (this.empty) this.#records.clear();
+    return any;
+  }
+
+  /** Whether the message with this number is acknowledged, or was never here. */
+  isAcknowledged(messageSeq: number): boolean {
+    return !this.#outgoing.some(
+      ({ message }) => message !== 'change_cipher_spec' && message.messageSeq === messageSeq,
+    );
+  }
+
+  /** What has not been sent yet. */
+  send(out: DatagramPacker): void {
+    const first = this.#unsent;
+    this.#unsent = this.#outgoing.length;
+    for (const outgoing of this.#outgoing.slice(first)) this.#write(outgoing, out);
+  }
+
+  /** Everything that is not acknowledged. */
+  resend(out: DatagramPacker): void {
+    this.#unsent = this.#outgoing.length;
+    for (const outgoing of this.#outgoing) this.#write(outgoing, out);
+  }
+
+  #write(outgoing: Outgoing, out: DatagramPacker): void {
+    const { sealer, message } = outgoing;
+    if (message === 'change_cipher_spec') {
+      out.add(sealer, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC);
+      return;
+    }
+    const { type, messageSeq, body, acked } = message;
+    const frame = FRAGMENT_HEADER_LENGTH + sealer.overhead;
+    for (const gap of acked.gaps(body.length)) {
+      let start = gap.start;
+      do {
+        const wanted = gap.end - start;
+        const room = out.room(frame + Math.min(wanted, MIN_FRAGMENT)) - frame;
+        const end = start + Math.max(1, Math.min(wanted, room));
+        const piece = body.subarray(start, Math.min(end, gap.end));
+        this.#note(sealer, { outgoing, start, end: start + piece.length });
+        const fragment = { type, length: body.length, messageSeq, offset: start, body: piece };
+        out.add(sealer, ContentType.handshake, buildFragment(fragment));
+        start += piece.length;
+      } while (start < gap.end);
+    }
+  }
+
+  #note({ epoch, sequence }: DatagramSealer, carried: Carried): void {
+    if (this.#records.size >= MAX_TRACKED_RECORDS) {
+      const [oldest] = this.#records.keys();
+      if (oldest !== undefined) this.#records.delete(oldest);
+    }
+    this.#records.set(nameOf({ epoch, sequence }), carried);
+  }
+}
+
+function isOpen({ message }: Outgoing): boolean {
+  return message !== 'change_cipher_spec' && !message.acked.covers(message.body.length);
+}
+
+function nameOf({ epoch, sequence }: RecordNumber): string {
+  return `${epoch} ${sequence}`;
+}
+
+const CHANGE_CIPHER_SPEC = Uint8Array.of(1);
+
+/** Packs records into datagrams no larger than the path carries (RFC 6347 §4.1.1, §4.1.1.1). */
+export class DatagramPacker {
+  readonly #mtu: number;
+  readonly #out: Uint8Array[];
+  #datagram: Uint8Array[] = [];
+  #length = 0;
+
+  /** @param out gets each datagram once it is full, or closed */
+  constructor(mtu: number, out: Uint8Array[]) {
+    this.#mtu = mtu;
+    this.#out = out;
+  }
+
+  /** Bytes for the next record, in this datagram if it has at least `least` of them, else in a new one. */
+  room(least: number): number {
+    if (this.#mtu - this.#length < least) this.close();
+    return this.#mtu - this.#length;
+  }
+
+  add(sealer: DatagramSealer, type: number, content: Uint8Array): void {
+    const record = sealer.seal(type, content);
+    if (this.#length + record.length > this.#mtu) this.close();
+    this.#datagram.push(record);
+    this.#length += record.length;
+  }
+
+  close(): void {
+    const [first, ...more] = this.#datagram;
+    if (first === undefined) return;
+    if (more.length === 0) this.#out.push(first);
+    else {
+      const datagram = new Uint8Array(this.#length);
+      let at = 0;
+      for (const record of this.#datagram) {
+        datagram.set(record, at);
+        at += record.length;
+      }
+      this.#out.push(datagram);
+    }
+    this.#datagram = [];
+    this.#length = 0;
+  }
+}
