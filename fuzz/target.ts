@@ -11,3 +11,12 @@ export interface Target {
 export function isVerdict(error: unknown): boolean {
   return error instanceof TrellisError && error.code !== 'ERR_TLS_INTERNAL';
 }
+
+/** A target that takes what its function returns for nothing. */
+export function decoder(
+  name: string,
+  seeds: () => readonly Uint8Array[],
+  run: (input: Uint8Array) => unknown,
+): Target {
+  return { name, seeds, run: (input) => void run(input) };
+}

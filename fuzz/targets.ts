@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Connection } from '../src/connection/connection.ts';
 import { nodeCrypto } from '../src/crypto/node/provider.ts';
-import { decodePem } from '../src/der/pem.ts';
 import { parseSession, serializeSession } from '../src/handshake/session.ts';
 import { TicketKeys } from '../src/handshake/tickets.ts';
 import {
@@ -24,17 +22,17 @@ import { MessageReader } from '../src/mux/channels/reader.ts';
 import { decodeDataMultiplexing, encodeDataMultiplexing } from '../src/mux/extension.ts';
 import { muxServer } from '../src/mux/index.ts';
 import { ControlCode, FrameReader, writeControl, writeFrameHeader } from '../src/mux/ports/frame.ts';
-import { RecordLayer } from '../src/record/tls/record-layer.ts';
 import { HandshakeType } from '../src/wire/codepoints.ts';
-import { Certificate } from '../src/x509/certificate.ts';
-import { clientConfig, serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
+import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
-import { CannotOpen, Pair } from '../test/setup/pair.ts';
 import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
-import { mutate, Random } from './mutate.ts';
-import { traceCertificates, traceMessages } from './seeds.ts';
+import { CONNECTION_TARGETS } from './connection-targets.ts';
+import { traceMessages } from './seeds.ts';
 import { SIGN_TARGETS } from './sign-targets.ts';
-import { isVerdict, type Target } from './target.ts';
+import { decoder, isVerdict, type Target } from './target.ts';
+import { TLS12_TARGETS } from './tls12-targets.ts';
+import { TUNNEL_TARGETS } from './tunnel-targets.ts';
+import { X509_TARGETS } from './x509-targets.ts';
 
 const body = (message: Uint8Array): Uint8Array => message.subarray(4);
 const bodiesOf = (type: number): Uint8Array[] => traceMessages(type).map(body);
@@ -50,86 +48,8 @@ const extensionBodies = (type: number): Uint8Array[] => {
   return [...found.map((extension) => extension.body), Uint8Array.of(0, 2, 0, 0)];
 };
 
-const decoder = (
-  name: string,
-  seeds: () => readonly Uint8Array[],
-  run: (input: Uint8Array) => unknown,
-): Target => ({
-  name,
-  seeds,
-  run: (input) => void run(input),
-});
-
 const NOW = Date.UTC(2026, 5, 1);
 const ticketKeys = new TicketKeys(new Uint8Array(48));
-
-/** The records that a client or a server of ours sends in a handshake and after it. */
-function recordsOf(role: 'client' | 'server'): Uint8Array[] {
-  const sent: Uint8Array[] = [];
-  const pair = new Pair({
-    client: clientConfig(),
-    server: serverConfig(),
-    tamper: (record) => {
-      if (record.from === role && record.epoch === 'clear') {
-        const { type, content } = record;
-        const header = [type, 3, 3, content.length >> 8, content.length & 0xff];
-        sent.push(Uint8Array.from([...header, ...content]));
-      }
-      return undefined;
-    },
-  });
-  pair.run();
-  return sent;
-}
-
-function connectionTarget(role: 'client' | 'server'): Target {
-  return {
-    name: `connection-${role}`,
-    seeds: () => recordsOf(role === 'client' ? 'server' : 'client'),
-    run(input) {
-      const connection =
-        role === 'client' ? Connection.client(clientConfig(), NOW) : Connection.server(serverConfig(), NOW);
-      connection.receive(input, NOW);
-      const { wanted } = connection;
-      if (wanted?.kind === 'signature')
-        connection.provide(wanted.key.sign(wanted.scheme, wanted.input) as Uint8Array, NOW);
-      connection.transmit();
-      connection.receiveEnd();
-      for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
-        if (event.type === 'connected') throw new Error('A handshake was completed by noise');
-        if (event.type === 'error' && event.error.code === 'ERR_TLS_INTERNAL')
-          throw event.error.cause ?? event.error;
-      }
-    },
-  };
-}
-
-/**
- * A hostile peer that has the keys: two connections, and the content of one record after another goes wrong under
- * the right protection. The input chooses which and how.
- */
-const protectedTarget: Target = {
-  name: 'connection-protected',
-  seeds: () => [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0)],
-  run(input) {
-    const random = new Random(input.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, 7));
-    const first = random.below(6);
-    const pair = new Pair({
-      client: clientConfig({ identities: [serverIdentity] }),
-      server: serverConfig({ clientCertificate: 'request' }),
-      tamper: ({ nth, type, content }) =>
-        nth < first || content.length === 0 ? undefined : [{ type, content: mutate([content], random) }],
-    });
-    try {
-      pair.run();
-    } catch (error) {
-      if (!(error instanceof CannotOpen)) throw error;
-    }
-    for (const { error } of [pair.client, pair.server]) {
-      if (error?.code === 'ERR_TLS_INTERNAL') throw error.cause ?? error;
-    }
-  },
-};
 
 /** One of each message of channel mode, with ids that a server's session knows after the first. */
 function channelMessages(): Uint8Array[] {
@@ -221,26 +141,6 @@ export const TARGETS: readonly Target[] = [
         while (joiner.next() !== undefined);
       }
     },
-  ),
-  decoder(
-    'record-layer',
-    () => [...recordsOf('client'), ...recordsOf('server')],
-    (input) => {
-      const records = new RecordLayer(nodeCrypto, { maxFragment: 2 ** 14, padTo: 1 });
-      for (let at = 0; at < input.length; at += 11) {
-        records.feed(input.subarray(at, at + 11));
-        while (records.next() !== undefined);
-        records.settle();
-      }
-    },
-  ),
-  decoder('certificate', traceCertificates, (input) => {
-    Certificate.parse(input).checkWellFormed();
-  }),
-  decoder(
-    'pem',
-    () => [new TextEncoder().encode('-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n')],
-    (input) => decodePem(new TextDecoder().decode(input)),
   ),
   decoder(
     'session',
@@ -376,8 +276,9 @@ export const TARGETS: readonly Target[] = [
   ),
   decoder('module-items', () => [Uint8Array.of(23, 0, 0, 2, 1, 2, 0, 0, 0, 0)], readItems),
   appletTarget,
-  connectionTarget('client'),
-  connectionTarget('server'),
-  protectedTarget,
+  ...TLS12_TARGETS,
+  ...X509_TARGETS,
+  ...CONNECTION_TARGETS,
+  ...TUNNEL_TARGETS,
   ...SIGN_TARGETS,
 ];
