@@ -23,8 +23,12 @@ export function takeX25519Pair(): KeyPair {
   return pair;
 }
 
-/** A process that takes few pairs makes few ahead. */
+/**
+ * A process that takes few pairs makes few ahead. One that takes many lets half of the reserve go first, and then wakes the
+ * pool once for all of them: a job that wakes a thread costs the main thread more than handing it over.
+ */
 function refill(): void {
+  if (taken > MAX_RESERVE && reserve.length + coming > MAX_RESERVE / 2) return;
   while (reserve.length + coming < Math.min(taken - 1, MAX_RESERVE)) {
     coming++;
     crypto.generateKeyPair('x25519', undefined, (error, publicKey, privateKey) => {

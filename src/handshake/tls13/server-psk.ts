@@ -110,17 +110,21 @@ function judgeAgain(
   }
 }
 
-/** Sends `tickets.count` NewSessionTicket messages (RFC 8446 §4.6.1), each with a PSK of its own. */
+/**
+ * Sends `tickets.count` NewSessionTicket messages (RFC 8446 §4.6.1), each with a PSK of its own; after a resumption one, to
+ * take the place of the ticket that was used.
+ */
 export function issueTickets(
   config: ServerConfig,
-  { suite, serverName, alpnProtocol }: Agreement13,
+  { suite, serverName, alpnProtocol, resumed }: Agreement13,
   resumptionSecret: Uint8Array,
   peer: PeerIdentity | undefined,
   io: HandshakeIO,
 ): void {
   const { tickets } = config;
   if (tickets === undefined) return;
-  for (let i = 0; i < tickets.count; i++) {
+  const count = resumed ? Math.min(tickets.count, 1) : tickets.count;
+  for (let i = 0; i < count; i++) {
     const nonce = Uint8Array.of(i);
     const psk = resumptionPsk(io.crypto, suite.hash, resumptionSecret, nonce);
     const [a, b, c, d] = io.crypto.randomBytes(4) as unknown as [number, number, number, number];
