@@ -85,9 +85,11 @@ export class DtlsPair {
     client,
     server,
     network = perfect,
+    now = START,
     clientProtocols = [],
     serverProtocols = [],
   }: DtlsPairSetup) {
+    this.now = now;
     this.network = network;
     this.client = new DtlsEndpoint(DtlsConnection.client(client, this.now, clientProtocols));
     this.server = new DtlsEndpoint(DtlsConnection.server(server, this.now, serverProtocols));
