@@ -1,9 +1,11 @@
 // npm run demo [-- --json]          many applications in one session
 // npm run demo -- --sign [--json]   a signed order, and the dispute about it
 // npm run demo -- --module [--json] the session in security modules, and a search of the hosts' memory for keys
+// npm run demo -- --module --sign   an order signed in a module, in one multiplexed session of modules
 import { parseArgs } from 'node:util';
 import { type Cost, type DemoResult, mebibytes, runDemo } from './demo.ts';
 import { type Claim, type ModuleDemoResult, runModuleDemo } from './module/module-demo.ts';
+import { runSignedModuleDemo, type SignedModuleDemoResult } from './module/signed-demo.ts';
 import { runSignDemo, type SignDemoResult } from './sign/sign-demo.ts';
 
 const { values } = parseArgs({
@@ -25,7 +27,7 @@ try {
     const at = ((performance.now() - started) / 1000).toFixed(1);
     if (live) process.stdout.write(`\r\u001b[K${at.padStart(5)} s  ${line} …`);
   };
-  const run = values.module ? inModules : values.sign ? signed : plain;
+  const run = values.module ? (values.sign ? signedInModules : inModules) : values.sign ? signed : plain;
   const [result, text] = await run(onProgress);
   if (live) process.stdout.write('\r\u001b[K');
   console.log(values.json ? JSON.stringify(result) : text);
@@ -53,6 +55,13 @@ async function inModules(onProgress: (line: string) => void): Promise<[ModuleDem
     ...(bytes !== undefined && { bytes }),
     onProgress,
   });
+  return [result, renderModules(result)];
+}
+
+async function signedInModules(
+  onProgress: (line: string) => void,
+): Promise<[SignedModuleDemoResult, string]> {
+  const result = await runSignedModuleDemo(onProgress);
   return [result, renderModules(result)];
 }
 
@@ -107,10 +116,16 @@ function renderSigned({ claims, records, outsider, ok }: SignDemoResult): string
   ].join('\n');
 }
 
-function renderModules({ claims, whyNoReader, whyNoScan, seconds, ok }: ModuleDemoResult): string {
+function renderModules(result: ModuleDemoResult | SignedModuleDemoResult): string {
+  const { claims, whyNoReader, seconds, ok } = result;
+  const whyNoScan = 'whyNoScan' in result ? result.whyNoScan : undefined;
+  const commands = 'commands' in result ? result.commands : [];
   return [
     ...detailed(claims),
     '',
+    ...(commands.length === 0 ? [] : ['  What the outsider ran:', '']),
+    ...commands.map((command) => `    $ ${command}`),
+    ...(commands.length === 0 ? [] : ['']),
     ...(whyNoReader === undefined ? [] : [`  Both modules were behind Unix sockets: ${whyNoReader}.`]),
     ...(whyNoScan === undefined ? [] : [`  No memory was searched: ${whyNoScan}.`]),
     ok ? `  Every claim held, in ${seconds.toFixed(1)} s.` : '  Not every claim held.',

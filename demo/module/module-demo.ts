@@ -150,8 +150,7 @@ class Case {
   /** The traces of the modules say what they did. */
   #claimModules(): void {
     for (const name of ['gateway', 'client'] as const) {
-      const { transport, commands, trace } = this.#modules[name];
-      const count = (command: string): number => commands().filter((one) => one === command).length;
+      const { transport, count, trace } = this.#modules[name];
       const [handshake, sealed, opened] = [count('processEap'), count('encrypt'), count('decrypt')];
       const way = transport === 'pcsc' ? 'a PC/SC reader' : 'a Unix socket';
       this.#claim(

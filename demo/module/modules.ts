@@ -25,8 +25,8 @@ export interface DemoModule {
   readonly transport: 'unix' | 'pcsc';
   /** What must not be in the memory of a host. */
   readonly secrets: readonly Needle[];
-  /** Every command so far, by its name. */
-  commands(): readonly string[];
+  /** How often it was given a command so far; by its name in traces. */
+  count(command: string): number;
   /** The dialogue as `module serve --trace` has written it. */
   trace(): Buffer;
 }
@@ -121,10 +121,10 @@ async function start(
     transport: inReader ? 'pcsc' : 'unix',
     secrets: secretsOf(name, file('store'), secret, pins),
     trace: () => readFileSync(file('trace')),
-    commands: () =>
+    count: (command) =>
       readFileSync(file('trace'), 'utf8')
         .split('\n')
-        .flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { name: string }).name])),
+        .filter((line) => line !== '' && (JSON.parse(line) as { name: string }).name === command).length,
   };
 }
 

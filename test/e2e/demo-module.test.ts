@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { whyNoScan } from '../../demo/module/memory.ts';
 import { type ModuleDemoResult, runModuleDemo } from '../../demo/module/module-demo.ts';
+import type { SignedModuleDemoResult } from '../../demo/module/signed-demo.ts';
 import { ROOT } from '../../scripts/root.mjs';
-import { describeWith, needThat } from '../setup/need.ts';
+import { describeWith, need, needThat } from '../setup/need.ts';
 import { run } from './tunnel-kit.ts';
 
 const memory = needThat(whyNoScan() === undefined, whyNoScan() ?? '');
@@ -30,6 +31,18 @@ describe('the demo with security modules', () => {
       ['control', true],
     ]);
     for (const { bytes } of result.scans) expect(bytes).toBeGreaterThan(50_000_000);
+  });
+});
+
+describeWith(need('openssl'), 'the demo of all three', () => {
+  it('npm run demo -- --module --sign --json exits 0', { timeout: LIMIT }, async () => {
+    const words = [join(ROOT, 'scripts', 'run-ts.mjs'), 'demo/main.ts', '--module', '--sign', '--json'];
+    const demo = await run(process.execPath, words, { limit: LIMIT });
+    expect(demo.code, demo.stderr + demo.stdout).toBe(0);
+    const result: SignedModuleDemoResult = JSON.parse(demo.stdout);
+    expect(result.claims.filter(({ held }) => !held)).toEqual([]);
+    expect(result.claims).toHaveLength(10);
+    expect(result.commands.join('\n')).toMatch(/openssl cms -verify .*openssl cms -verify_receipt/s);
   });
 });
 
