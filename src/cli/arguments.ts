@@ -48,7 +48,7 @@ export function parseArguments(words: readonly string[], version: string): Invoc
   if (invocation === undefined) {
     throw new TunnelError(
       'ERR_TUNNEL_OPTION',
-      'Say what to do: init, serve or connect. trellis --help shows more.',
+      'Say what to do: init, serve, connect or probe. trellis --help shows more.',
     );
   }
   return invocation;
@@ -100,6 +100,7 @@ function oneLine(error: CommanderError, words: readonly string[]): string {
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/^./, (letter) => letter.toUpperCase());
-  if (error.code === 'commander.help') return `Say what to do: init, serve or connect. ${help} shows more.`;
+  if (error.code === 'commander.help')
+    return `Say what to do: init, serve, connect or probe. ${help} shows more.`;
   return text.includes('Did you mean') ? text : `${text.replace(/\.$/, '')}; ${help} lists what there is.`;
 }

@@ -15,6 +15,7 @@ const runners: Readonly<Record<CommandName, () => Promise<Runner>>> = {
   init: async () => (await import('./commands/init.ts')).init,
   serve: async () => (await import('./commands/serve.ts')).serve,
   connect: async () => (await import('./commands/connect.ts')).connect,
+  probe: async () => (await import('./commands/probe.ts')).probe,
 };
 
 const words = process.argv.slice(2);

@@ -23,7 +23,10 @@ export type ValueType =
   | 'level'
   | 'listen'
   | 'mode'
+  | 'names'
   | 'policy'
+  | 'psk'
+  | 'revocation'
   | 'reverse'
   | 'rule'
   | 'sign'
@@ -56,7 +59,12 @@ export interface CommandSpec {
   readonly examples: readonly string[];
 }
 
-export type CommandName = 'init' | 'serve' | 'connect';
+export type CommandName = 'init' | 'serve' | 'connect' | 'probe';
+
+/** Milliseconds for one handshake of a probe. */
+export const PROBE_TIMEOUT = 5_000;
+/** Milliseconds for all handshakes of a probe: about a hundred, over half the world. */
+export const PROBE_TIME_LIMIT = 60_000;
 
 const seconds = (milliseconds: number): string => `${milliseconds / 1000}s`;
 
@@ -81,7 +89,44 @@ export const commonOptions = [
   },
 ] as const satisfies readonly OptionSpec[];
 
+/** Of all that make TLS sessions. */
+const peerOptions = [
+  {
+    name: 'psk',
+    type: 'psk',
+    value: 'IDENTITY:HEX',
+    repeat: true,
+    help: 'pre-shared key that both sides have, in the place of certificates; others on this machine can see it in the list of processes, so better: --psk-file; may be repeated',
+  },
+  {
+    name: 'psk-file',
+    type: 'file',
+    value: 'FILE',
+    help: 'pre-shared keys, one IDENTITY:HEX a line',
+  },
+  {
+    name: 'crl',
+    type: 'file',
+    value: 'FILE',
+    help: "revocation lists, PEM; with any, each certificate of the other side's chain must be covered by one",
+  },
+  {
+    name: 'alpn',
+    type: 'names',
+    value: 'LIST',
+    help: 'application protocols (ALPN), best first, separated by commas, such as h2,http/1.1',
+  },
+] as const satisfies readonly OptionSpec[];
+
+const revocationOption = {
+  name: 'revocation',
+  type: 'revocation',
+  value: 'off|soft|hard',
+  help: 'what a stapled OCSP response decides: nothing; soft, a server that is said to be revoked is refused; hard, it must be there and say good (default: soft)',
+} as const satisfies OptionSpec;
+
 const sessionOptions = [
+  ...peerOptions,
   {
     name: 'keylog',
     type: 'file',
@@ -348,6 +393,7 @@ export const connectOptions = [
     repeat: true,
     help: 'port that the server opens for this client, if its policy permits it, and where its connections go from here; may be repeated',
   },
+  revocationOption,
   { name: 'eager', type: 'flag', help: 'open the session at start instead of on first use' },
   {
     name: 'wait-timeout',
@@ -362,6 +408,45 @@ export const connectOptions = [
     help: `how long connecting to the server may take (default: ${seconds(CONNECT_TIMEOUT)})`,
   },
   ...sessionOptions,
+] as const satisfies readonly OptionSpec[];
+
+export const probeOptions = [
+  {
+    name: 'server',
+    type: 'endpoint',
+    value: 'HOST:PORT',
+    required: true,
+    positional: true,
+    help: 'the server to look at',
+  },
+  {
+    name: 'ca',
+    type: 'file',
+    value: 'FILE',
+    help: "CA to judge the server's certificate by, PEM (default: the public CAs that Node brings)",
+  },
+  {
+    name: 'servername',
+    type: 'text',
+    value: 'NAME',
+    help: 'name to ask for, and that the certificate must have (default: the host)',
+  },
+  { name: 'cert', type: 'file', value: 'FILE', help: 'certificate to show a server that asks for one, PEM' },
+  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  ...peerOptions,
+  revocationOption,
+  {
+    name: 'timeout',
+    type: 'time-limit',
+    value: 'TIME',
+    help: `how long one handshake may take (default: ${seconds(PROBE_TIMEOUT)})`,
+  },
+  {
+    name: 'time-limit',
+    type: 'time-limit',
+    value: 'TIME',
+    help: `how long all of them may take; what is not asked by then is left out (default: ${seconds(PROBE_TIME_LIMIT)})`,
+  },
 ] as const satisfies readonly OptionSpec[];
 
 export const commands: Readonly<Record<CommandName, CommandSpec>> = {
@@ -392,6 +477,15 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
       'trellis connect gateway.example.org:4433 --ca pki/ca.pem --cert pki/client.pem --key pki/client.key \\\n      --forward 8080=web --forward 5432=db',
       'trellis connect … --forward 8080=orders --sign orders=pkcs7:receipt --sign-unit http --archive evidence.db',
       'trellis connect [2001:db8::7]:4433 --config trellis.toml --eager',
+    ],
+  },
+  probe: {
+    name: 'probe',
+    summary: 'show what a TLS server speaks, and why its certificate is trusted or not',
+    options: probeOptions,
+    examples: [
+      'trellis probe gateway.example.org:4433 --ca pki/ca.pem',
+      'trellis probe 192.0.2.7:443 --servername www.example.org --json',
     ],
   },
 };

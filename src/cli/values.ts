@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import type { PskInput } from '../node/psk.ts';
 import {
   type Application,
   type Endpoint,
@@ -10,6 +11,7 @@ import {
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
 import type { PolicyRule } from '../tunnel/policy.ts';
+import { parseProtocols, parsePsk } from '../tunnel/psk.ts';
 import { parseListen, parseReverse, type Reverse } from '../tunnel/reverse.ts';
 import { parseSignRule, parseUnitRule, type SignRule, type UnitRule } from '../tunnel/signing-rules.ts';
 import type { OptionSpec, ValueType } from './options.ts';
@@ -35,7 +37,10 @@ interface ValueOf {
   level: LogLevel;
   listen: Endpoint;
   mode: 'channels' | 'ports';
+  names: readonly string[];
   policy: 'require' | 'allow';
+  psk: PskInput;
+  revocation: 'off' | 'soft' | 'hard';
   reverse: Reverse;
   rule: PolicyRule;
   sign: SignRule;
@@ -129,6 +134,9 @@ const SCHEMAS = {
   flag: v.boolean('write true or false'),
   level: v.picklist(['debug', 'info', 'warn', 'error', 'silent'], 'use debug, info, warn, error or silent'),
   policy: v.picklist(['require', 'allow'], 'use require or allow'),
+  revocation: v.picklist(['off', 'soft', 'hard'], 'use off, soft or hard'),
+  psk: parsedBy(parsePsk),
+  names: parsedBy(parseProtocols),
   version: v.pipe(
     v.union([v.string(), v.pipe(v.number(), v.transform(String))], VERSION_HINT),
     v.transform(

@@ -35,6 +35,8 @@ export interface Agreement {
   /** Client: what came with the server's certificate. The timestamps are passed on as they are, not judged. */
   readonly ocspResponse?: Uint8Array | undefined;
   readonly scts?: readonly Uint8Array[] | undefined;
+  /** Client: the server asked for a certificate. */
+  readonly certificateRequested?: boolean | undefined;
   /** Whether the early data that was offered was taken; `undefined` when none was offered. */
   readonly earlyDataAccepted?: boolean | undefined;
 }

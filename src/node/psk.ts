@@ -24,6 +24,11 @@ const MAX_IDENTITY = 65_535;
 /** An ImportedIdentity has to hold identity and context. */
 const MAX_IMPORTED = 32_000;
 
+/** @throws ConnectionError ERR_TLS_OPTION for a key or an identity that cannot be used */
+export function checkPsks(inputs: PskInput | readonly PskInput[]): void {
+  for (const input of listOf(inputs)) read(input);
+}
+
 /** What a client offers. @throws ConnectionError ERR_TLS_OPTION */
 export function clientPsks(inputs: PskInput | readonly PskInput[] | PskLookup | undefined): ExternalPsk[] {
   if (typeof inputs === 'function')

@@ -111,6 +111,7 @@ class Client implements ClientTunnel {
       cert,
       key,
       ca,
+      crl: options.crl,
     });
     this.#options = options;
     this.#log = log;
@@ -487,6 +488,9 @@ class Client implements ClientTunnel {
       port: server.port,
       servername,
       secureContext: this.#context,
+      psk: this.#options.psk,
+      ALPNProtocols: this.#options.alpn,
+      ocsp: this.#options.revocation,
       module: this.#options.module,
       session: this.#ticket,
       handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,

@@ -7,6 +7,7 @@ const CREDENTIAL_BYTES_MAX = 1_048_576;
 /** What a PEM file must hold; keys come under several labels (PKCS#8, SEC 1, PKCS#1). */
 const LABELS = {
   certificate: { pattern: /-----BEGIN CERTIFICATE-----/, noun: 'certificate' },
+  crl: { pattern: /-----BEGIN X509 CRL-----/, noun: 'revocation list' },
   key: { pattern: /-----BEGIN ([A-Z ]+ )?PRIVATE KEY-----/, noun: 'private key' },
 } as const;
 
@@ -19,17 +20,19 @@ export type CredentialKind = keyof typeof LABELS;
  */
 export async function readCredential(option: string, path: string, kind: CredentialKind): Promise<string> {
   const { pattern, noun } = LABELS[kind];
-  const text = await readText(option, path);
+  const text = await readTextFile(option, path);
   if (pattern.test(text)) return text;
   const other = kind === 'key' ? LABELS.certificate : LABELS.key;
+  const begin = { certificate: 'CERTIFICATE', crl: 'X509 CRL', key: 'PRIVATE KEY' }[kind];
   const found = other.pattern.test(text) ? `it holds a ${other.noun}` : 'it is not a PEM file';
   throw new TunnelError(
     'ERR_TUNNEL_CREDENTIALS',
-    `${option} ${path} has no ${noun} in PEM form: ${found}. Give the file that begins with -----BEGIN ${kind === 'key' ? 'PRIVATE KEY' : 'CERTIFICATE'}-----.`,
+    `${option} ${path} has no ${noun} in PEM form: ${found}. Give the file that begins with -----BEGIN ${begin}-----.`,
   );
 }
 
-async function readText(option: string, path: string): Promise<string> {
+/** As latin1; what is longer than every credential is read as nothing. @throws TunnelError ERR_TUNNEL_FILE */
+export async function readTextFile(option: string, path: string): Promise<string> {
   try {
     const file = await open(path);
     try {

@@ -1,5 +1,6 @@
 import type { EngineSource } from '../connection/engine.ts';
 import type { SigningKey } from '../crypto/provider.ts';
+import type { PskInput } from '../node/psk.ts';
 import type { EvidenceSink } from '../sign/index.ts';
 import type { Application, Endpoint, Forward } from './addresses.ts';
 import type { TunnelLog } from './log.ts';
@@ -50,6 +51,12 @@ export interface TunnelOptions {
   readonly ciphers?: string | undefined;
   /** Key exchange groups, best first, separated by colons. */
   readonly groups?: string | undefined;
+  /** Keys that both sides have, in the place of certificates; a client offers them, best first. */
+  readonly psk?: readonly PskInput[] | undefined;
+  /** PEM: revocation lists. With any, each certificate of the peer's path but the anchor must be covered by one. */
+  readonly crl?: string | undefined;
+  /** Application protocols (ALPN), best first. By default ALPN is not used. */
+  readonly alpn?: readonly string[] | undefined;
   /** `DRAIN_TIMEOUT` */
   readonly drainTimeout?: number | undefined;
   /** `CONNECT_TIMEOUT` */
@@ -116,6 +123,8 @@ export interface ConnectOptions extends TunnelOptions {
   readonly ca?: string | undefined;
   /** Name that the server's certificate must be for; default: `server.host`. */
   readonly servername?: string | undefined;
+  /** What a stapled OCSP response decides; default 'soft'. */
+  readonly revocation?: 'off' | 'soft' | 'hard' | undefined;
   readonly forwards: readonly Forward[];
   /** Where to speak SOCKS5; names are resolved by the server, which decides what may be reached. */
   readonly socks?: readonly Endpoint[] | undefined;

@@ -98,6 +98,12 @@ class Gateway implements ServerTunnel {
     }
     this.#address = options.listen;
     this.#signing = options.signing && new SigningPlan(options.signing, options.clientCa);
+    if (options.crl !== undefined && options.clientCa === undefined) {
+      throw new TunnelError(
+        'ERR_TUNNEL_OPTION',
+        'A CRL is for the certificates of clients: give --client-ca.',
+      );
+    }
     if (options.signing !== undefined && options.clientCa === undefined && options.signing.ca === undefined) {
       throw new TunnelError(
         'ERR_TUNNEL_OPTION',
@@ -147,7 +153,10 @@ class Gateway implements ServerTunnel {
         cert,
         key,
         ca: clientCa,
+        crl: options.crl,
       }),
+      psk: options.psk,
+      ALPNProtocols: options.alpn,
       module: options.module,
       requestCert: clientCa !== undefined,
       handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,

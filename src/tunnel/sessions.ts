@@ -76,6 +76,7 @@ export function describeSession(socket: TLSSocket): LogFields {
     protocol: socket.getProtocol() ?? undefined,
     cipher: socket.getCipher()?.name,
     resumed: socket.isSessionReused(),
+    psk: socket.pskIdentity?.toString(),
     signing: socket.signing?.agreement.format,
   };
 }

@@ -74,7 +74,7 @@ function checkStapled(
   const [leaf, issuer] = path;
   // Someone made this very certificate an anchor: there is nobody above who could revoke it.
   if (leaf === undefined || issuer === undefined) return;
-  const required = mode === 'hard' || mustStaple(leaf);
+  const required = mode === 'hard' || demandsStaple(leaf);
   if (stapled === undefined) {
     if (!required) return;
     throw missing(`The server sent no OCSP response for ${leaf}, which is required`);
@@ -103,8 +103,8 @@ function revoked(certificate: Certificate, depth: number): CertificateError {
 const STATUS_REQUEST = 5;
 const MAX_FEATURES = 32;
 
-/** Features ::= SEQUENCE OF INTEGER */
-function mustStaple(leaf: Certificate): boolean {
+/** The certificate must come with a stapled response (RFC 7633). Features ::= SEQUENCE OF INTEGER */
+export function demandsStaple(leaf: Certificate): boolean {
   const extension = leaf.extension(Oid.tlsFeature);
   if (extension === undefined) return false;
   try {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { probe } from '../../src/node/probe/probe.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { describeWith } from '../setup/need.ts';
 import { OpensslClient, OpensslServer, openssl } from './support/openssl.ts';
@@ -70,6 +71,20 @@ describeWith(openssl, 'OCSP with OpenSSL', () => {
     const failure = await connectFailure({ port, ca: pki.ca.cert, ocsp: 'hard' });
     expect(failure.code).toBe('ERR_TLS_BAD_CERTIFICATE_STATUS');
     (await connectOurs({ port, ca: pki.ca.cert })).destroy();
+  });
+
+  it('a probe tells what is stapled', async () => {
+    const look = (port: number) =>
+      probe({
+        ...{ host: '127.0.0.1', port, label: 'the server', servername: 'localhost', ca: pki.ca.cert },
+        ...{ timeout: 8_000, timeLimit: 20_000 },
+      });
+    const fine = await look(await theirs('-tls1_3', '-status_file', good));
+    expect(fine.ocsp).toMatchObject({ stapled: true, status: 'good', mustStaple: false, problem: undefined });
+    expect(fine.trust?.trusted).toBe(true);
+    const bad = await look(await theirs('-tls1_3', '-status_file', revoked));
+    expect(bad.ocsp).toMatchObject({ stapled: true, status: 'revoked' });
+    expect(bad.trust).toMatchObject({ trusted: false, code: 'CERT_REVOKED' });
   });
 
   it('our server staples, and s_client verifies', async () => {

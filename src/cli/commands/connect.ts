@@ -7,7 +7,7 @@ import { createLog, standardError } from '../log.ts';
 import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, connectOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
-import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
+import { peerOptionsFrom, sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
 import { withSigning } from './signing.ts';
 
 /** `trellis connect`: runs until a signal. @returns the exit code */
@@ -18,16 +18,19 @@ export async function connect(
   const values = readValues([...connectOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
   const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
+  const peer = await peerOptionsFrom(values);
   const wanted = values.forward ?? [];
   const names = wanted.map(({ application }) => application);
   const run = (identity: SessionIdentity) =>
     withSigning(values, names, '--forward to', log, async (signing) => {
       const tunnel = await connectTunnel({
         ...sessionOptionsFrom(values),
+        ...peer,
         ...identity,
         ca,
         server: values.server,
         servername: values.servername,
+        revocation: values.revocation,
         signing,
         forwards: wanted,
         socks: values.socks,

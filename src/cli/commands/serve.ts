@@ -7,7 +7,7 @@ import { createLog, standardError } from '../log.ts';
 import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, serveOptions } from '../options.ts';
 import { type Found, readValues } from '../values.ts';
-import { sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
+import { peerOptionsFrom, sessionOptionsFrom, warnOfKeylog } from './session-options.ts';
 import { withSigning } from './signing.ts';
 
 /** `trellis serve`: runs until a signal. @returns the exit code */
@@ -20,11 +20,13 @@ export async function serve(
   const clientCa = values['client-ca'];
   const trust =
     clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa, 'certificate');
+  const peer = await peerOptionsFrom(values);
   const names = values.app.map(({ name }) => name);
   const run = (identity: SessionIdentity) =>
     withSigning(values, names, '--app', log, async (signing) => {
       const tunnel = await serveTunnel({
         ...sessionOptionsFrom(values),
+        ...peer,
         ...identity,
         clientCa: trust,
         listen: values.listen,
@@ -41,8 +43,11 @@ export async function serve(
         ({ name, port, target }) => `${name}:${port}=${formatEndpoint(target)}`,
       );
       const mux = values.mux ?? 'require';
-      if (clientCa === undefined) {
-        const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate`;
+      // Without a certificate to show, a server can only agree with who has one of its keys.
+      if (clientCa === undefined && (peer.psk === undefined || hasCertificate(values))) {
+        const keys =
+          peer.psk === undefined ? '' : ', and without --cert only those with a key of --psk come in';
+        const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate${keys}`;
         log.warn({ event: 'open-to-anyone', listen }, text);
       }
       warnOfKeylog(log, values.keylog);
@@ -56,5 +61,12 @@ export async function serve(
         }
       });
     });
-  return withIdentity(values, true, run);
+  return withIdentity(values, peer.psk === undefined, run);
+}
+
+function hasCertificate(values: {
+  readonly cert: string | undefined;
+  readonly module: string | undefined;
+}): boolean {
+  return values.cert !== undefined || values.module !== undefined;
 }

@@ -1,7 +1,10 @@
 import { keyLogFile } from '../../node/keylog.ts';
+import type { PskInput } from '../../node/psk.ts';
+import { readCredential } from '../../tunnel/credentials.ts';
 import { errorMessage, TunnelError } from '../../tunnel/errors.ts';
 import type { TunnelLog } from '../../tunnel/log.ts';
 import type { TunnelOptions } from '../../tunnel/options.ts';
+import { readPskFile } from '../../tunnel/psk.ts';
 
 /** What `serve` and `connect` have in common, from the command line's names to the library's. */
 export function sessionOptionsFrom(values: {
@@ -10,6 +13,7 @@ export function sessionOptionsFrom(values: {
   readonly 'max-version': 'TLSv1.2' | 'TLSv1.3' | undefined;
   readonly ciphers: string | undefined;
   readonly groups: string | undefined;
+  readonly alpn: readonly string[] | undefined;
   readonly 'drain-timeout': number | undefined;
   readonly 'handshake-timeout': number | undefined;
   readonly 'mux-mode': 'channels' | 'ports' | undefined;
@@ -25,6 +29,7 @@ export function sessionOptionsFrom(values: {
     maxVersion: values['max-version'],
     ciphers: values.ciphers,
     groups: values.groups,
+    alpn: values.alpn,
     drainTimeout: values['drain-timeout'],
     handshakeTimeout: values['handshake-timeout'],
     muxMode: values['mux-mode'],
@@ -33,6 +38,20 @@ export function sessionOptionsFrom(values: {
     udpIdle: values['udp-idle'],
     connectionBuffer: values['connection-buffer'],
     sessionBuffer: values['session-buffer'],
+  };
+}
+
+/** The files that serve, connect and probe have in common, read. @throws TunnelError */
+export async function peerOptionsFrom(values: {
+  readonly psk: readonly PskInput[] | undefined;
+  readonly 'psk-file': string | undefined;
+  readonly crl: string | undefined;
+}): Promise<Pick<TunnelOptions, 'psk' | 'crl'>> {
+  const { psk: given = [], 'psk-file': pskFile, crl } = values;
+  const psk = [...given, ...(pskFile === undefined ? [] : await readPskFile('--psk-file', pskFile))];
+  return {
+    psk: psk.length === 0 ? undefined : psk,
+    crl: crl === undefined ? undefined : await readCredential('--crl', crl, 'crl'),
   };
 }
 

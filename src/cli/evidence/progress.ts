@@ -1,34 +1,17 @@
-/** Nobody needs to be told of an audit that takes less. Milliseconds. */
-const PATIENCE = 1_000;
-/** How often a line is written anew. Milliseconds. */
-const INTERVAL = 200;
+import { type Screen, statusLine } from '../status-line.ts';
 
 /**
  * A line on standard error that says how far an audit is, where that is a terminal.
  * @param total records
  */
-export function auditProgress(total: number, screen: ProgressScreen = process.stderr) {
+export function auditProgress(total: number, screen?: Screen) {
   const start = performance.now();
-  let last = start + PATIENCE - INTERVAL;
-  let isShown = false;
+  const line = statusLine(screen);
   return {
-    show(records: number): void {
-      const now = performance.now();
-      if (screen.isTTY !== true || now - last < INTERVAL) return;
-      last = now;
-      isShown = true;
-      screen.write(`\r\u001b[K${progressText(records, total, now - start)}`);
-    },
+    show: (records: number): void => line.show(progressText(records, total, performance.now() - start)),
     /** Takes the line away again. */
-    end(): void {
-      if (isShown) screen.write('\r\u001b[K');
-    },
+    end: (): void => line.end(),
   };
-}
-
-interface ProgressScreen {
-  readonly isTTY?: boolean | undefined;
-  write(text: string): unknown;
 }
 
 /** `  412,000 of 1,000,000 records, 41 %, about 24 s left` @param elapsed milliseconds */

@@ -331,7 +331,8 @@ class ExpectServerHelloDone implements Expect {
     const master = answer.extendedMasterSecret
       ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
       : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
-    const next: Keyed = { ...this.#state, master, resumed: undefined };
+    const certificateRequested = this.#request !== undefined;
+    const next: Keyed = { ...this.#state, master, resumed: undefined, certificateRequested };
     if (choice === undefined) return finishFlight(next, io);
     const wanted = {
       kind: 'signature',
@@ -357,6 +358,7 @@ interface Keyed extends Greeted {
   readonly group: number | undefined;
   readonly pskIdentity?: Uint8Array | undefined;
   readonly master: MasterSecret12;
+  readonly certificateRequested?: boolean;
   /** The session that is resumed. */
   readonly resumed: ClientSession12 | undefined;
 }
@@ -473,6 +475,7 @@ class ExpectFinished implements Expect {
       resumed: resumed !== undefined,
       pskIdentity: state.pskIdentity,
       extendedMasterSecret: answer.extendedMasterSecret,
+      certificateRequested: state.certificateRequested,
       ocspResponse: state.ocspResponse,
       scts: resumed === undefined ? answer.scts : undefined,
     };

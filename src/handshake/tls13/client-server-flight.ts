@@ -298,7 +298,8 @@ class ExpectFinished implements Expect {
     io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
     io.protectRead(suite, application.server);
 
-    const { agreement } = this.#state;
+    const accepted = this.#accepted;
+    const agreement = { ...this.#state.agreement, certificateRequested: accepted !== undefined };
     if (agreement.earlyDataAccepted === true) {
       // §4.5: after the server's Finished, and not in the transcript of the secrets above.
       io.allowEarlyData(0);
@@ -322,7 +323,7 @@ class ExpectFinished implements Expect {
       };
       return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
     };
-    if (this.#accepted === undefined) return finish(io);
-    return sendCertificate(config, this.#accepted, transcript, io, finish);
+    if (accepted === undefined) return finish(io);
+    return sendCertificate(config, accepted, transcript, io, finish);
   }
 }

@@ -56,7 +56,7 @@ describe('parseArguments', () => {
   });
 
   it.each([
-    [[], 'init, serve or connect'],
+    [[], 'init, serve, connect or probe'],
     [['srve'], 'Did you mean serve?'],
     [['frobnicate'], 'trellis --help'],
     [['serve', '--lisen', 'x'], 'Did you mean --listen?'],

@@ -1,0 +1,61 @@
+import { probe as examine } from '../../node/probe/probe.ts';
+import { formatEndpoint } from '../../tunnel/addresses.ts';
+import { readCredential } from '../../tunnel/credentials.ts';
+import { TunnelError } from '../../tunnel/errors.ts';
+import { secureContext } from '../../tunnel/sessions.ts';
+import type { CommandContext } from '../context.ts';
+import { EXIT_FAILURE, EXIT_OK } from '../lifecycle.ts';
+import { commonOptions, PROBE_TIME_LIMIT, PROBE_TIMEOUT, probeOptions } from '../options.ts';
+import { probeText } from '../probe-text.ts';
+import { statusLine } from '../status-line.ts';
+import { type Found, readValues } from '../values.ts';
+import { peerOptionsFrom } from './session-options.ts';
+
+/**
+ * `trellis probe`: prints what a server speaks.
+ * @returns the exit code: 0 when its certificate is trusted or a key authenticates it, 1 when there is a report and it
+ *   is not; what prevents a report is thrown
+ */
+export async function probe(
+  given: ReadonlyMap<string, Found>,
+  { printResult, printText }: CommandContext,
+): Promise<number> {
+  const values = readValues([...probeOptions, ...commonOptions], given);
+  const { server, cert, key } = values;
+  if ((cert === undefined) !== (key === undefined))
+    throw new TunnelError('ERR_TUNNEL_OPTION', '--cert and --key belong together; give both, or neither.');
+  const { psk, crl } = await peerOptionsFrom(values);
+  const context = {
+    ca: values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate'),
+    crl,
+    cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
+    key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
+  };
+  secureContext('Certificates and keys', context);
+  const status = statusLine();
+  try {
+    const label = formatEndpoint(server);
+    const report = await examine({
+      ...context,
+      host: server.host,
+      port: server.port,
+      label,
+      servername: values.servername ?? server.host,
+      psk,
+      ocsp: values.revocation,
+      ALPNProtocols: values.alpn ?? DEFAULT_ALPN,
+      timeout: values.timeout ?? PROBE_TIMEOUT,
+      timeLimit: values['time-limit'] ?? PROBE_TIME_LIMIT,
+      onProgress: (handshakes) => status.show(`asking ${label}, handshake ${handshakes}`),
+    });
+    status.end();
+    if (values.json) printResult({ event: 'probed', command: 'probe', ...report });
+    else printText(probeText(report));
+    return report.trust?.trusted === true || report.pskIdentity !== undefined ? EXIT_OK : EXIT_FAILURE;
+  } finally {
+    status.end();
+  }
+}
+
+/** What web servers are asked for by everybody; `--alpn` asks for others. */
+const DEFAULT_ALPN: readonly string[] = ['h2', 'http/1.1'];

@@ -1,0 +1,216 @@
+import { createServer } from 'node:net';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { muxServer } from '../../src/mux/index.ts';
+import { type ProbeOptions, probe } from '../../src/node/probe/probe.ts';
+import type { ProbeReport, VersionReport } from '../../src/node/probe/report.ts';
+import { signServer } from '../../src/sign/index.ts';
+import { describeWith } from '../setup/need.ts';
+import { gnutlsServer, startGnutlsServer } from './support/gnutls.ts';
+import { OpensslServer, openssl } from './support/openssl.ts';
+import { listen, serve } from './support/ours.ts';
+import { makePki, type Pki } from './support/pki.ts';
+import { freePort } from './support/program.ts';
+
+/* What `trellis probe` finds out about servers of others and our own. */
+
+let pki: Pki;
+
+beforeAll(() => {
+  pki = makePki();
+});
+
+function look(port: number, options: Partial<ProbeOptions> = {}): Promise<ProbeReport> {
+  return probe({
+    host: '127.0.0.1',
+    port,
+    label: `127.0.0.1:${port}`,
+    servername: 'localhost',
+    ca: pki.ca.cert,
+    ALPNProtocols: ['h2', 'http/1.1'],
+    timeout: 8_000,
+    timeLimit: 25_000,
+    ...options,
+  });
+}
+
+const versionOf = (report: ProbeReport, version: VersionReport['version']): VersionReport | undefined =>
+  report.versions.find((one) => one.version === version && one.supported);
+const names = (version: VersionReport | undefined) => version?.suites.map(({ name }) => name);
+
+describeWith(openssl, 'OpenSSL s_server', () => {
+  it('of TLS 1.3 and 1.2', async () => {
+    const peer = new OpensslServer(pki.servers.rsa2048, [
+      ...['-alpn', 'http/1.1', '-groups', 'X25519:P-384:ffdhe2048', '-serverpref'],
+      ...['-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256'],
+      ...['-cipher', 'ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA'],
+    ]);
+    const report = await look(await peer.port);
+    expect(report).toMatchObject({
+      address: '127.0.0.1',
+      servername: 'localhost',
+      alpn: { offered: ['h2', 'http/1.1'], accepted: ['http/1.1'] },
+      trust: { trusted: true, anchor: 'CN=Trellis peers CA' },
+      clientCertificate: 'not-asked',
+      mux: undefined,
+      sign: [],
+      postQuantum: [],
+      failure: undefined,
+      warnings: [],
+      ocsp: { stapled: false, mustStaple: false },
+    });
+    expect(report.chain).toMatchObject([
+      { subject: 'CN=localhost', issuer: 'CN=Trellis peers CA', key: 'RSA 2048', ca: false },
+    ]);
+    expect(report.chain[0]?.names).toContain('DNS:a.test');
+    const new13 = versionOf(report, 'TLSv1.3');
+    expect(names(new13)).toEqual(['TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256']);
+    expect(new13).toMatchObject({
+      ownOrder: true,
+      groups: ['X25519', 'P-384', 'ffdhe2048'],
+      schemes: ['rsa_pss_rsae_sha256', 'rsa_pss_rsae_sha384', 'rsa_pss_rsae_sha512'],
+      resumption: { by: 'ticket', tickets: 2, lifetime: 7200, resumed: true, earlyData: 0 },
+    });
+    const old = versionOf(report, 'TLSv1.2');
+    expect(old?.suites).toEqual([
+      { name: 'ECDHE-RSA-AES256-GCM-SHA384', weakness: undefined },
+      { name: 'AES128-SHA', weakness: 'no forward secrecy' },
+    ]);
+    expect(old).toMatchObject({
+      groups: ['X25519', 'P-384'],
+      extendedMasterSecret: true,
+      secureRenegotiation: true,
+      resumption: { by: 'ticket', resumed: true },
+    });
+    expect(old?.schemes).toEqual(expect.arrayContaining(['rsa_pss_rsae_sha256', 'rsa_pkcs1_sha512']));
+    expect(old?.schemes).not.toContain('ecdsa_secp256r1_sha256');
+    expect(versionOf(report, 'TLSv1.1')).toBeUndefined();
+    expect(report.handshakes).toBeLessThan(120);
+  });
+
+  it('of old versions, with an expired certificate, tickets off', async () => {
+    const peer = new OpensslServer(pki.expiredServer, [
+      ...['-cipher', 'ALL:@SECLEVEL=0', '-no_tls1_3', '-no_ticket'],
+    ]);
+    const report = await look(await peer.port);
+    expect(report.trust).toMatchObject({ trusted: false, code: 'CERT_HAS_EXPIRED' });
+    expect(report.trust?.next).toMatch(/^Renew the certificate/);
+    expect(report.chain[0]?.daysLeft).toBeLessThan(0);
+    expect(report.versions.map(({ supported }) => supported)).toEqual([false, true, true, true]);
+    const old = versionOf(report, 'TLSv1');
+    expect(names(old)).toContain('ECDHE-ECDSA-AES128-SHA');
+    expect(old?.suites.every(({ weakness }) => weakness !== undefined)).toBe(true);
+    // With the curve of the certificate alone on offer, others can only be found beside it.
+    expect(old?.groups).toEqual(expect.arrayContaining(['X25519', 'P-256', 'P-384', 'P-521']));
+    expect(versionOf(report, 'TLSv1.2')?.resumption).toMatchObject({ by: 'session-id', resumed: true });
+  });
+
+  it('that demands a client certificate', async () => {
+    const args = ['-Verify', '1', '-CAfile', pki.ca.certFile, '-verify_return_error'];
+    const peer = new OpensslServer(pki.servers.p256, args);
+    const port = await peer.port;
+    const without = await look(port);
+    expect(without.clientCertificate).toBe('required');
+    expect(without.failure?.code).toBe('ERR_TLS_ALERT_CERTIFICATE_REQUIRED');
+    expect(without.trust?.trusted).toBe(true);
+    const { cert, key } = pki.clients.p256;
+    const withOne = await look(port, { cert, key });
+    expect(withOne).toMatchObject({ clientCertificate: 'asked', failure: undefined });
+    expect(versionOf(withOne, 'TLSv1.3')?.resumption?.resumed).toBe(true);
+  });
+
+  it('that asks for a pre-shared key', async () => {
+    const key = 'aa'.repeat(16);
+    const peer = new OpensslServer(pki.servers.p256, ['-psk', key, '-psk_identity', 'device 7', '-tls1_3']);
+    const psk = { identity: 'device 7', key: Buffer.from(key, 'hex') };
+    const report = await look(await peer.port, { psk });
+    expect(report).toMatchObject({ pskIdentity: 'device 7', trust: undefined, chain: [] });
+  });
+
+  it('whose certificate is for another name', async () => {
+    const peer = new OpensslServer(pki.misnamedServer, []);
+    const report = await look(await peer.port);
+    expect(report.trust).toMatchObject({ trusted: false, code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    expect(report.trust?.next).toContain('--servername');
+  });
+
+  it('that staples nothing, where that is demanded', async () => {
+    const peer = new OpensslServer(pki.servers.p256, []);
+    const report = await look(await peer.port, { ocsp: 'hard' });
+    expect(report.trust).toMatchObject({ trusted: false, code: 'ERR_TLS_BAD_CERTIFICATE_STATUS' });
+  });
+});
+
+describeWith(gnutlsServer, 'gnutls-serv', () => {
+  it('is told from the others by what it speaks', async () => {
+    const { port } = await startGnutlsServer(
+      [pki.servers.p384],
+      [
+        '--priority',
+        'NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-GROUP-ALL:+GROUP-SECP521R1:+GROUP-SECP384R1:+GROUP-X25519',
+      ],
+    );
+    const report = await look(port);
+    expect(report.trust?.trusted).toBe(true);
+    expect(report.chain[0]?.key).toBe('ECDSA P-384');
+    expect(new Set(versionOf(report, 'TLSv1.3')?.groups)).toEqual(new Set(['X25519', 'P-384', 'P-521']));
+    expect(versionOf(report, 'TLSv1.3')?.schemes).toEqual(['ecdsa_secp384r1_sha384']);
+    expect(names(versionOf(report, 'TLSv1.2'))).toContain('ECDHE-ECDSA-AES256-GCM-SHA384');
+    expect(report.failure).toBeUndefined();
+  });
+});
+
+describe('our server', () => {
+  it('with multiplexing, signing and ML-KEM, that serves nobody else', async () => {
+    const { cert, key } = pki.servers.ed25519;
+    const { port } = await serve({
+      cert,
+      key,
+      ecdhCurve: 'X25519MLKEM768:X25519',
+      ALPNProtocols: ['h2', 'http/1.1'],
+      maxEarlyData: 1000,
+      subProtocols: [
+        muxServer({ applications: [{ name: 'web', port: 8080 }], policy: 'require' }),
+        signServer({ formats: ['pkcs7', 'xmldsig'], policy: 'allow' }),
+      ],
+    });
+    const report = await look(port);
+    expect(report).toMatchObject({
+      mux: { channels: true, ports: true, applications: ['web:8080'] },
+      sign: ['pkcs7', 'xmldsig'],
+      postQuantum: ['X25519MLKEM768'],
+      alpn: { accepted: ['h2', 'http/1.1'] },
+      failure: undefined,
+    });
+    expect(versionOf(report, 'TLSv1.3')).toMatchObject({
+      groups: ['X25519MLKEM768', 'X25519'],
+      ownOrder: true,
+      resumption: { tickets: 1, lifetime: 300, resumed: true, earlyData: 1000 },
+    });
+    expect(names(versionOf(report, 'TLSv1.2'))).toEqual([
+      'ECDHE-ECDSA-AES128-GCM-SHA256',
+      'ECDHE-ECDSA-AES256-GCM-SHA384',
+      'ECDHE-ECDSA-CHACHA20-POLY1305',
+    ]);
+  });
+});
+
+describe('no TLS server', () => {
+  it('where nobody listens', async () => {
+    await expect(look(await freePort())).rejects.toMatchObject({ code: 'ERR_PROBE_UNREACHABLE' });
+  });
+
+  it('where something else answers', async () => {
+    const port = await listen(createServer((socket) => void socket.end('220 mail.test ESMTP\r\n')));
+    await expect(look(port)).rejects.toMatchObject({
+      code: 'ERR_PROBE_NOT_TLS',
+      message: expect.stringContaining('is that the right port?'),
+    });
+  });
+
+  it('where nothing is said at all, within the time', async () => {
+    const port = await listen(createServer((socket) => void socket.on('error', () => {})));
+    await expect(look(port, { timeout: 200, timeLimit: 3_000 })).rejects.toMatchObject({
+      code: 'ERR_PROBE_NOT_TLS',
+    });
+  });
+});
