@@ -1,5 +1,6 @@
 // One side of a mux bench, in a process that does nothing else; a line of JSON for each result.
-//   mux-run.ts server STACK             prints { port }, and on SIGUSR2 { bytes }: what it holds
+//   mux-run.ts server STACK             prints { port }, and on SIGUSR2 { bytes, cpu }: what it holds, and has used
+//                                       in milliseconds of processor time since its first stream
 //   mux-run.ts client STACK PORT SCENARIO
 // The first byte of a stream says what the server does with it: e echoes, s swallows and answers ! at the end,
 // n reads nothing.
@@ -28,11 +29,16 @@ const files: Files = {
   key: Buffer.from(encoded.key),
 };
 const stack = muxStack(name as MuxStackName, files);
+let serverStart: NodeJS.CpuUsage | undefined;
 const say = (value: object): void => console.log(JSON.stringify(value));
 
 if (role === 'server') {
   const { port } = await stack.serve(serveStream);
-  process.on('SIGUSR2', async () => say({ bytes: await heldBytes() }));
+  process.on('SIGUSR2', async () => {
+    const cpu = cpuSince(serverStart);
+    say({ bytes: await heldBytes(), cpu });
+  });
+  process.on('SIGTERM', () => process.exit(0));
   say({ port });
 } else {
   const dialled = await stack.dial(Number(port));
@@ -51,6 +57,7 @@ if (role === 'server') {
 }
 
 function serveStream(stream: Duplex): void {
+  serverStart ??= process.cpuUsage();
   stream.once('data', (first: Buffer) => {
     const rest = first.subarray(1);
     if (first[0] === 'e'.charCodeAt(0)) {
@@ -73,24 +80,24 @@ async function answered(stream: Duplex): Promise<Duplex> {
 
 async function open({ open }: MuxDialled): Promise<object> {
   const count = name === 'tls' ? FEW : MANY;
-  const start = performance.now();
+  const [start, used] = [performance.now(), process.cpuUsage()];
   await Promise.all(Array.from({ length: count }, () => answered(open())));
-  return { value: ((performance.now() - start) * MANY) / count };
+  return { value: ((performance.now() - start) * MANY) / count, cpu: cpuSince(used) };
 }
 
 async function bulk({ open }: MuxDialled): Promise<object> {
   const stream = await swallowing(open);
-  const start = performance.now();
+  const [start, used] = [performance.now(), process.cpuUsage()];
   await pour(stream, BULK);
-  return { value: BULK / 1e3 / (performance.now() - start) };
+  return { value: BULK / 1e3 / (performance.now() - start), cpu: cpuSince(used) };
 }
 
 async function many({ open }: MuxDialled): Promise<object> {
   const count = name === 'tls' || name === 'trellis-tls' ? 100 : STREAMS;
   const streams = await Promise.all(Array.from({ length: count }, () => swallowing(open)));
-  const start = performance.now();
+  const [start, used] = [performance.now(), process.cpuUsage()];
   await Promise.all(streams.map((stream) => pour(stream, BULK / count)));
-  return { value: BULK / 1e3 / (performance.now() - start) };
+  return { value: BULK / 1e3 / (performance.now() - start), cpu: cpuSince(used) };
 }
 
 /** A stream that the other side has seen. */
@@ -204,6 +211,12 @@ async function slow({ open }: MuxDialled): Promise<object> {
   fill(never, false);
   await measure('beside a reader that stays away', seconds);
   return { rows };
+}
+
+/** Milliseconds of processor time, user's and system's. */
+function cpuSince(start: NodeJS.CpuUsage | undefined): number {
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1e3;
 }
 
 /** After garbage has gone. */

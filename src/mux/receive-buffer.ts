@@ -2,8 +2,9 @@
  * Bytes received on one connection and not yet read, in order, as the pieces they came in.
  *
  * A piece is a view on a record. Keeping it keeps the whole record in memory, so a byte could cost 16 KiB; a piece that
- * is the smaller part of what it would keep is therefore copied, and small copies are gathered in chunks that grow with
- * what is already there. What is held is at most about twice `length`.
+ * is the smaller part of what it would keep is therefore copied, and small copies in a row are gathered in chunks that
+ * grow with the row: one small piece between large ones, as a bulk transfer has them, costs its own length. What is held
+ * is at most about twice `length`.
  */
 export class ReceiveBuffer {
   /** Bytes held. */
@@ -14,6 +15,8 @@ export class ReceiveBuffer {
   /** Our own chunk behind the pieces, filled up to `#tailLength`. */
   #tail: Uint8Array | undefined;
   #tailLength = 0;
+  /** Bytes copied since a piece was kept as it came. */
+  #run = 0;
 
   append(piece: Uint8Array): void {
     const held = this.length;
@@ -21,17 +24,21 @@ export class ReceiveBuffer {
     if (piece.length * 2 >= piece.buffer.byteLength) {
       this.#endTail();
       this.#pieces.push(piece);
-    } else if (held === 0) {
+      this.#run = 0;
+      return;
+    }
+    if (held === 0 || this.#run === 0) {
       this.#pieces.push(new Uint8Array(piece));
     } else if (this.#tail !== undefined && this.#tailLength + piece.length <= this.#tail.length) {
       this.#tail.set(piece, this.#tailLength);
       this.#tailLength += piece.length;
     } else {
       this.#endTail();
-      this.#tail = new Uint8Array(Math.max(piece.length, Math.min(held, TAIL_CHUNK_MAX)));
+      this.#tail = new Uint8Array(Math.max(piece.length, Math.min(this.#run, TAIL_CHUNK_MAX)));
       this.#tail.set(piece);
       this.#tailLength = piece.length;
     }
+    this.#run += piece.length;
   }
 
   /** Takes the oldest piece out, or `undefined`. */
@@ -60,6 +67,7 @@ export class ReceiveBuffer {
     this.#head = 0;
     this.#tail = undefined;
     this.#tailLength = 0;
+    this.#run = 0;
     this.length = 0;
     return dropped;
   }

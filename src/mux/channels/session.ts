@@ -747,6 +747,14 @@ export class ChannelsSession implements MultiplexedSession, ChannelOwner {
   /** Gives credit for what was read since the last time. */
   #settle(now: number): void {
     this.#keepAlive.settle(now);
+    if (
+      this.#counts.bytesReceived > 0 &&
+      this.#keepAlive.roundTrip === undefined &&
+      this.agreement.halfClose
+    ) {
+      // Before there is a bulk of data that the question would wait behind: the shortest answer counts for long.
+      this.#keepAlive.measure(now);
+    }
     const owed = this.#owed;
     if (owed.length === 0) return;
     this.#owed = [];

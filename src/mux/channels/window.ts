@@ -8,7 +8,7 @@ export interface ReceiveWindow {
   credit: number;
   /** Bytes received and not consumed. */
   unread: number;
-  /** When bytes were last acknowledged, in milliseconds. */
+  /** When bytes were last acknowledged, in milliseconds; 0 for never. */
   since: number;
   /** When it came to its size, and bytes acknowledged since then. */
   sizedAt: number;
@@ -17,6 +17,12 @@ export interface ReceiveWindow {
   rateBefore: number;
   /** The last growth has brought nothing; until then there is no other. */
   settledUntil: number;
+  /** The largest size that has made it faster. */
+  proven: number;
+  /** Switches of the session when bytes were last acknowledged; others have received since then if it is not that now. */
+  switches: number;
+  /** Others receive beside it; until then it is taken for so. */
+  sharedUntil: number;
 }
 
 /**
@@ -27,6 +33,7 @@ export interface ReceiveWindow {
  * A window grows while its channel is limited by it: up to WINDOW_INITIAL whenever it was used up, from there on when a
  * window of this size fills faster than in two round trips, that is, when it is below twice the bandwidth-delay product.
  * Where growth makes nothing faster, the limit is elsewhere, and a larger window would be a longer queue: it is taken back.
+ * Only as long as nobody else receives may a window be what moves in UNNOTICED: that saves messages, and holds up nobody.
  * When the shared part runs out, windows above the fair share shrink: what was consumed is not acknowledged at once.
  */
 export class WindowBudget {
@@ -41,6 +48,9 @@ export class WindowBudget {
   #taken = 0;
   /** Windows that are larger than the floor. */
   #wide = 0;
+  /** Who received last, and how often that was another one than before. */
+  #latest: ReceiveWindow | undefined;
+  #switches = 0;
 
   constructor(limits: {
     readonly sessionBudget: number;
@@ -65,6 +75,9 @@ export class WindowBudget {
       moved: 0,
       rateBefore: 0,
       settledUntil: 0,
+      proven: WINDOW_INITIAL,
+      switches: this.#switches,
+      sharedUntil: 0,
     };
     this.#resize(window, Math.min(size, this.#largest));
     this.#hold(window, window.size, 0);
@@ -74,6 +87,10 @@ export class WindowBudget {
   /** @returns false when the window does not allow it; then nothing has changed */
   received(window: ReceiveWindow, bytes: number): boolean {
     if (bytes > window.credit) return false;
+    if (window !== this.#latest) {
+      if (this.#latest !== undefined) this.#switches++;
+      this.#latest = window;
+    }
     window.credit -= bytes;
     window.unread += bytes;
     return true;
@@ -113,6 +130,7 @@ export class WindowBudget {
 
   /** Nobody reads what is left. */
   release(window: ReceiveWindow): void {
+    if (window === this.#latest) this.#latest = undefined;
     this.#resize(window, 0);
     this.#hold(window, 0, 0);
   }
@@ -129,10 +147,30 @@ export class WindowBudget {
       this.#resize(window, Math.min(size * EARLY_GROWTH, WINDOW_INITIAL, this.#largest));
       return;
     }
+    if (this.#followRate(window, consumed, now)) return;
     if (size < this.#largest) this.wantsRoundTrip = true;
     // consumed / elapsed is the bandwidth; times the round trip, what is under way.
     const isLimit = roundTrip !== undefined && consumed * roundTrip * 2 > size * (now - window.since);
     if (isLimit && window.moved >= size * TRIAL) this.#judge(window, now);
+  }
+
+  /** Grows and shrinks with what moves unnoticed, where nothing larger has proved worth it. @returns whether it did */
+  #followRate(window: ReceiveWindow, consumed: number, now: number): boolean {
+    const { size, proven, rateBefore } = window;
+    if (window.switches !== this.#switches) window.sharedUntil = now + SETTLED;
+    window.switches = this.#switches;
+    const isKnown = window.since > 0 && now >= window.sharedUntil;
+    const unnoticed = isKnown ? (consumed * UNNOTICED) / Math.max(now - window.since, 1e-3) : 0;
+    const isOnTrial = rateBefore > 0;
+    let fitting = size;
+    if (size * 2 <= unnoticed) fitting = Math.min(size * 2, this.#largest);
+    else if (size > unnoticed * 2 && size > proven && !isOnTrial) fitting = Math.max(size / 2, proven);
+    if (fitting === size) return false;
+    window.moved = 0;
+    window.sizedAt = now;
+    window.rateBefore = 0;
+    this.#resize(window, fitting);
+    return true;
   }
 
   /** It is a limit, and was in force for a while: is more worth it, and was the last growth? */
@@ -145,7 +183,10 @@ export class WindowBudget {
     if (rateBefore > 0 && rate < rateBefore * WORTH) {
       window.settledUntil = now + SETTLED;
       this.#resize(window, Math.max(size / 2, Math.min(WINDOW_INITIAL, this.#largest)));
-    } else if (now >= window.settledUntil && size < this.#largest) {
+      return;
+    }
+    if (rateBefore > 0) window.proven = Math.max(window.proven, size);
+    if (now >= window.settledUntil && size < this.#largest) {
       window.rateBefore = rate;
       this.#resize(window, Math.min(size * 2, this.#largest));
     }
@@ -177,7 +218,9 @@ const PRESSURE = 7 / 8;
 const TRIAL = 2;
 /** A window of twice the size has to make this much of a difference. */
 const WORTH = 1.2;
-/** Milliseconds without another trial after one that brought nothing: the way may have changed. */
+/** Milliseconds without another trial after one that brought nothing: the way may have changed. So long, too, others count as present. */
 const SETTLED = 1_000;
+/** Milliseconds for which data may queue while nobody else has any: less than the scheduling of a process takes. */
+const UNNOTICED = 1;
 /** Factor at which small windows grow: from the floor to the first size in three steps. */
 const EARLY_GROWTH = 4;

@@ -126,6 +126,29 @@ describe('windows', () => {
   it('stay as they begin where that is enough', () => {
     expect(run(1_000, 2, 1_000)).toBe(WINDOW_INITIAL);
   });
+
+  it('are what moves in a millisecond while nobody else receives, and as they begin when somebody does', () => {
+    const budget = new WindowBudget({ sessionBudget: 2 ** 26, maxConnections: 1_000, window: 2 ** 23 });
+    const [bulk, other] = [budget.open(), budget.open()];
+    let now = 0;
+    /** So many bytes a millisecond, by the largest pieces that the window allows. */
+    const move = (bandwidth: number, times: number): number => {
+      for (let i = 0; i < times; i++) {
+        const bytes = bulk.credit;
+        now += bytes / bandwidth;
+        budget.received(bulk, bytes);
+        budget.consumed(bulk, bytes);
+        budget.acknowledge(bulk, now, 0.01);
+      }
+      return bulk.size;
+    };
+    expect(move(2 ** 19, 20)).toBe(2 ** 19);
+    budget.received(other, 1);
+    expect(move(2 ** 19, 20)).toBe(WINDOW_INITIAL);
+    now += 2_000;
+    expect(move(2 ** 19, 20)).toBe(2 ** 19);
+    expect(move(2 ** 10, 20)).toBe(WINDOW_INITIAL);
+  });
 });
 
 describe('ids', () => {
