@@ -8,7 +8,7 @@ import type { Step } from '../handshake/step.ts';
 import type { Established12 } from '../handshake/tls12/established.ts';
 import { pointGroups } from '../handshake/tls12/shared.ts';
 import { startClient } from '../handshake/tls13/client.ts';
-import { startServer } from '../handshake/tls13/server.ts';
+import { type RetriedHello, startServer } from '../handshake/tls13/server.ts';
 import { parseAck, parseFragments } from '../messages/dtls.ts';
 import { parseAlert } from '../record/alert.ts';
 import type { OpenedRecord } from '../record/dtls/protection.ts';
@@ -27,6 +27,16 @@ import type { Role, SubProtocolFactory } from './sub-protocol.ts';
 export const DEFAULT_DATAGRAM: DatagramConfig = { mtu: 1232, initialTimeout: 1000, maxTimeout: 60_000 };
 /** Less would leave next to nothing behind the headers of a fragment; paths of 296 bytes (SLIP, RFC 1055) fit. */
 export const MIN_MTU = 128;
+
+/** Where a server goes on that has answered a ClientHello without keeping anything; `DtlsGreeter` makes it. */
+export interface ServerSeed {
+  /** message_seq of the ClientHello that is accepted, and of our answer. */
+  readonly messageSeq: number;
+  /** Sequence number of its record, and of our first (RFC 6347 §4.2.1). */
+  readonly sequence: number;
+  /** DTLS 1.3: what the HelloRetryRequest has settled. */
+  readonly retried?: RetriedHello | undefined;
+}
 
 /**
  * One DTLS connection without I/O: `receive` takes a datagram, `transmit` gives datagrams, and in between it is the same
@@ -60,13 +70,16 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     return new DtlsConnection('client', own, now, subProtocols, (seats, io) => startClient(own, seats, io));
   }
 
+  /** @param seed where a cookie was proven before there was a connection */
   static server(
     config: ServerConfig,
     now: number,
     subProtocols: readonly SubProtocolFactory[] = [],
+    seed?: ServerSeed,
   ): DtlsConnection {
     const own = { ...config, ...forDatagrams(config) };
-    return new DtlsConnection('server', own, now, subProtocols, (seats) => startServer(own, seats));
+    const start = (seats: readonly Seat[]): Step => startServer(own, seats, seed?.retried);
+    return new DtlsConnection('server', own, now, subProtocols, start, seed);
   }
 
   private constructor(
@@ -75,15 +88,17 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     now: number,
     subProtocols: readonly SubProtocolFactory[],
     start: (seats: readonly Seat[], io: DtlsIO) => Step,
+    seed: ServerSeed = { messageSeq: 0, sequence: 0 },
   ) {
     const { datagrams } = config;
     if (!(datagrams.mtu >= MIN_MTU)) {
       throw new ConnectionError('ERR_TLS_OPTION', `mtu must be at least ${MIN_MTU}, not ${datagrams.mtu}`);
     }
-    const records = new DatagramRecords(config.crypto);
-    const reassembler = new Reassembler();
+    const records = new DatagramRecords(config.crypto, seed.sequence);
+    const reassembler = new Reassembler(seed.messageSeq);
     super(role, config, now, subProtocols, {
-      io: (emit) => new DtlsIO(config, datagrams, records, reassembler, now, emit),
+      io: (emit) =>
+        new DtlsIO(config, datagrams, { records, reassembler, messageSeq: seed.messageSeq }, now, emit),
       start,
     });
     this.#records = records;
@@ -287,7 +302,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
 const FIRST_DATA_EPOCH = 3;
 
 /** What is different in a configuration for datagrams. */
-function forDatagrams({ crypto, datagrams }: ClientConfig | ServerConfig) {
+export function forDatagrams({ crypto, datagrams }: ClientConfig | ServerConfig) {
   return {
     crypto: withDatagramLabels(crypto),
     datagrams: { ...DEFAULT_DATAGRAM, ...datagrams } as DatagramConfig,

@@ -21,9 +21,11 @@ export const MAX_ACKED_RECORDS = 64;
 /** Times that one flight is sent again. With the default time-outs the last is some nine minutes after the first. */
 export const MAX_RETRANSMISSIONS = 12;
 
-/** Where the first flight begins, when a server has answered without keeping anything. */
-export interface FirstNumbers {
-  /** message_seq of our first message. */
+/** What a connection lends its handshake. */
+export interface DtlsParts {
+  readonly records: DatagramRecords;
+  readonly reassembler: Reassembler;
+  /** Of our first message. */
   readonly messageSeq: number;
 }
 
@@ -60,11 +62,9 @@ export class DtlsIO implements SessionIO {
   constructor(
     config: ClientConfig | ServerConfig,
     datagrams: DatagramConfig,
-    records: DatagramRecords,
-    reassembler: Reassembler,
+    { records, reassembler, messageSeq }: DtlsParts,
     now: number,
     emit: (event: ConnectionEvent) => void,
-    first: FirstNumbers = { messageSeq: 0 },
   ) {
     this.#config = config;
     this.#datagrams = datagrams;
@@ -72,7 +72,7 @@ export class DtlsIO implements SessionIO {
     this.#reassembler = reassembler;
     this.now = now;
     this.#emit = emit;
-    this.#messageSeq = first.messageSeq;
+    this.#messageSeq = messageSeq;
     this.#interval = datagrams.initialTimeout;
   }
 

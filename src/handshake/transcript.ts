@@ -29,10 +29,21 @@ export class Transcript {
     return hash.snapshot();
   }
 
+  /** That of a ClientHello1 of which only the hash is left, before its HelloRetryRequest. */
+  static afterRetry(crypto: CryptoProvider, name: HashName, firstHello: Uint8Array): Transcript {
+    const transcript = new Transcript(crypto, name);
+    transcript.add(messageHash(firstHello));
+    return transcript;
+  }
+
   /** After HelloRetryRequest, ClientHello1 is replaced by a synthetic message that holds its hash (§4.4.1). */
   replaceByMessageHash(): void {
     const digest = this.snapshot();
     this.#hash = this.#crypto.hash(this.#name);
-    this.add(new Writer(4 + digest.length).u8(HandshakeType.message_hash).vector(3, digest).finish());
+    this.add(messageHash(digest));
   }
+}
+
+function messageHash(digest: Uint8Array): Uint8Array {
+  return new Writer(4 + digest.length).u8(HandshakeType.message_hash).vector(3, digest).finish();
 }

@@ -1,8 +1,8 @@
-import { TlsError } from '../errors/errors.ts';
+import { DecodeError, TlsError } from '../errors/errors.ts';
 import { ExtensionType, HandshakeType, ProtocolVersion } from '../wire/codepoints.ts';
 import { Reader } from '../wire/reader.ts';
 import type { Writer } from '../wire/writer.ts';
-import { type Extension, readExtensions, writeExtensions } from './extensions.ts';
+import { cookie, type Extension, readExtensions, writeExtensions } from './extensions.ts';
 import { handshakeMessage } from './handshake.ts';
 
 /**
@@ -52,6 +52,40 @@ export function parseClientHello(body: Uint8Array, datagrams = false): ClientHel
     );
   }
   return hello;
+}
+
+/** What can be told from the beginning of a ClientHello of DTLS. */
+export interface ClientHelloPeek {
+  readonly random: Uint8Array;
+  readonly legacyCookie: Uint8Array;
+  /** Of the cookie extension (RFC 8446 §4.2.2), if it is in this part. */
+  readonly cookie: Uint8Array | undefined;
+}
+
+/**
+ * Looks for cookies in the first fragment of a ClientHello.
+ * @returns `undefined` when not even the fields up to legacy_cookie are there
+ */
+export function peekClientHello(start: Uint8Array): ClientHelloPeek | undefined {
+  const r = new Reader(start, 'ClientHello');
+  let peek: ClientHelloPeek | undefined;
+  try {
+    r.u16();
+    const random = r.bytes(32);
+    r.vector(1, 0, 32);
+    peek = { random, legacyCookie: r.vector(1), cookie: undefined };
+    r.vector(2);
+    r.vector(1);
+    r.u16();
+    while (r.remaining > 0) {
+      const [type, body] = [r.u16(), r.vector(2)];
+      if (type === ExtensionType.cookie) return { ...peek, cookie: cookie.parse(body) };
+    }
+  } catch (error) {
+    // What is missing may be in the next fragment.
+    if (!(error instanceof DecodeError)) throw error;
+  }
+  return peek;
 }
 
 export function buildClientHello(hello: ClientHello): Uint8Array {
@@ -147,14 +181,14 @@ export function buildEncryptedExtensions(extensions: readonly Extension[]): Uint
 export function parseHelloVerifyRequest(body: Uint8Array): Uint8Array {
   const r = new Reader(body, 'HelloVerifyRequest');
   r.u16();
-  const cookie = r.vector(1);
+  const verification = r.vector(1);
   r.end();
-  return cookie;
+  return verification;
 }
 
 /** RFC 6347 §4.2.1: the version SHOULD be that of DTLS 1.0, whatever will be agreed on. */
-export function buildHelloVerifyRequest(cookie: Uint8Array): Uint8Array {
+export function buildHelloVerifyRequest(verification: Uint8Array): Uint8Array {
   return handshakeMessage(HandshakeType.hello_verify_request, (w) =>
-    w.u16(ProtocolVersion.dtls10).vector(1, cookie),
+    w.u16(ProtocolVersion.dtls10).vector(1, verification),
   );
 }

@@ -1,4 +1,5 @@
-import { DtlsConnection } from '../../src/connection/dtls-connection.ts';
+import { DtlsConnection, type ServerSeed } from '../../src/connection/dtls-connection.ts';
+import type { DtlsGreeter } from '../../src/connection/dtls-greeter.ts';
 import type { ConnectionEvent } from '../../src/connection/events.ts';
 import type { Role, SubProtocolFactory } from '../../src/connection/sub-protocol.ts';
 import type { TrellisError } from '../../src/errors/errors.ts';
@@ -26,6 +27,8 @@ export interface DtlsPairSetup {
   readonly client: ClientConfig;
   readonly server: ServerConfig;
   readonly network?: Network;
+  /** The server keeps nothing before this has accepted a ClientHello. */
+  readonly greeter?: DtlsGreeter;
   /** When the clock starts; START when absent. */
   readonly now?: number;
   readonly clientProtocols?: readonly SubProtocolFactory[];
@@ -33,13 +36,27 @@ export interface DtlsPairSetup {
 }
 
 export class DtlsEndpoint {
-  readonly connection: DtlsConnection;
+  #connection: DtlsConnection | undefined;
   readonly events: ConnectionEvent[] = [];
   /** Every datagram that it sent. */
   readonly sent: Uint8Array[] = [];
 
-  constructor(connection: DtlsConnection) {
-    this.connection = connection;
+  constructor(connection: DtlsConnection | undefined) {
+    this.#connection = connection;
+  }
+
+  /** False for a server whose greeter has not accepted anyone yet. */
+  get begun(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  get connection(): DtlsConnection {
+    if (this.#connection === undefined) throw new Error('no ClientHello has been accepted yet');
+    return this.#connection;
+  }
+
+  set connection(connection: DtlsConnection) {
+    this.#connection = connection;
   }
 
   get connected(): boolean {
@@ -80,19 +97,24 @@ export class DtlsPair {
   readonly server: DtlsEndpoint;
   #onTheWay: OnTheWay[] = [];
   #count = 0;
+  readonly #greeter: DtlsGreeter | undefined;
+  readonly #accept: (seed?: ServerSeed) => DtlsConnection;
 
   constructor({
     client,
     server,
     network = perfect,
+    greeter,
     now = START,
     clientProtocols = [],
     serverProtocols = [],
   }: DtlsPairSetup) {
+    this.#greeter = greeter;
+    this.#accept = (seed) => DtlsConnection.server(server, this.now, serverProtocols, seed);
     this.now = now;
     this.network = network;
     this.client = new DtlsEndpoint(DtlsConnection.client(client, this.now, clientProtocols));
-    this.server = new DtlsEndpoint(DtlsConnection.server(server, this.now, serverProtocols));
+    this.server = new DtlsEndpoint(greeter === undefined ? this.#accept() : undefined);
   }
 
   /** Lets things happen until nothing more does, or for so many milliseconds. */
@@ -105,7 +127,7 @@ export class DtlsPair {
       if (next === undefined || next > until) break;
       this.now = next;
       this.#deliver();
-      for (const { connection } of [this.client, this.server]) {
+      for (const { connection } of this.#begun()) {
         const due = connection.nextTimeout();
         if (due !== undefined && due <= this.now) connection.handleTimeout(this.now);
       }
@@ -122,8 +144,7 @@ export class DtlsPair {
   #next(): number | undefined {
     const times = [
       ...this.#onTheWay.map(({ at }) => at),
-      this.client.connection.nextTimeout(),
-      this.server.connection.nextTimeout(),
+      ...this.#begun().map(({ connection }) => connection.nextTimeout()),
     ].filter((time) => time !== undefined);
     return times.length === 0 ? undefined : Math.max(this.now, Math.min(...times));
   }
@@ -134,14 +155,28 @@ export class DtlsPair {
       .sort((a, b) => a.at - b.at || a.nth - b.nth);
     this.#onTheWay = this.#onTheWay.filter(({ at }) => at > this.now);
     for (const { to, bytes } of due) {
+      if (to === 'server' && !this.server.begun && !this.#greet(bytes)) continue;
       this[to].connection.receive(bytes, this.now);
       this.#attend(to);
     }
   }
 
+  /** @returns whether there is a connection now */
+  #greet(datagram: Uint8Array): boolean {
+    const greeting = this.#greeter?.greet(datagram, ADDRESS, this.now);
+    if (greeting?.kind === 'accept') this.server.connection = this.#accept(greeting.seed);
+    else if (greeting?.kind === 'reply') this.#send('server', greeting.datagram);
+    return this.server.begun;
+  }
+
+  #begun(): DtlsEndpoint[] {
+    return [this.client, this.server].filter(({ begun }) => begun);
+  }
+
   /** Takes events and datagrams out, and answers what is wanted. */
   #attend(role: Role): void {
     const endpoint = this[role];
+    if (!endpoint.begun) return;
     const { connection } = endpoint;
     for (;;) {
       const { wanted } = connection;
@@ -153,14 +188,19 @@ export class DtlsPair {
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       if (event.type !== 'keylog') endpoint.events.push(event);
     }
-    for (const datagram of connection.transmit()) {
-      const nth = endpoint.sent.push(datagram) - 1;
-      for (const { after, bytes } of this.network(datagram, role, nth)) {
-        this.#onTheWay.push({ at: this.now + after, nth: this.#count++, to: peerOf[role], bytes });
-      }
+    for (const datagram of connection.transmit()) this.#send(role, datagram);
+  }
+
+  #send(role: Role, datagram: Uint8Array): void {
+    const nth = this[role].sent.push(datagram) - 1;
+    for (const { after, bytes } of this.network(datagram, role, nth)) {
+      this.#onTheWay.push({ at: this.now + after, nth: this.#count++, to: peerOf[role], bytes });
     }
   }
 }
+
+/** Of the client, as a greeter sees it. */
+export const ADDRESS: Uint8Array = Uint8Array.of(192, 0, 2, 1, 0xc0, 0x01);
 
 /** Far more than any handshake needs, and soon reached by one that goes round in circles. */
 const MAX_STEPS = 20_000;

@@ -119,7 +119,8 @@ export function makeSecondOffer(first: ClientOffer, retry: RetryRequest, io: Han
     extensions.push(changed ? keyShareExtension(keyExchanges) : extension);
   }
   if (retry.cookie !== undefined) {
-    extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
+    // First: in DTLS a server wants to see it in the first fragment, before it keeps any.
+    extensions.unshift({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
   }
   const psks = first.psks.filter(({ hash }) => hash === retry.hash);
   // Who asks for a retry speaks TLS 1.3.

@@ -24,12 +24,7 @@ import {
   signatureAlgorithms,
   signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
-import {
-  buildEncryptedExtensions,
-  buildServerHello,
-  type ClientHello,
-  HELLO_RETRY_RANDOM,
-} from '../../messages/hello.ts';
+import { buildEncryptedExtensions, buildServerHello, HELLO_RETRY_RANDOM } from '../../messages/hello.ts';
 import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { Identity, ServerConfig } from '../config.ts';
@@ -92,7 +87,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
   }
   const hello = buildServerHello({
-    ...serverHelloFor(config, checked.hello, suite),
+    ...serverHelloFor(config, checked.hello.legacySessionId, suite),
     random: io.crypto.randomBytes(32),
     extensions,
   });
@@ -291,11 +286,12 @@ export function isCompatible({ datagrams }: ServerConfig, { hello }: CheckedClie
 /** @param retry the cookie is for DTLS, where a client that has sent it back is where it says it is (RFC 9147 §5.1) */
 export function buildHelloRetryRequest(
   config: ServerConfig,
-  hello: ClientHello,
   retry: {
     readonly suite: Suite;
     readonly group: number | undefined;
     readonly cookie: Uint8Array | undefined;
+    /** legacy_session_id; none in DTLS. */
+    readonly sessionId?: Uint8Array | undefined;
   },
 ): Uint8Array {
   const extensions = [selectedTls13(config)];
@@ -306,17 +302,17 @@ export function buildHelloRetryRequest(
     extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
   }
   return buildServerHello({
-    ...serverHelloFor(config, hello, retry.suite),
+    ...serverHelloFor(config, retry.sessionId ?? NOTHING, retry.suite),
     random: HELLO_RETRY_RANDOM,
     extensions,
   });
 }
 
-function serverHelloFor(config: ServerConfig, hello: ClientHello, suite: Suite) {
+function serverHelloFor(config: ServerConfig, sessionId: Uint8Array, suite: Suite) {
   return {
     legacyVersion: versionNumbers(config).tls12,
     // RFC 9147 §5: there is no compatibility mode, and the field is not echoed.
-    legacySessionIdEcho: config.datagrams === undefined ? hello.legacySessionId : NOTHING,
+    legacySessionIdEcho: config.datagrams === undefined ? sessionId : NOTHING,
     cipherSuite: suite.id,
     legacyCompressionMethod: 0,
   };

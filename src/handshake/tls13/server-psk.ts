@@ -31,7 +31,7 @@ export interface UsablePsk {
 export function findUsablePsk(
   config: ServerConfig,
   checked: CheckedClientHello,
-  io: HandshakeIO,
+  io: Surroundings,
 ): UsablePsk | undefined {
   const tried = checked.psks?.identities.slice(0, MAX_PSKS_TRIED) ?? [];
   for (const [index, { identity }] of tried.entries()) {
@@ -41,13 +41,16 @@ export function findUsablePsk(
   return undefined;
 }
 
+/** What is needed to judge a key. */
+type Surroundings = Pick<HandshakeIO, 'crypto' | 'now'>;
+
 type Found = Omit<UsablePsk, 'index' | 'identity'>;
 
 function usableTicket(
   config: ServerConfig,
   checked: CheckedClientHello,
   identity: Uint8Array,
-  io: HandshakeIO,
+  io: Surroundings,
 ): Found | undefined {
   const ticket = config.tickets?.keys.open(io.crypto, identity);
   if (ticket === undefined || !mayResume(config, ticket, checked, io)) return undefined;
@@ -63,7 +66,7 @@ function usableKey(
   config: ServerConfig,
   { hello }: CheckedClientHello,
   identity: Uint8Array,
-  io: HandshakeIO,
+  io: Surroundings,
 ): Found | undefined {
   const psk = config.findPsk?.(identity);
   if (psk === undefined) return undefined;
@@ -77,7 +80,7 @@ function mayResume(
   config: ServerConfig,
   state: TicketState,
   checked: CheckedClientHello,
-  io: HandshakeIO,
+  io: Surroundings,
 ): boolean {
   const age = io.now - state.issuedAt;
   const lifetime = (config.tickets?.lifetime ?? 0) * 1000;
@@ -94,7 +97,7 @@ function mayResume(
 function judgeAgain(
   config: ServerConfig,
   state: TicketState,
-  io: HandshakeIO,
+  io: Surroundings,
 ): { peer: PeerIdentity | undefined } | undefined {
   if (state.peerChain.length === 0) {
     // It was asked, or need not be asked: a client may stay without certificate unless one is required.

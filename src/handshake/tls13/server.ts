@@ -69,7 +69,12 @@ class ExpectClientHello implements Expect {
     io.requireRecordEnd();
     transcript.add(message.raw);
     transcript.replaceByMessageHash();
-    const retry = buildHelloRetryRequest(config, checked.hello, { suite, group, cookie: undefined });
+    const retry = buildHelloRetryRequest(config, {
+      suite,
+      group,
+      cookie: undefined,
+      sessionId: checked.hello.legacySessionId,
+    });
     io.send(retry);
     transcript.add(retry);
     if (isCompatible(config, checked)) io.sendChangeCipherSpec();
