@@ -1,7 +1,8 @@
 import { beforeAll, expect, it } from 'vitest';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { describeWith } from '../setup/need.ts';
-import { buildGoPeer, GoPeer, go } from './support/go.ts';
+import { EchoPeer } from './support/echo-peer.ts';
+import { buildGoPeer, go } from './support/go.ts';
 import { connectOurs, Incoming, serve } from './support/ours.ts';
 import { makePki, type Pki } from './support/pki.ts';
 
@@ -19,9 +20,8 @@ describeWith(go, "Go's crypto/tls", () => {
 
   const goServer = async (args: readonly string[]) => {
     const { certFile, keyFile } = pki.servers.p256;
-    const peer = new GoPeer(program, ['server', '-cert', certFile, '-key', keyFile, ...args]);
-    const [, port] = await peer.until(/^LISTEN (\d+)$/m);
-    return { peer, port: Number(port) };
+    const peer = new EchoPeer(program, ['server', '-cert', certFile, '-key', keyFile, ...args]);
+    return { peer, port: await peer.port() };
   };
 
   it.each([
@@ -57,7 +57,7 @@ describeWith(go, "Go's crypto/tls", () => {
     const { cert, key } = pki.servers.p256;
     const ours = await serve({ cert, key, ecdhCurve: 'X25519MLKEM768' });
     const args = ['-connect', `127.0.0.1:${ours.port}`, '-ca', pki.ca.certFile, '-times', '2'];
-    const peer = new GoPeer(program, ['client', ...args]);
+    const peer = new EchoPeer(program, ['client', ...args]);
     expect(await peer.end()).toBe(0);
     expect(peer.sessions()).toMatchObject([
       { curve: NamedGroup.x25519mlkem768, resumed: false },
@@ -69,7 +69,7 @@ describeWith(go, "Go's crypto/tls", () => {
     const { cert, key } = pki.servers.p256;
     const ours = await serve({ cert, key, requestCert: true, ca: pki.ca.cert });
     const client = pki.clients.ed25519;
-    const peer = new GoPeer(program, [
+    const peer = new EchoPeer(program, [
       ...['client', '-connect', `127.0.0.1:${ours.port}`, '-ca', pki.ca.certFile],
       ...['-cert', client.certFile, '-key', client.keyFile],
     ]);

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { locate } from '../../../scripts/peers.mjs';
 import { ROOT } from '../../../scripts/root.mjs';
 import { type Need, needThat } from '../../setup/need.ts';
-import { Program } from './program.ts';
 
 const path = locate('go') ?? '/usr/local/go/bin/go';
 const version = spawnSync(path, ['env', 'GOVERSION'], { encoding: 'utf8' }).stdout ?? '';
@@ -22,20 +21,4 @@ export function buildGoPeer(folder: string): string {
   });
   if (status !== 0) throw new Error(`go build: ${stderr}`);
   return out;
-}
-
-/** What the program says of each handshake. */
-export interface GoSession {
-  readonly version: number;
-  readonly suite: string;
-  readonly curve: number;
-  readonly resumed: boolean;
-  /** Certificates of ours. */
-  readonly peer: number;
-}
-
-export class GoPeer extends Program {
-  sessions(): GoSession[] {
-    return [...this.output.matchAll(/^SESSION (.*)$/gm)].map(([, json]) => JSON.parse(json ?? ''));
-  }
 }
