@@ -51,6 +51,8 @@ export class DtlsIO implements SessionIO {
   #resendAt: number | undefined;
   #interval: number;
   #resent = 0;
+  /** Some of the peer's next flight is there, and so all of ours is with it; but the rest may have to be asked for. */
+  #answered = false;
   /** Records of handshake messages that the peer shall hear of. */
   #received: RecordNumber[] = [];
   #ackDue = false;
@@ -84,6 +86,7 @@ export class DtlsIO implements SessionIO {
 
   send(message: Uint8Array): Uint8Array {
     const { type, body } = asHandshakeMessage(message);
+    this.#beginFlight();
     const messageSeq = this.#messageSeq++;
     this.#flight.addMessage(this.#records.sealer, type, messageSeq, body);
     // RFC 9147 §7.1: the next flight acknowledges the one before; a ticket is none (§5.8.4).
@@ -92,6 +95,7 @@ export class DtlsIO implements SessionIO {
   }
 
   sendChangeCipherSpec(): void {
+    this.#beginFlight();
     this.#flight.addChangeCipherSpec(this.#records.sealer);
   }
 
@@ -119,6 +123,7 @@ export class DtlsIO implements SessionIO {
   protectRead(suite: Suite, secret: Uint8Array): void {
     this.requireRecordEnd();
     this.speaksDtls13 = true;
+    this.#beginFlight();
     const epoch = Math.max(this.#records.readEpoch + 1, FIRST_EPOCH_13);
     this.#records.setReadKeys(datagramKeys(this.crypto, suite, secret), epoch);
   }
@@ -195,9 +200,13 @@ export class DtlsIO implements SessionIO {
     return this.#out.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** The next message of the peer is there, so it has all of what we said before. */
+  /**
+   * The next message of the peer is there, so it has all of what we said before. In DTLS 1.3 it sees to the rest itself. In
+   * DTLS 1.2 its last flight comes again only when we ask, by saying once more what we said (RFC 6347 §4.2.4).
+   */
   heard(): void {
-    this.#clearFlight();
+    this.#answered = true;
+    if (this.speaksDtls13) this.#beginFlight();
   }
 
   /** The peer goes on under keys that it has from our last flight: it can be forgotten. */
@@ -207,6 +216,7 @@ export class DtlsIO implements SessionIO {
 
   /** The handshake is over. In DTLS 1.2 whoever spoke last waits to be asked again (RFC 6347 §4.2.4). */
   endHandshake(): void {
+    this.#beginFlight();
     this.#sendFlight();
     this.handshaking = false;
     if (!this.speaksDtls13) this.#resendAt = undefined;
@@ -221,7 +231,7 @@ export class DtlsIO implements SessionIO {
 
   /** The peer has said again what it said last: it has not heard us. */
   repeat(): void {
-    if (!this.#flight.empty && !this.#flight.hasUnsent) this.#resend();
+    if (!this.#answered && !this.#flight.empty && !this.#flight.hasUnsent) this.#resend();
     if (!this.handshaking) this.#ackDue = true;
   }
 
@@ -312,7 +322,13 @@ export class DtlsIO implements SessionIO {
     this.#ackAt = undefined;
   }
 
+  /** What is sent from here on answers the peer's flight, which acknowledged ours. */
+  #beginFlight(): void {
+    if (this.#answered) this.#clearFlight();
+  }
+
   #clearFlight(): void {
+    this.#answered = false;
     this.#flight.clear();
     this.#resendAt = undefined;
     this.#interval = this.#datagrams.initialTimeout;
