@@ -33,12 +33,22 @@ export const TLS12_TARGETS: readonly Target[] = [
   decoder(
     'server-key-exchange',
     () => bodies12(HandshakeType.server_key_exchange),
-    messages.parseEcdheKeyExchange,
+    inEveryVersion(messages.parseEcdheKeyExchange),
   ),
   decoder(
     'certificate-request-12',
     () => bodies12(HandshakeType.certificate_request),
-    messages.parseCertificateRequest12,
+    inEveryVersion(messages.parseCertificateRequest12),
+  ),
+  decoder(
+    'certificate-verify-12',
+    () => [Uint8Array.of(4, 3, 0, 2, 1, 2), Uint8Array.of(0, 2, 1, 2)],
+    inEveryVersion(messages.parseCertificateVerify12),
+  ),
+  decoder(
+    'rsa-client-key-exchange',
+    () => [messages.buildRsaClientKeyExchange(new Uint8Array(256).fill(7)).subarray(4)],
+    messages.parseRsaClientKeyExchange,
   ),
   decoder(
     'client-key-exchange',
@@ -84,6 +94,13 @@ export const TLS12_TARGETS: readonly Target[] = [
     parseResumable,
   ),
 ];
+
+/** TLS 1.2 names signature schemes, and what is older does not. */
+function inEveryVersion(read: (input: Uint8Array, namesSchemes: boolean) => unknown) {
+  return (input: Uint8Array): void => {
+    for (const namesSchemes of [true, false]) tolerate(() => read(input, namesSchemes));
+  };
+}
 
 function tolerate(read: () => unknown): void {
   try {

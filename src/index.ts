@@ -23,6 +23,7 @@ export type {
   SubProtocolFactory,
   SubProtocolLink,
 } from './connection/sub-protocol.ts';
+export type { Legacy } from './crypto/legacy.ts';
 export type { CryptoProvider, SigningKey } from './crypto/provider.ts';
 export type { AlertName } from './errors/alerts.ts';
 export {

@@ -8,6 +8,14 @@ export const EXIT_USAGE = 2;
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+/** From here on, warnings of the process are lines of the log, as `--json` promises. */
+export function logWarnings(log: TunnelLog): void {
+  process.removeAllListeners('warning');
+  process.on('warning', (warning: Error & { readonly code?: string }) => {
+    log.warn({ event: 'warning', code: warning.code ?? warning.name }, warning.message);
+  });
+}
+
 /**
  * Runs a tunnel until a signal or a failure ends it. The first signal lets connections finish, the second does not.
  * @param announce tells that it is ready; called when signals are heeded, since whoever is told may send one at once

@@ -20,6 +20,7 @@ export type ValueType =
   | 'forward'
   | 'host'
   | 'key'
+  | 'legacy'
   | 'level'
   | 'listen'
   | 'mode'
@@ -136,14 +137,20 @@ const sessionOptions = [
   {
     name: 'min-version',
     type: 'version',
-    value: '1.2|1.3',
-    help: 'oldest version of TLS to speak (default: 1.2)',
+    value: 'VERSION',
+    help: 'oldest version of TLS to speak: 1.2, 1.3, or one that --legacy names (default: 1.2, or the oldest that --legacy names)',
   },
   {
     name: 'max-version',
     type: 'version',
-    value: '1.2|1.3',
+    value: 'VERSION',
     help: 'newest version of TLS to speak (default: 1.3)',
+  },
+  {
+    name: 'legacy',
+    type: 'legacy',
+    value: 'LIST',
+    help: 'speak what is retired, to peers that know nothing better: tls1.0, tls1.1, rsa (key exchange), cbc, rc4, separated by commas; weakens every session (default: nothing)',
   },
   {
     name: 'ciphers',

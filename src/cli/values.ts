@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import { LEGACY, type Legacy } from '../crypto/legacy.ts';
 import type { PskInput } from '../node/psk.ts';
 import {
   type Application,
@@ -10,6 +11,7 @@ import {
   parseForward,
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
+import type { TlsVersion } from '../tunnel/options.ts';
 import type { PolicyRule } from '../tunnel/policy.ts';
 import { parseProtocols, parsePsk } from '../tunnel/psk.ts';
 import { parseListen, parseReverse, type Reverse } from '../tunnel/reverse.ts';
@@ -34,6 +36,7 @@ interface ValueOf {
   flag: boolean;
   forward: Forward;
   host: string;
+  legacy: Legacy[];
   level: LogLevel;
   listen: Endpoint;
   mode: 'channels' | 'ports';
@@ -47,7 +50,7 @@ interface ValueOf {
   'sign-unit': UnitRule;
   size: number;
   text: string;
-  version: 'TLSv1.2' | 'TLSv1.3';
+  version: TlsVersion;
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -72,10 +75,17 @@ const COUNT_HINT = 'write a whole number of at least 1';
 const RULE_HINT =
   'write [[policy]] with subject or spki, and lists of texts: applications, destinations, reverse';
 const TEXT_HINT = 'write a text in quotes';
-const VERSION_HINT = 'write 1.2 or 1.3; what is older is not spoken (RFC 8996)';
+const VERSION_HINT = 'write 1.2 or 1.3, or with --legacy tls1.0,tls1.1 also 1.0 or 1.1';
+const LEGACY_HINT = `write some of ${LEGACY.join(', ')}, separated by commas`;
 
 /** By what is left of `1.2`, `TLSv1.2` and OpenSSL's `tls1_2`. */
-const VERSIONS: Readonly<Record<string, 'TLSv1.2' | 'TLSv1.3'>> = { '1.2': 'TLSv1.2', '1.3': 'TLSv1.3' };
+const VERSIONS: Readonly<Record<string, TlsVersion>> = {
+  '1': 'TLSv1',
+  '1.0': 'TLSv1',
+  '1.1': 'TLSv1.1',
+  '1.2': 'TLSv1.2',
+  '1.3': 'TLSv1.3',
+};
 
 const text = v.pipe(v.string(TEXT_HINT), v.nonEmpty('it is empty'));
 
@@ -148,7 +158,12 @@ const SCHEMAS = {
             .replace('_', '.')
         ],
     ),
-    v.picklist(['TLSv1.2', 'TLSv1.3'], VERSION_HINT),
+    v.picklist(['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'], VERSION_HINT),
+  ),
+  legacy: v.pipe(
+    v.string(LEGACY_HINT),
+    v.transform((list) => list.split(/[, ]+/)),
+    v.array(v.picklist(LEGACY, LEGACY_HINT)),
   ),
 } satisfies Record<ValueType, v.GenericSchema<unknown, unknown>>;
 

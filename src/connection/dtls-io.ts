@@ -11,7 +11,7 @@ import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { buildAck, buildFragment, type RecordNumber } from '../messages/dtls.ts';
 import { asHandshakeMessage } from '../messages/handshake.ts';
 import type { DatagramRecords } from '../record/dtls/record-layer.ts';
-import type { Keys12 } from '../record/tls/protection12.ts';
+import type { Keys12 } from '../record/tls/record12.ts';
 import { ContentType, HandshakeType } from '../wire/codepoints.ts';
 import { type ConnectionEvent, keylogLine } from './events.ts';
 import type { SessionIO } from './session.ts';

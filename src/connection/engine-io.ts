@@ -7,8 +7,8 @@ import type { HandshakeIO, KeylogLabel } from '../handshake/io.ts';
 import { trafficKeys } from '../handshake/key-schedule.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import type { HandshakeJoiner } from '../messages/handshake.ts';
-import type { Keys12 } from '../record/tls/protection12.ts';
 import type { RecordLayer } from '../record/tls/record-layer.ts';
+import type { Keys12 } from '../record/tls/record12.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import { type ConnectionEvent, keylogLine } from './events.ts';
 

@@ -27,7 +27,7 @@ export type ConnectionEvent =
 
 /** What the handshake settled, once it is complete. */
 export interface ConnectionInfo extends Agreement {
-  readonly protocol: 'TLSv1.3' | 'TLSv1.2' | 'DTLSv1.3' | 'DTLSv1.2';
+  readonly protocol: 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1' | 'DTLSv1.3' | 'DTLSv1.2';
   readonly peer: PeerIdentity | undefined;
   /** Transcript-Hash(ClientHello … client Finished), which bindings to this session are made from. */
   readonly transcriptHash: Uint8Array;
@@ -39,6 +39,8 @@ export interface ConnectionInfo extends Agreement {
 export const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>> = {
   [ProtocolVersion.tls13]: 'TLSv1.3',
   [ProtocolVersion.tls12]: 'TLSv1.2',
+  [ProtocolVersion.tls11]: 'TLSv1.1',
+  [ProtocolVersion.tls10]: 'TLSv1',
   [ProtocolVersion.dtls13]: 'DTLSv1.3',
   [ProtocolVersion.dtls12]: 'DTLSv1.2',
 };

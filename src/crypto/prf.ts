@@ -1,18 +1,36 @@
-import { type CryptoProvider, HASH_LENGTH, type HashName } from './provider.ts';
+import { type CryptoProvider, MAC_LENGTH, type MacName, type PrfHash } from './provider.ts';
 
 /**
- * The pseudorandom function of TLS 1.2, RFC 5246 §5: `P_hash(secret, label + seed)`.
+ * The pseudorandom function: in TLS 1.2 `P_hash(secret, label + seed)` (RFC 5246 §5); before, P_MD5 of the first half of the
+ * secret xor P_SHA1 of the second, which share a byte when their number is odd (RFC 4346 §5).
  * @param label ASCII
  */
 export function prf(
   crypto: CryptoProvider,
-  hash: HashName,
+  hash: PrfHash,
   secret: Uint8Array,
   label: string,
   seed: readonly Uint8Array[],
   length: number,
 ): Uint8Array {
-  const hashLength = HASH_LENGTH[hash];
+  if (hash !== 'md5-sha1') return expand(crypto, hash, secret, label, seed, length);
+  const half = Math.ceil(secret.length / 2);
+  const out = expand(crypto, 'md5', secret.subarray(0, half), label, seed, length);
+  const other = expand(crypto, 'sha1', secret.subarray(secret.length - half), label, seed, length);
+  for (let i = 0; i < length; i++) (out[i] as number) ^= other[i] as number;
+  return out;
+}
+
+/** `P_hash(secret, label + seed)`. */
+function expand(
+  crypto: CryptoProvider,
+  hash: MacName,
+  secret: Uint8Array,
+  label: string,
+  seed: readonly Uint8Array[],
+  length: number,
+): Uint8Array {
+  const hashLength = MAC_LENGTH[hash];
   // A(i) ‖ label ‖ seed; A(0) is label ‖ seed.
   const seedLength = seed.reduce((sum, part) => sum + part.length, label.length);
   const block = new Uint8Array(hashLength + seedLength);

@@ -7,6 +7,11 @@ export type HashName = 'sha256' | 'sha384' | 'sha512';
 
 export const HASH_LENGTH: Readonly<Record<HashName, number>> = { sha256: 32, sha384: 48, sha512: 64 };
 
+/** What TLS 1.0 and 1.1 hash with: MD5 and SHA-1 side by side, 36 bytes (RFC 4346 §5, §7.4.9). */
+export type LegacyHash = 'md5-sha1';
+/** Of transcript and PRF, in TLS 1.2 and before. */
+export type PrfHash = HashName | LegacyHash;
+
 /** A hash under way. */
 export interface RunningHash {
   update(data: Uint8Array): void;
@@ -25,9 +30,15 @@ export type AeadName =
   | 'aes-128-ccm-8'
   | 'aes-256-ccm-8';
 
-/** Hashes of a MAC. SHA-1 is good enough for HMAC (RFC 6194 §3.3), and for nothing else here. */
-export type MacName = HashName | 'sha1';
-export type CbcName = 'aes-128-cbc' | 'aes-256-cbc';
+/** Hashes of a MAC. SHA-1 is good enough for HMAC (RFC 6194 §3.3); HMAC-MD5 is TLS 1.0's and 1.1's alone. */
+export type MacName = HashName | 'sha1' | 'md5';
+export const MAC_LENGTH: Readonly<Record<MacName, number>> = { ...HASH_LENGTH, sha1: 20, md5: 16 };
+
+export type CbcName = 'aes-128-cbc' | 'aes-256-cbc' | 'des-ede3-cbc';
+export type StreamName = 'rc4';
+
+/** A stream cipher that goes on from one record to the next; to encrypt and to decrypt is the same. */
+export type StreamCipher = (data: Uint8Array) => Uint8Array;
 
 /** An AEAD under one key. Nonces are 12 bytes. The caller never repeats a nonce. */
 export interface Aead {
@@ -70,6 +81,11 @@ export type SignatureAlgorithm =
   | { readonly kind: 'rsa-pss'; readonly hash: HashName }
   | { readonly kind: 'ed25519' };
 
+/** The signatures of TLS 1.0 and 1.1: PKCS #1 v1.5 over MD5 ‖ SHA-1 without DigestInfo, and ECDSA over SHA-1. */
+export type LegacySignatureAlgorithm =
+  | { readonly kind: 'rsa-pkcs1'; readonly hash: LegacyHash }
+  | { readonly kind: 'ecdsa'; readonly hash: 'sha1' };
+
 /**
  * A public key from a SubjectPublicKeyInfo. `kind` tells rsaEncryption (`rsa`) from id-RSASSA-PSS (`rsa-pss`),
  * which TLS keeps apart (RFC 8446 §4.2.3).
@@ -92,7 +108,7 @@ export interface CryptoProvider {
   /** What labels of HKDF-Expand-Label begin with: `tls13 ` unless it says `dtls13` (RFC 9147 §5.9). */
   readonly labelPrefix?: 'dtls13' | undefined;
   randomBytes(length: number): Uint8Array;
-  hash(name: HashName): RunningHash;
+  hash(name: PrfHash): RunningHash;
   digest(name: HashName, data: Uint8Array): Uint8Array;
   /** For names of things only (RFC 6960 §4.1.1 CertID), never to sign or to verify. */
   sha1(data: Uint8Array): Uint8Array;
@@ -104,14 +120,23 @@ export interface CryptoProvider {
   aead(name: AeadName, key: Uint8Array): Aead;
   /** @param name whose block or stream cipher it is under `key`: AES, or ChaCha20 */
   recordNumberMask(name: AeadName, key: Uint8Array): RecordNumberMask;
-  /** AES-CBC of whole blocks, without padding. */
+  /** CBC of whole blocks, without padding. */
   encryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;
   decryptCbc(name: CbcName, key: Uint8Array, iv: Uint8Array, blocks: Uint8Array): Uint8Array;
+  /** Legacy. @throws TlsError ERR_TLS_INTERNAL where the platform does not have it */
+  streamCipher(name: StreamName, key: Uint8Array): StreamCipher;
+  /** Legacy: RSAES-PKCS1-v1_5 (RFC 8017 §7.2.1), for the RSA key exchange. */
+  encryptPkcs1(key: PublicKey, data: Uint8Array): Uint8Array;
   group(id: number): KeyExchangeGroup | undefined;
   /** @throws CertificateError CERT_MALFORMED, UNSUPPORTED_SIGNATURE_ALGORITHM for a key of another kind */
   importPublicKey(spki: Uint8Array): PublicKey;
   /** False for a signature that does not verify, whatever is wrong with its bytes. RSA-PSS: salt as long as the hash. */
-  verify(algorithm: SignatureAlgorithm, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
+  verify(
+    algorithm: SignatureAlgorithm | LegacySignatureAlgorithm,
+    key: PublicKey,
+    data: Uint8Array,
+    signature: Uint8Array,
+  ): boolean;
 }
 
 /**
@@ -123,4 +148,20 @@ export interface SigningKey {
   readonly schemes: readonly number[];
   /** Signs `data` (not a digest). */
   sign(scheme: number, data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** LegacySignatureScheme values for TLS 1.0 and 1.1, which `sign` takes too; none where this key shall make none. */
+  readonly legacySchemes?: readonly number[] | undefined;
+  /**
+   * For the RSA key exchange, where this key shall serve it: RSADP (RFC 8017 §5.1.2) and nothing else, so that no padding
+   * is looked at here. It must not fail because of what the ciphertext is; an error ends the handshake.
+   * @param ciphertext of any length, made by anybody
+   * @returns as many bytes as the modulus has; zeros for a ciphertext that is none (of another length, or not below it)
+   */
+  decrypt?(ciphertext: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+/** A private key that can serve the RSA key exchange. */
+export type DecryptingKey = SigningKey & Required<Pick<SigningKey, 'decrypt'>>;
+
+export function canDecrypt(key: SigningKey): key is DecryptingKey {
+  return key.decrypt !== undefined;
 }

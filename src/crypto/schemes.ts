@@ -1,8 +1,9 @@
-import { SignatureScheme } from '../wire/codepoints.ts';
+import { LegacySignatureScheme, SignatureScheme } from '../wire/codepoints.ts';
 import {
   type EcCurve,
   HASH_LENGTH,
   type HashName,
+  type LegacySignatureAlgorithm,
   type PublicKey,
   type SignatureAlgorithm,
 } from './provider.ts';
@@ -72,6 +73,29 @@ export const SCHEMES: readonly Scheme[] = [
 export function schemeById(id: number): Scheme | undefined {
   return SCHEMES.find((candidate) => candidate.id === id);
 }
+
+/** A signature of TLS 1.0 and 1.1. */
+export interface LegacyScheme {
+  readonly id: number;
+  readonly name: keyof typeof LegacySignatureScheme;
+  readonly algorithm: LegacySignatureAlgorithm;
+  readonly keyKind: 'rsa' | 'ec';
+}
+
+export const LEGACY_SCHEMES: readonly LegacyScheme[] = [
+  {
+    id: LegacySignatureScheme.rsa_pkcs1_md5_sha1,
+    name: 'rsa_pkcs1_md5_sha1',
+    algorithm: { kind: 'rsa-pkcs1', hash: 'md5-sha1' },
+    keyKind: 'rsa',
+  },
+  {
+    id: LegacySignatureScheme.ecdsa_sha1,
+    name: 'ecdsa_sha1',
+    algorithm: { kind: 'ecdsa', hash: 'sha1' },
+    keyKind: 'ec',
+  },
+];
 
 /** Can this key make or verify this scheme? */
 export function schemeFitsKey(scheme: Scheme, key: PublicKey): boolean {

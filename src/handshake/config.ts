@@ -1,3 +1,4 @@
+import type { Legacy } from '../crypto/legacy.ts';
 import type { CryptoProvider, SigningKey } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
 import type { Suite12 } from '../crypto/suites12.ts';
@@ -37,17 +38,24 @@ export type PeerVerifier = (
     readonly now: number;
     readonly serverName: string | undefined;
     readonly schemes: readonly number[];
+    /** What the key of the end entity does in this handshake: sign, unless it says `encipherment` (RFC 5246 §7.4.2). */
+    readonly keyUse?: 'encipherment' | undefined;
     /** OCSPResponse about the end entity, as the peer sent it. */
     readonly ocspResponse?: Uint8Array | undefined;
   },
 ) => PeerIdentity;
 
-/** What there is to say about TLS 1.2. */
+/** What there is to say about TLS 1.2 and, where `legacy` names them, the versions before. */
 export interface Tls12Config {
   /** Best first; never empty. */
   readonly suites: readonly Suite12[];
-  /** Refuse peers that do not bind the master secret to the handshake (RFC 7627 §5.2, §5.3). */
+  /**
+   * Refuse peers that do not bind the master secret to the handshake (RFC 7627 §5.2, §5.3). In TLS 1.2 alone: hardly anything
+   * that stopped before knows how.
+   */
   readonly requireExtendedMasterSecret: boolean;
+  /** The newest version before TLS 1.3; TLS 1.2 unless it says less. */
+  readonly newest?: number | undefined;
 }
 
 /**
@@ -89,8 +97,10 @@ interface CommonConfig {
   readonly crypto: CryptoProvider;
   /** Suites of TLS 1.3, best first; with none, TLS 1.3 is not spoken. */
   readonly suites: readonly Suite[];
-  /** Absent: TLS 1.2 is not spoken. */
+  /** Absent: neither TLS 1.2 nor what is older is spoken. */
   readonly tls12?: Tls12Config | undefined;
+  /** What is spoken beyond what is good; none when absent. */
+  readonly legacy?: readonly Legacy[] | undefined;
   /** NamedGroup values, best first. */
   readonly groups: readonly number[];
   /** SignatureScheme values accepted in the handshake, best first. */
@@ -137,6 +147,8 @@ export interface ClientConfig extends CommonConfig {
   readonly requestScts?: boolean | undefined;
   /** Keys that were given to both sides, best first; offered beside the session's. */
   readonly psks?: readonly ExternalPsk[] | undefined;
+  /** Tell the server that the configuration is for a second attempt, which offers less than the first (RFC 7507 §4). */
+  readonly fallback?: boolean | undefined;
   /** Session to resume. */
   readonly session: ResumableSession | undefined;
   /** Middlebox compatibility mode, RFC 8446 §D.4. */

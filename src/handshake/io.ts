@@ -1,6 +1,6 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
-import type { Keys12 } from '../record/tls/protection12.ts';
+import type { Keys12 } from '../record/tls/record12.ts';
 import type { ResumableSession } from './resumable-session.ts';
 
 /**

@@ -1,7 +1,8 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
-import { type Scheme, schemeById, schemeFitsKey } from '../crypto/schemes.ts';
+import { LEGACY_SCHEMES, type Scheme, schemeById, schemeFitsKey } from '../crypto/schemes.ts';
 import { TlsError } from '../errors/errors.ts';
 import type { CertificateVerify } from '../messages/authentication.ts';
+import type { DigitallySigned } from '../messages/tls12.ts';
 import { concat } from '../wire/writer.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 
@@ -59,6 +60,7 @@ export class PeerAuthenticated {
    * Checks a signature of a TLS 1.2 handshake: of ServerKeyExchange (RFC 8422 §5.4) or CertificateVerify (RFC 5246
    * §7.4.8). Here RSASSA-PKCS1-v1_5 is allowed, and the scheme says nothing of the curve (RFC 8446 §4.2.3).
    * @param input what is signed
+   * @param signed without a scheme before TLS 1.2: there the kind of key says it (RFC 4346 §7.4.3, RFC 8422 §5.4)
    * @param accepted the schemes that we offered
    * @throws TlsError ERR_TLS_ILLEGAL_PARAMETER, ERR_TLS_BAD_SIGNATURE
    */
@@ -66,13 +68,40 @@ export class PeerAuthenticated {
     crypto: CryptoProvider,
     peer: PeerIdentity,
     input: Uint8Array,
-    { scheme: id, signature }: CertificateVerify,
+    { scheme: id, signature }: DigitallySigned,
     accepted: readonly number[],
   ): PeerAuthenticated {
+    if (id === undefined) return PeerAuthenticated.#byLegacySignature(crypto, peer, input, signature);
     const scheme = schemeById(id);
     if (scheme === undefined || !accepted.includes(id)) throw notOffered(id);
     if (scheme.keyKind !== peer.publicKey.kind) throw notForThisKey(scheme);
     if (!crypto.verify(scheme.algorithm, peer.publicKey, input, signature)) throw badSignature();
+    return new PeerAuthenticated(peer);
+  }
+
+  static #byLegacySignature(
+    crypto: CryptoProvider,
+    peer: PeerIdentity,
+    input: Uint8Array,
+    signature: Uint8Array,
+  ): PeerAuthenticated {
+    const { publicKey } = peer;
+    const scheme = LEGACY_SCHEMES.find(({ keyKind }) => keyKind === publicKey.kind);
+    if (scheme === undefined) {
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        `The peer has a key of kind ${publicKey.kind}, which cannot sign before TLS 1.2`,
+      );
+    }
+    if (!crypto.verify(scheme.algorithm, publicKey, input, signature)) throw badSignature();
+    return new PeerAuthenticated(peer);
+  }
+
+  /**
+   * Client: the premaster secret was encrypted to this server. That it could decrypt it is proven by its Finished (RFC 5246
+   * §F.1.1.2).
+   */
+  static byRsaKeyExchange(peer: PeerIdentity): PeerAuthenticated {
     return new PeerAuthenticated(peer);
   }
 

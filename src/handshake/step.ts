@@ -1,4 +1,4 @@
-import type { SigningKey } from '../crypto/provider.ts';
+import type { DecryptingKey, SigningKey } from '../crypto/provider.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
 import type { Identity, IdentitySource } from './config.ts';
 import type { Established } from './established.ts';
@@ -27,11 +27,21 @@ export interface SignatureWanted {
   readonly input: Uint8Array;
 }
 
+/**
+ * Work that only the outside can do: RSA with a private key that the engine never sees, `SigningKey.decrypt`. Whoever made the
+ * ciphertext must learn nothing from the answer, nor from the time that it takes (RFC 5246 §7.4.7.1).
+ */
+export interface DecryptionWanted {
+  readonly kind: 'decryption';
+  readonly key: DecryptingKey;
+  readonly ciphertext: Uint8Array;
+}
+
 /** A state that awaits an answer to `wanted`. */
 export interface Waiting {
   readonly kind: 'waiting';
-  readonly wanted: SignatureWanted;
-  provide(signature: Uint8Array, io: HandshakeIO): Step;
+  readonly wanted: SignatureWanted | DecryptionWanted;
+  provide(answer: Uint8Array, io: HandshakeIO): Step;
 }
 
 /** Work that only the outside can do: find the certificates for the name that a client asks for. */
@@ -48,4 +58,4 @@ export interface Choosing {
   choose(identities: readonly Identity[], io: HandshakeIO): Step;
 }
 
-export type Wanted = SignatureWanted | IdentitiesWanted;
+export type Wanted = SignatureWanted | DecryptionWanted | IdentitiesWanted;

@@ -1,9 +1,10 @@
 import { DecodeError, TlsError } from '../errors/errors.ts';
 import { HandshakeType } from '../wire/codepoints.ts';
 import { Reader } from '../wire/reader.ts';
+import type { Writer } from '../wire/writer.ts';
 import { handshakeMessage } from './handshake.ts';
 
-/* The handshake messages that TLS 1.2 has in another form than TLS 1.3, or alone (RFC 5246 §7.4). */
+/* The handshake messages that TLS 1.2 and before have in another form than TLS 1.3, or alone (RFC 5246 §7.4, RFC 4346 §7.4). */
 
 /** `ASN.1Cert certificate_list<0..2^24-1>;`, RFC 5246 §7.4.2. */
 export function parseCertificateChain(body: Uint8Array): Uint8Array[] {
@@ -41,16 +42,50 @@ export interface EcdhParameters {
 export interface SignedEcdhParameters extends EcdhParameters {
   /** The encoded parameters, which are signed together with both randoms. */
   readonly encoded: Uint8Array;
-  readonly scheme: number;
+  readonly signed: DigitallySigned;
+}
+
+/**
+ * ```
+ * struct {
+ *     SignatureAndHashAlgorithm algorithm;     // since TLS 1.2
+ *     opaque signature<0..2^16-1>;
+ * } DigitallySigned;                           // RFC 5246 §4.7, RFC 4346 §4.7
+ * ```
+ */
+export interface DigitallySigned {
+  /** `undefined` before TLS 1.2. */
+  readonly scheme: number | undefined;
   readonly signature: Uint8Array;
 }
 
-/** ServerKeyExchange of the ECDHE suites: the parameters, a SignatureScheme and a signature. */
-export function parseEcdheKeyExchange(body: Uint8Array): SignedEcdhParameters {
+function readSigned(r: Reader, namesScheme: boolean): DigitallySigned {
+  return { scheme: namesScheme ? r.u16() : undefined, signature: r.vector(2) };
+}
+
+function writeSigned(w: Writer, { scheme, signature }: DigitallySigned): void {
+  if (scheme !== undefined) w.u16(scheme);
+  w.vector(2, signature);
+}
+
+/** `Signature signature;`, RFC 5246 §7.4.8. */
+export function parseCertificateVerify12(body: Uint8Array, namesScheme: boolean): DigitallySigned {
+  const r = new Reader(body, 'CertificateVerify');
+  const signed = readSigned(r, namesScheme);
+  r.end();
+  return signed;
+}
+
+export function buildCertificateVerify12(signed: DigitallySigned): Uint8Array {
+  return handshakeMessage(HandshakeType.certificate_verify, (w) => writeSigned(w, signed));
+}
+
+/** ServerKeyExchange of the ECDHE suites: the parameters, and a signature of them. */
+export function parseEcdheKeyExchange(body: Uint8Array, namesScheme: boolean): SignedEcdhParameters {
   const r = new Reader(body, 'ServerKeyExchange');
   const parameters = readEcdhParameters(r);
   const encoded = body.subarray(0, body.length - r.remaining);
-  const message = { ...parameters, encoded, scheme: r.u16(), signature: r.vector(2) };
+  const message = { ...parameters, encoded, signed: readSigned(r, namesScheme) };
   r.end();
   return message;
 }
@@ -70,39 +105,34 @@ export function encodeEcdhParameters({ group, point }: EcdhParameters): Uint8Arr
 }
 
 /** @param encoded parameters of `encodeEcdhParameters` */
-export function buildEcdheKeyExchange(
-  encoded: Uint8Array,
-  scheme: number,
-  signature: Uint8Array,
-): Uint8Array {
-  return handshakeMessage(HandshakeType.server_key_exchange, (w) =>
-    w.bytes(encoded).u16(scheme).vector(2, signature),
-  );
+export function buildEcdheKeyExchange(encoded: Uint8Array, signed: DigitallySigned): Uint8Array {
+  return handshakeMessage(HandshakeType.server_key_exchange, (w) => writeSigned(w.bytes(encoded), signed));
 }
 
 /**
  * ```
  * struct {
  *     ClientCertificateType certificate_types<1..2^8-1>;
- *     SignatureAndHashAlgorithm supported_signature_algorithms<2..2^16-2>;
+ *     SignatureAndHashAlgorithm supported_signature_algorithms<2..2^16-2>;   // since TLS 1.2
  *     DistinguishedName certificate_authorities<0..2^16-1>;
  * } CertificateRequest;                        // RFC 5246 §7.4.4
  * ```
  */
 export interface CertificateRequest12 {
   readonly types: readonly number[];
-  readonly schemes: readonly number[];
+  /** `undefined` before TLS 1.2. */
+  readonly schemes: readonly number[] | undefined;
   readonly authorities: readonly Uint8Array[];
 }
 
 /** RFC 5246 §7.4.4, RFC 8422 §5.5. Ed25519 certificates count as ecdsa_sign. */
 export const ClientCertificateType = { rsa_sign: 1, ecdsa_sign: 64 } as const;
 
-export function parseCertificateRequest12(body: Uint8Array): CertificateRequest12 {
+export function parseCertificateRequest12(body: Uint8Array, namesSchemes: boolean): CertificateRequest12 {
   const r = new Reader(body, 'CertificateRequest');
   const request = {
     types: r.list(1, (type) => type.u8(), 1),
-    schemes: r.list(2, (scheme) => scheme.u16(), 2, 0xfffe),
+    schemes: namesSchemes ? r.list(2, (scheme) => scheme.u16(), 2, 0xfffe) : undefined,
     authorities: r.list(2, (name) => name.vector(2, 1)),
   };
   r.end();
@@ -112,9 +142,11 @@ export function parseCertificateRequest12(body: Uint8Array): CertificateRequest1
 export function buildCertificateRequest12({ types, schemes, authorities }: CertificateRequest12): Uint8Array {
   return handshakeMessage(HandshakeType.certificate_request, (w) => {
     w.vector(1, Uint8Array.from(types));
-    w.vector(2, (list) => {
-      for (const scheme of schemes) list.u16(scheme);
-    });
+    if (schemes !== undefined) {
+      w.vector(2, (list) => {
+        for (const scheme of schemes) list.u16(scheme);
+      });
+    }
     w.vector(2, (list) => {
       for (const name of authorities) list.vector(2, name);
     });
@@ -140,6 +172,18 @@ export function parseEcdheClientKeyExchange(body: Uint8Array): Uint8Array {
 
 export function buildEcdheClientKeyExchange(point: Uint8Array): Uint8Array {
   return handshakeMessage(HandshakeType.client_key_exchange, (w) => w.vector(1, point));
+}
+
+/** `public-key-encrypted PreMasterSecret pre_master_secret;`, RFC 5246 §7.4.7.1: `opaque<0..2^16-1>` on the wire. */
+export function parseRsaClientKeyExchange(body: Uint8Array): Uint8Array {
+  const r = new Reader(body, 'ClientKeyExchange');
+  const ciphertext = r.vector(2);
+  r.end();
+  return ciphertext;
+}
+
+export function buildRsaClientKeyExchange(ciphertext: Uint8Array): Uint8Array {
+  return handshakeMessage(HandshakeType.client_key_exchange, (w) => w.vector(2, ciphertext));
 }
 
 /** `uint32 ticket_lifetime_hint; opaque ticket<0..2^16-1>;`, RFC 5077 §3.3. An empty ticket is none. */

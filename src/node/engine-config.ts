@@ -70,6 +70,11 @@ export interface ClientSettings extends PeerSettings {
   requestOCSP?: boolean | undefined;
   /** Ask for signed certificate timestamps, for `socket.signedCertificateTimestamps`. */
   requestSCT?: boolean | undefined;
+  /**
+   * This is a second attempt with a lower `maxVersion` than the first had: say so, and a server that speaks more refuses it
+   * (TLS_FALLBACK_SCSV, RFC 7507). Default false.
+   */
+  fallback?: boolean | undefined;
   /** Offer meaningless values too, so that servers stay used to passing over them (RFC 8701). Default false. */
   grease?: boolean | undefined;
   /**
@@ -119,6 +124,7 @@ function common(context: SecureContext, settings: PeerSettings) {
     crypto: nodeCrypto,
     suites: context.suites,
     tls12: context.tls12,
+    legacy: context.legacy,
     groups: context.groups,
     schemes: context.schemes,
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
@@ -167,12 +173,13 @@ export function clientConfig(
     requestScts: settings.requestSCT === true,
     grease: settings.grease === true,
     earlyData: settings.earlyData !== undefined && settings.earlyData.length > 0,
+    fallback: settings.fallback === true,
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,
     get keylog() {
       return wantsKeyLog();
     },
-    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes, ocspResponse }) => {
+    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes, keyUse, ocspResponse }) => {
       const custom = settings.checkServerIdentity;
       const name = custom === undefined ? reference : undefined;
       const verified = verifyPeer(nodeCrypto, chain, {
@@ -181,6 +188,7 @@ export function clientConfig(
         now,
         name,
         allowedSchemes: schemes,
+        keyUse,
       });
       checkRevocation(nodeCrypto, verified.path, ocspResponse, { ocsp, crls: context.crls }, now);
       if (custom !== undefined) askIdentity(custom, host, chain);

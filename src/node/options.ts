@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { LEGACY, type Legacy } from '../crypto/legacy.ts';
 import { SCHEMES } from '../crypto/schemes.ts';
 import { ConnectionError } from '../errors/errors.ts';
 import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
@@ -43,11 +44,20 @@ export interface VersionRange {
   readonly max: number;
 }
 
-/** @throws ConnectionError ERR_TLS_OPTION for what is no version or not spoken here, and for a range that is empty */
-export function parseVersions(minVersion: string | undefined, maxVersion: string | undefined): VersionRange {
+/**
+ * From the oldest to the newest. Those before TLS 1.2 are spoken where `legacy` names them; then they are within the range too,
+ * unless `minVersion` says otherwise.
+ * @throws ConnectionError ERR_TLS_OPTION for what is no version or not spoken here, and for a range that is empty
+ */
+export function parseVersions(
+  minVersion: string | undefined,
+  maxVersion: string | undefined,
+  legacy: readonly Legacy[] = [],
+): VersionRange {
+  const named = legacy.flatMap((item) => LEGACY_VERSION[item] ?? []);
   const range = {
-    min: parseVersion('minVersion', minVersion) ?? ProtocolVersion.tls12,
-    max: parseVersion('maxVersion', maxVersion) ?? ProtocolVersion.tls13,
+    min: parseVersion('minVersion', minVersion, legacy) ?? Math.min(...named, ProtocolVersion.tls12),
+    max: parseVersion('maxVersion', maxVersion, legacy) ?? ProtocolVersion.tls13,
   };
   if (range.min > range.max) {
     throw optionError('minVersion', `it is above maxVersion; no version is left between them`);
@@ -55,14 +65,28 @@ export function parseVersions(minVersion: string | undefined, maxVersion: string
   return range;
 }
 
-function parseVersion(option: string, name: string | undefined): number | undefined {
+/** Those of `legacy` that are versions. */
+export const LEGACY_VERSION: Readonly<Partial<Record<Legacy, number>>> = {
+  'tls1.0': ProtocolVersion.tls10,
+  'tls1.1': ProtocolVersion.tls11,
+};
+
+function parseVersion(
+  option: string,
+  name: string | undefined,
+  legacy: readonly Legacy[],
+): number | undefined {
   if (name === undefined) return undefined;
   const version = Object.entries(VERSIONS).find(([known]) => known === name)?.[1];
   if (version === undefined) {
     throw optionError(option, `'${name}' is no version; use one of ${Object.keys(VERSIONS).join(', ')}`);
   }
-  if (version < ProtocolVersion.tls12) {
-    throw optionError(option, `'${name}' is not spoken here (RFC 8996); use 'TLSv1.2' or 'TLSv1.3'`);
+  const needed = LEGACY.find((item) => LEGACY_VERSION[item] === version);
+  if (needed !== undefined && !legacy.includes(needed)) {
+    throw optionError(
+      option,
+      `'${name}' is retired (RFC 8996); use 'TLSv1.2' or 'TLSv1.3', or name it in the option legacy: ['${needed}']`,
+    );
   }
   return version;
 }

@@ -1,3 +1,4 @@
+import type { Legacy } from '../crypto/legacy.ts';
 import {
   type ImportedKey,
   importPrivateKey,
@@ -9,6 +10,7 @@ import { nodeCrypto } from '../crypto/node/provider.ts';
 import type { SigningKey } from '../crypto/provider.ts';
 import { SCHEMES } from '../crypto/schemes.ts';
 import type { Suite } from '../crypto/suites.ts';
+import { existsBeforeTls12 } from '../crypto/suites12.ts';
 import { decodePemBlocks } from '../der/pem.ts';
 import { TrellisError } from '../errors/errors.ts';
 import type { Identity, SessionStore, Tls12Config } from '../handshake/config.ts';
@@ -19,8 +21,10 @@ import { Certificate } from '../x509/certificate.ts';
 import { Crl } from '../x509/crl.ts';
 import { TrustStore } from '../x509/trust-store.ts';
 import { parseCiphers } from './cipher-list.ts';
+import { parseLegacy } from './legacy.ts';
 import { NameMap } from './name-map.ts';
 import {
+  LEGACY_VERSION,
   optionError,
   parseGroups,
   parseSignatureSchemes,
@@ -65,10 +69,16 @@ export interface SecureContextOptions {
   ecdhCurve?: string | undefined;
   /** Signature schemes, best first, separated by colons, in RFC 8446's or OpenSSL's spelling. */
   sigalgs?: string | undefined;
-  /** 'TLSv1.2' (the default) or 'TLSv1.3'. */
+  /** 'TLSv1.2' or 'TLSv1.3'; 'TLSv1' and 'TLSv1.1' where `legacy` names them. Default: the oldest of TLS 1.2 and those. */
   minVersion?: string | undefined;
-  /** 'TLSv1.2' or 'TLSv1.3' (the default). */
+  /** As `minVersion`. Default 'TLSv1.3'. */
   maxVersion?: string | undefined;
+  /**
+   * What is spoken for the sake of peers that know nothing better: 'tls1.0', 'tls1.1', 'rsa' (key exchange), 'cbc' (without
+   * encrypt_then_mac, and 3DES), 'rc4'. The suites that it takes come behind all others, or where `ciphers` puts them. Each
+   * weakens every connection (SECURITY.md), and is warned of. Default: none.
+   */
+  legacy?: readonly Legacy[] | undefined;
   /** TLS 1.2: refuse peers without extended_master_secret (RFC 7627). Default true. */
   requireExtendedMasterSecret?: boolean | undefined;
   /** Server: what is sent beside each chain, in the order of the chains, to clients that ask. */
@@ -104,8 +114,9 @@ export class SecureContext {
   #byName: NameMap<readonly Identity[]> | undefined;
   /** Of TLS 1.3; none when it is off. */
   readonly suites: readonly Suite[];
-  /** `undefined` when TLS 1.2 is off. */
+  /** `undefined` when TLS 1.2 is off, and what is older. */
   readonly tls12: Tls12Config | undefined;
+  readonly legacy: readonly Legacy[];
   /** NamedGroup values. */
   readonly groups: readonly number[];
   /** SignatureScheme values. */
@@ -123,8 +134,9 @@ export class SecureContext {
   /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */
   constructor(options: SecureContextOptions = {}) {
     requireSupported(options);
-    const { suites, tls12 } = chooseVersions(options);
+    const { suites, tls12, legacy } = chooseVersions(options);
     this.suites = suites;
+    this.legacy = legacy;
     this.tls12 = tls12;
     this.groups = parseGroups(options.ecdhCurve) ?? defaultGroups();
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
@@ -186,19 +198,28 @@ export class SecureContext {
 function chooseVersions(options: SecureContextOptions): {
   readonly suites: readonly Suite[];
   readonly tls12: Tls12Config | undefined;
+  readonly legacy: readonly Legacy[];
 } {
-  const { min, max } = parseVersions(options.minVersion, options.maxVersion);
-  const chosen = parseCiphers(options.ciphers);
+  const legacy = parseLegacy(options.legacy);
+  const { min, max } = parseVersions(options.minVersion, options.maxVersion, legacy);
+  const chosen = parseCiphers(options.ciphers, legacy);
   const suites = max >= ProtocolVersion.tls13 ? chosen.suites : [];
-  const suites12 = min <= ProtocolVersion.tls12 ? chosen.suites12 : [];
+  const newest = Math.min(max, ProtocolVersion.tls12);
+  const oldSuites = chosen.suites12.filter(newest < ProtocolVersion.tls12 ? existsBeforeTls12 : () => true);
+  const suites12 = min <= ProtocolVersion.tls12 ? oldSuites : [];
   if (suites.length + suites12.length === 0) {
     throw optionError('ciphers', `'${options.ciphers}' names no suite for the versions that are allowed`);
   }
   const requireExtendedMasterSecret = options.requireExtendedMasterSecret ?? true;
   return {
     suites,
-    tls12: suites12.length === 0 ? undefined : { suites: suites12, requireExtendedMasterSecret },
+    tls12: suites12.length === 0 ? undefined : { suites: suites12, requireExtendedMasterSecret, newest },
+    legacy: legacy.filter((item) => !isBelow(item, min)),
   };
+}
+
+function isBelow(item: Legacy, min: number): boolean {
+  return LEGACY_VERSION[item] !== undefined && LEGACY_VERSION[item] < min;
 }
 
 /** @throws ConnectionError ERR_TLS_OPTION that names the option and what to do */

@@ -379,6 +379,12 @@ export abstract class SessionStream extends Duplex {
         (signature) => connection.provide(signature, Date.now()),
       );
     }
+    if (wanted.kind === 'decryption') {
+      return this.#answer(
+        () => wanted.key.decrypt(wanted.ciphertext),
+        (block) => connection.provide(block, Date.now()),
+      );
+    }
     return this.#answer(
       () => wanted.source.select(wanted.serverName),
       (identities) => connection.provideIdentities(identities, Date.now()),

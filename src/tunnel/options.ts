@@ -1,4 +1,5 @@
 import type { EngineSource } from '../connection/engine.ts';
+import type { Legacy } from '../crypto/legacy.ts';
 import type { SigningKey } from '../crypto/provider.ts';
 import type { PskInput } from '../node/psk.ts';
 import type { EvidenceSink } from '../sign/index.ts';
@@ -35,6 +36,9 @@ export const UDP_IDLE = 60_000;
 /** Milliseconds of silence after which the kernel probes the session's TCP connection, so that a dead path is noticed. */
 export const KEEPALIVE = 30_000;
 
+/** node:tls's names; the first two only beside `legacy`. */
+export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+
 /** Durations are milliseconds, sizes bytes, certificates and keys PEM. What is left out has the default named here. */
 export interface TunnelOptions {
   /** PEM: the certificate first, then its chain. */
@@ -43,10 +47,12 @@ export interface TunnelOptions {
   readonly key?: string | SigningKey | undefined;
   /** In the place of certificate and key: a security module, in which the sessions run. The caller closes it. */
   readonly module?: EngineSource | undefined;
-  /** Default 'TLSv1.2'. */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  /** Default: the oldest of TLS 1.2 and what `legacy` names. */
+  readonly minVersion?: TlsVersion | undefined;
   /** Default 'TLSv1.3'. */
-  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  readonly maxVersion?: TlsVersion | undefined;
+  /** Old versions, key exchanges and ciphers, for peers that know nothing better; none by default. */
+  readonly legacy?: readonly Legacy[] | undefined;
   /** An OpenSSL cipher list for both versions; the default is node's of this library. */
   readonly ciphers?: string | undefined;
   /** Key exchange groups, best first, separated by colons. */

@@ -32,8 +32,9 @@ export const TRANSPORT_OPTIONS = { keepAlive: true, keepAliveInitialDelay: KEEPA
  * What is said about versions and algorithms, as options of a context.
  * @throws TunnelError ERR_TUNNEL_OPTION for what cannot work
  */
-export function algorithms({ minVersion, maxVersion, ciphers, groups }: TunnelOptions): SecureContextOptions {
-  const options = { minVersion, maxVersion, ciphers, ecdhCurve: groups };
+export function algorithms(given: TunnelOptions): SecureContextOptions {
+  const { minVersion, maxVersion, legacy, ciphers, groups } = given;
+  const options = { minVersion, maxVersion, legacy, ciphers, ecdhCurve: groups };
   try {
     createSecureContext(options);
   } catch (error) {

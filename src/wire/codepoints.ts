@@ -106,6 +106,23 @@ export const CipherSuite = {
   TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384: 0xc028,
   TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256: 0xc037,
   TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA384: 0xc038,
+  TLS_RSA_WITH_RC4_128_MD5: 0x0004,
+  TLS_RSA_WITH_RC4_128_SHA: 0x0005,
+  TLS_RSA_WITH_3DES_EDE_CBC_SHA: 0x000a,
+  TLS_RSA_WITH_AES_128_CBC_SHA: 0x002f,
+  TLS_RSA_WITH_AES_256_CBC_SHA: 0x0035,
+  TLS_RSA_WITH_AES_128_CBC_SHA256: 0x003c,
+  TLS_RSA_WITH_AES_256_CBC_SHA256: 0x003d,
+  TLS_PSK_WITH_AES_128_CBC_SHA: 0x008c,
+  TLS_PSK_WITH_AES_256_CBC_SHA: 0x008d,
+  TLS_RSA_WITH_AES_128_GCM_SHA256: 0x009c,
+  TLS_RSA_WITH_AES_256_GCM_SHA384: 0x009d,
+  TLS_ECDHE_ECDSA_WITH_RC4_128_SHA: 0xc007,
+  TLS_ECDHE_ECDSA_WITH_3DES_EDE_CBC_SHA: 0xc008,
+  TLS_ECDHE_RSA_WITH_RC4_128_SHA: 0xc011,
+  TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA: 0xc012,
+  TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA: 0xc035,
+  TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA: 0xc036,
   TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 0xc02b,
   TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 0xc02c,
   TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 0xc02f,
@@ -144,6 +161,12 @@ export const SignatureScheme = {
   rsa_pss_pss_sha384: 0x080a,
   rsa_pss_pss_sha512: 0x080b,
 } as const;
+
+/**
+ * The signatures of TLS 1.0 and 1.1, which no message there names: the kind of key says which it is (RFC 4346 §7.4.3,
+ * RFC 8422 §5.4). Here they have numbers so that a `SigningKey` can be asked for them; that of RSA is of the private range.
+ */
+export const LegacySignatureScheme = { rsa_pkcs1_md5_sha1: 0xff01, ecdsa_sha1: 0x0203 } as const;
 
 export const PskKeyExchangeMode = { psk_ke: 0, psk_dhe_ke: 1 } as const;
 

@@ -26,6 +26,8 @@ export interface PathRules {
   readonly now: number;
   /** SignatureScheme values, RFC 8446 §4.2.3 `signature_algorithms_cert`; undefined for the policy alone. */
   readonly allowedSchemes: readonly number[] | undefined;
+  /** What a server's key does in the handshake; `undefined` for signing. */
+  readonly keyUse: 'encipherment' | undefined;
 }
 
 /**
@@ -230,7 +232,7 @@ function checkCertificates(path: readonly Certificate[], rules: PathRules): void
     checkValidity(certificate, rules.now, depth);
     checkExtensions(certificate, depth);
     if (depth === 0) {
-      checkEndEntity(certificate, rules.purpose);
+      checkEndEntity(certificate, rules);
       return;
     }
     const isAnchor = depth === path.length - 1;
@@ -321,16 +323,18 @@ function checkIssuer(certificate: Certificate, isAnchor: boolean, purpose: Purpo
   }
 }
 
-function checkEndEntity(certificate: Certificate, purpose: Purpose): void {
+function checkEndEntity(certificate: Certificate, { purpose, keyUse }: PathRules): void {
   // RFC 8446 §4.4.2.2: the key must be allowed to sign; the digitalSignature bit MUST be set if there is a keyUsage.
   // RFC 8550 §4.4.2: for signed data nonRepudiation (contentCommitment) does as well.
   const isForData = purpose === 'signer' || purpose === 'timestamping';
-  const usage = KeyUsage.digitalSignature | (isForData ? KeyUsage.nonRepudiation : 0);
+  // RFC 5246 §7.4.2: for the RSA key exchange keyEncipherment MUST be set.
+  const usage =
+    keyUse === 'encipherment'
+      ? KeyUsage.keyEncipherment
+      : KeyUsage.digitalSignature | (isForData ? KeyUsage.nonRepudiation : 0);
   if (certificate.keyUsage !== undefined && (certificate.keyUsage & usage) === 0) {
-    throw new CertificateError(
-      'INVALID_PURPOSE',
-      `The keyUsage of ${certificate} does not allow digital signatures`,
-    );
+    const what = keyUse === 'encipherment' ? 'the RSA key exchange' : 'digital signatures';
+    throw new CertificateError('INVALID_PURPOSE', `The keyUsage of ${certificate} does not allow ${what}`);
   }
   // RFC 5280 §4.2.1.12 lets applications refuse anyExtendedKeyUsage alone; OpenSSL does, and so do we.
   if (certificate.extKeyUsage !== undefined && !allowsAny(certificate.extKeyUsage, PURPOSE_OIDS[purpose])) {

@@ -23,6 +23,8 @@ export interface VerifyOptions {
   readonly name?: ReferenceName | undefined;
   /** The `signature_algorithms_cert` that were offered (RFC 8446 §4.2.3); default: everything that the policy takes. */
   readonly allowedSchemes?: readonly number[] | undefined;
+  /** What the key does in the handshake: sign, unless it says `encipherment` (RFC 5246 §7.4.2). */
+  readonly keyUse?: 'encipherment' | undefined;
 }
 
 /** Not exported: who cannot name it cannot construct a `VerifiedPeer`. */
@@ -112,10 +114,11 @@ export function verifyPeer(
   const cache = options.trust.cacheFor(crypto);
   const leaf = readLeaf(chain, cache);
   const { intermediates, malformed } = readIntermediates(chain, leaf, cache);
-  const { purpose, trust, now, name, allowedSchemes } = options;
+  const { purpose, trust, now, name, allowedSchemes, keyUse } = options;
+  const rules = { purpose, now, allowedSchemes, keyUse };
   let path: readonly Certificate[];
   try {
-    path = new PathSearch(crypto, trust, cache, intermediates, { purpose, now, allowedSchemes }).find(leaf);
+    path = new PathSearch(crypto, trust, cache, intermediates, rules).find(leaf);
   } catch (error) {
     throw explain(error, malformed);
   }

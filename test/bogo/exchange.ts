@@ -290,6 +290,9 @@ class Driver {
       if (wanted.kind === 'signature') {
         const signature = await wanted.key.sign(wanted.scheme, wanted.input);
         this.#connection.provide(signature, this.#shared.now);
+      } else if (wanted.kind === 'decryption') {
+        const block = await wanted.key.decrypt(wanted.ciphertext);
+        this.#connection.provide(block, this.#shared.now);
       } else {
         const identities = await wanted.source.select(wanted.serverName);
         this.#connection.provideIdentities(identities, this.#shared.now);

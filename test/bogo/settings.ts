@@ -1,5 +1,9 @@
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
-import type { CryptoProvider, SignatureAlgorithm } from '../../src/crypto/provider.ts';
+import type {
+  CryptoProvider,
+  LegacySignatureAlgorithm,
+  SignatureAlgorithm,
+} from '../../src/crypto/provider.ts';
 import { CertificateError, TlsError } from '../../src/errors/errors.ts';
 import type {
   ClientConfig,
@@ -45,7 +49,7 @@ export class Shared {
 /** What the engine's hooks have seen of one connection and its `info` does not tell. */
 export interface Observed {
   /** Of the last signature that was verified. */
-  peerSignature: SignatureAlgorithm | undefined;
+  peerSignature: SignatureAlgorithm | LegacySignatureAlgorithm | undefined;
   advertisedProtocols: readonly string[] | undefined;
   /** Whether a certificate was refused, which need not end the connection. */
   refused: boolean;

@@ -2,16 +2,18 @@ import { Connection, type ConnectionEvent } from '../../src/connection/connectio
 import type { Role, SubProtocolFactory } from '../../src/connection/sub-protocol.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { type Suite, suiteById } from '../../src/crypto/suites.ts';
-import { type Suite12, suite12ById } from '../../src/crypto/suites12.ts';
+import { suite12ById } from '../../src/crypto/suites12.ts';
 import type { TrellisError } from '../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import { nextTrafficSecret, trafficKeys } from '../../src/handshake/key-schedule.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import type { ClientSession } from '../../src/handshake/session.ts';
 import type { SignatureWanted } from '../../src/handshake/step.ts';
+import { PROTOCOLS_12, type Terms12 } from '../../src/handshake/tls12/protocol.ts';
+import { findExtension } from '../../src/messages/extensions.ts';
 import { asHandshakeMessage, HandshakeJoiner, type HandshakeMessage } from '../../src/messages/handshake.ts';
 import { parseClientHello, parseServerHello } from '../../src/messages/hello.ts';
-import { ContentType, HandshakeType } from '../../src/wire/codepoints.ts';
+import { ContentType, ExtensionType, HandshakeType, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { NetworkKeys12 } from './keys12.ts';
 
@@ -225,6 +227,13 @@ export class Pair {
       this.#attend(endpoint);
       return;
     }
+    if (wanted.kind === 'decryption') {
+      const block = wanted.key.decrypt(wanted.ciphertext);
+      if (block instanceof Promise) throw new Error('the pair needs keys that decrypt at once');
+      endpoint.connection.provide(block, this.now);
+      this.#attend(endpoint);
+      return;
+    }
     const sign = this.#setup.sign ?? ((w: SignatureWanted) => w.key.sign(w.scheme, w.input));
     const signature = sign(wanted, endpoint.role);
     if (signature instanceof Promise) throw new Error('the pair needs keys that sign at once');
@@ -237,8 +246,8 @@ export class Pair {
 /** What both directions have to know. */
 interface Network {
   suite: Suite | undefined;
-  /** TLS 1.2 was agreed on. */
-  tls12: { readonly suite: Suite12; readonly serverRandom: Uint8Array } | undefined;
+  /** TLS 1.2 or what is older was agreed on. */
+  tls12: { readonly terms: Terms12; readonly serverRandom: Uint8Array } | undefined;
   clientRandom: Uint8Array | undefined;
 }
 
@@ -269,7 +278,7 @@ class Route {
     const inStep = this.#open?.sequence === this.#seal?.sequence;
     const opened = this.#opened(record);
     if (tamper === undefined && inStep) {
-      this.#seal?.skip();
+      this.#seal?.skip(record);
       this.#follow(opened);
       return [record];
     }
@@ -294,7 +303,7 @@ class Route {
     const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened });
     let out = [record];
     if (cargo !== undefined || !inStep) out = (cargo ?? [opened]).map((item) => this.seal(item));
-    else this.#seal?.skip();
+    else this.#seal?.skip(record);
     if (type === ContentType.change_cipher_spec && this.#open === undefined) {
       // With CCS taken out, nothing sealed would be understood on the other side.
       this.#open = this.#keys12(this.#from);
@@ -309,12 +318,15 @@ class Route {
     const master =
       endpoint.secrets.get(label) ?? this.#from.secrets.get(label) ?? this.#to.secrets.get(label);
     if (tls12 === undefined || client === undefined || master === undefined) throw new CannotOpen();
-    return new NetworkKeys12(tls12.suite, master, { client, server: tls12.serverRandom }, this.#from.role);
+    return new NetworkKeys12(tls12.terms, master, { client, server: tls12.serverRandom }, this.#from.role);
   }
 
   seal(cargo: Cargo): Uint8Array {
     if ('raw' in cargo) return cargo.raw;
-    return this.#seal === undefined ? clearRecord(cargo.type, cargo.content) : this.#seal.seal(cargo);
+    const version = this.#network.tls12?.terms.protocol.version;
+    return this.#seal === undefined
+      ? clearRecord(cargo.type, cargo.content, version)
+      : this.#seal.seal(cargo);
   }
 
   #opened(record: Uint8Array): { type: number; content: Uint8Array } {
@@ -336,10 +348,15 @@ class Route {
         this.#network.clientRandom ??= parseClientHello(message.body).random;
       }
       if (message.type === HandshakeType.server_hello) {
-        const { cipherSuite, random } = parseServerHello(message.body);
+        const { cipherSuite, random, legacyVersion, extensions } = parseServerHello(message.body);
         this.#network.suite = suiteById(cipherSuite);
         const suite12 = suite12ById(cipherSuite);
-        if (suite12 !== undefined) this.#network.tls12 = { suite: suite12, serverRandom: random };
+        const protocol = PROTOCOLS_12.find(({ version }) => version === legacyVersion);
+        if (suite12 !== undefined && protocol !== undefined) {
+          const encryptThenMac = findExtension(extensions, ExtensionType.encrypt_then_mac) !== undefined;
+          const terms = { protocol, suite: suite12, encryptThenMac };
+          this.#network.tls12 = { terms, serverRandom: random };
+        }
       }
       if (this.#epoch === 'handshake' && message.type === HandshakeType.finished) this.#enter('application');
       else if (this.#epoch === 'application' && message.type === HandshakeType.key_update) {
@@ -376,7 +393,7 @@ class Keys {
     return suite === undefined || secret === undefined ? undefined : new Keys(suite, secret);
   }
 
-  skip(): void {
+  skip(_record: Uint8Array): void {
     this.sequence++;
   }
 
@@ -418,8 +435,15 @@ class Keys {
 }
 
 /** A record in clear, of any length: the header wraps around as a broken sender's would. */
-export function clearRecord(type: number, content: Uint8Array): Uint8Array {
-  return concat([Uint8Array.of(type, 3, 3, (content.length >> 8) & 0xff, content.length & 0xff), content]);
+export function clearRecord(
+  type: number,
+  content: Uint8Array,
+  version: number = ProtocolVersion.tls12,
+): Uint8Array {
+  return concat([
+    Uint8Array.of(type, 3, version & 0xff, (content.length >> 8) & 0xff, content.length & 0xff),
+    content,
+  ]);
 }
 
 /** Cuts what a connection transmits into records. */

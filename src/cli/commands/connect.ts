@@ -2,7 +2,7 @@ import { formatEndpoint, formatForwarded } from '../../tunnel/addresses.ts';
 import { connectTunnel } from '../../tunnel/connect.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import type { CommandContext } from '../context.ts';
-import { runUntilStopped } from '../lifecycle.ts';
+import { logWarnings, runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
 import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, connectOptions } from '../options.ts';
@@ -17,6 +17,7 @@ export async function connect(
 ): Promise<number> {
   const values = readValues([...connectOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
+  logWarnings(log);
   const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
   const peer = await peerOptionsFrom(values);
   const wanted = values.forward ?? [];

@@ -2,7 +2,7 @@ import { formatEndpoint } from '../../tunnel/addresses.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import { serveTunnel } from '../../tunnel/serve.ts';
 import type { CommandContext } from '../context.ts';
-import { runUntilStopped } from '../lifecycle.ts';
+import { logWarnings, runUntilStopped } from '../lifecycle.ts';
 import { createLog, standardError } from '../log.ts';
 import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, serveOptions } from '../options.ts';
@@ -17,6 +17,7 @@ export async function serve(
 ): Promise<number> {
   const values = readValues([...serveOptions, ...commonOptions], given);
   const log = createLog(values['log-level'] ?? 'info', values.json === true, standardError());
+  logWarnings(log);
   const clientCa = values['client-ca'];
   const trust =
     clientCa === undefined ? undefined : await readCredential('--client-ca', clientCa, 'certificate');

@@ -1,16 +1,18 @@
+import type { Legacy } from '../../crypto/legacy.ts';
 import { keyLogFile } from '../../node/keylog.ts';
 import type { PskInput } from '../../node/psk.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import { errorMessage, TunnelError } from '../../tunnel/errors.ts';
 import type { TunnelLog } from '../../tunnel/log.ts';
-import type { TunnelOptions } from '../../tunnel/options.ts';
+import type { TlsVersion, TunnelOptions } from '../../tunnel/options.ts';
 import { readPskFile } from '../../tunnel/psk.ts';
 
 /** What `serve` and `connect` have in common, from the command line's names to the library's. */
 export function sessionOptionsFrom(values: {
   readonly keylog: string | undefined;
-  readonly 'min-version': 'TLSv1.2' | 'TLSv1.3' | undefined;
-  readonly 'max-version': 'TLSv1.2' | 'TLSv1.3' | undefined;
+  readonly 'min-version': TlsVersion | undefined;
+  readonly 'max-version': TlsVersion | undefined;
+  readonly legacy: readonly Legacy[] | undefined;
   readonly ciphers: string | undefined;
   readonly groups: string | undefined;
   readonly alpn: readonly string[] | undefined;
@@ -27,6 +29,7 @@ export function sessionOptionsFrom(values: {
     onKeylog: values.keylog === undefined ? undefined : keylogTo(values.keylog),
     minVersion: values['min-version'],
     maxVersion: values['max-version'],
+    legacy: values.legacy,
     ciphers: values.ciphers,
     groups: values.groups,
     alpn: values.alpn,

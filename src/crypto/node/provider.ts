@@ -1,10 +1,17 @@
 import crypto from 'node:crypto';
-import type { CryptoProvider, HashName, RunningHash, SignatureAlgorithm } from '../provider.ts';
+import type {
+  CryptoProvider,
+  HashName,
+  LegacySignatureAlgorithm,
+  RunningHash,
+  SignatureAlgorithm,
+} from '../provider.ts';
 import { nodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
 import { importSpki, keyObject } from './public-key.ts';
 import { randomBytes } from './random.ts';
 import { recordNumberMask } from './record-number-mask.ts';
+import { nodeStreamCipher } from './stream-cipher.ts';
 
 /** The CryptoProvider on node:crypto. It holds no state of its own. */
 export const nodeCrypto: CryptoProvider = {
@@ -21,6 +28,9 @@ export const nodeCrypto: CryptoProvider = {
     crypto.createCipheriv(name, key, iv).setAutoPadding(false).update(blocks),
   decryptCbc: (name, key, iv, blocks) =>
     crypto.createDecipheriv(name, key, iv).setAutoPadding(false).update(blocks),
+  streamCipher: nodeStreamCipher,
+  encryptPkcs1: (key, data) =>
+    crypto.publicEncrypt({ key: keyObject(key), padding: crypto.constants.RSA_PKCS1_PADDING }, data),
   group: nodeGroup,
   importPublicKey: importSpki,
 
@@ -36,7 +46,10 @@ export const nodeCrypto: CryptoProvider = {
 };
 
 /** Padding and salt as TLS and X.509 require them (RFC 8446 §4.2.3: the salt is as long as the digest). */
-export function signatureOptions(algorithm: SignatureAlgorithm): { padding?: number; saltLength?: number } {
+export function signatureOptions(algorithm: SignatureAlgorithm | LegacySignatureAlgorithm): {
+  padding?: number;
+  saltLength?: number;
+} {
   switch (algorithm.kind) {
     case 'rsa-pkcs1':
       return { padding: crypto.constants.RSA_PKCS1_PADDING };
@@ -51,7 +64,8 @@ export function signatureOptions(algorithm: SignatureAlgorithm): { padding?: num
   }
 }
 
-export function hashOf(algorithm: SignatureAlgorithm): HashName | null {
+/** As node:crypto knows it; `md5-sha1` with PKCS #1 v1.5 is signed without DigestInfo, as TLS 1.0 has it. */
+export function hashOf(algorithm: SignatureAlgorithm | LegacySignatureAlgorithm): string | null {
   return algorithm.kind === 'ed25519' ? null : algorithm.hash;
 }
 

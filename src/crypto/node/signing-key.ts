@@ -1,13 +1,16 @@
 import crypto, { type KeyObject } from 'node:crypto';
 import { TrellisError } from '../../errors/errors.ts';
 import type { PublicKey, SigningKey } from '../provider.ts';
-import { canSignWith, SCHEMES, type Scheme, schemeById } from '../schemes.ts';
+import { canSignWith, LEGACY_SCHEMES, SCHEMES, type Scheme, schemeById } from '../schemes.ts';
 import { hashOf, signatureOptions } from './provider.ts';
 import { importSpki } from './public-key.ts';
 
 /** A SigningKey that signs at once with a private key in this process. */
 export class KeyObjectSigningKey implements SigningKey {
   readonly schemes: readonly number[];
+  readonly legacySchemes: readonly number[];
+  /** RSA keys have it. */
+  readonly decrypt?: (ciphertext: Uint8Array) => Uint8Array;
   readonly publicKey: PublicKey;
   readonly #key: KeyObject;
 
@@ -16,6 +19,8 @@ export class KeyObjectSigningKey implements SigningKey {
     this.#key = privateKey;
     this.publicKey = importSpki(crypto.createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
     this.schemes = SCHEMES.filter((s) => this.#canSign(s)).map((s) => s.id);
+    this.legacySchemes = LEGACY_SCHEMES.filter((s) => s.keyKind === this.publicKey.kind).map((s) => s.id);
+    if (this.publicKey.kind === 'rsa') this.decrypt = decryptor(privateKey, this.publicKey.modulusBits);
     if (this.schemes.length === 0) {
       throw new TrellisError(
         'ERR_TLS_OPTION',
@@ -25,7 +30,8 @@ export class KeyObjectSigningKey implements SigningKey {
   }
 
   sign(scheme: number, data: Uint8Array): Uint8Array {
-    const { algorithm } = schemeById(scheme) as Scheme;
+    const legacy = LEGACY_SCHEMES.find(({ id }) => id === scheme);
+    const { algorithm } = legacy ?? (schemeById(scheme) as Scheme);
     return crypto.sign(hashOf(algorithm), data, { key: this.#key, ...signatureOptions(algorithm) });
   }
 
@@ -35,4 +41,20 @@ export class KeyObjectSigningKey implements SigningKey {
     const bound = this.#key.asymmetricKeyDetails?.hashAlgorithm;
     return bound === undefined || (scheme.algorithm.kind === 'rsa-pss' && scheme.algorithm.hash === bound);
   }
+}
+
+/**
+ * Raw RSA: what node:crypto's own unpadding does with a wrong padding differs from version to version, and is not for
+ * servers that must not tell (RFC 5246 §7.4.7.1).
+ */
+function decryptor(key: KeyObject, modulusBits: number): (ciphertext: Uint8Array) => Uint8Array {
+  const length = Math.ceil(modulusBits / 8);
+  return (ciphertext) => {
+    try {
+      return crypto.privateDecrypt({ key, padding: crypto.constants.RSA_NO_PADDING }, ciphertext);
+    } catch {
+      // It is not below the modulus, which whoever made it knows.
+      return new Uint8Array(length);
+    }
+  };
 }

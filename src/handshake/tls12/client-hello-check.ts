@@ -10,7 +10,9 @@ import type { ClientHello } from '../../messages/hello.ts';
 import { CipherSuite, ExtensionType } from '../../wire/codepoints.ts';
 import type { Tls12Config } from '../config.ts';
 import { optionalExtension } from '../tls13/shared.ts';
+import type { Protocol12 } from './protocol.ts';
 import { checkPointFormats, empty } from './server-hello-check.ts';
+import { requiresExtendedMasterSecret } from './shared.ts';
 
 /** A ClientHello that has passed the checks of TLS 1.2, its extensions read. */
 export interface CheckedClientHello12 {
@@ -19,7 +21,8 @@ export interface CheckedClientHello12 {
   readonly protocols: readonly string[] | undefined;
   /** Absent when the client leaves the choice to us (RFC 8422 §4). */
   readonly groups: readonly number[] | undefined;
-  readonly schemes: readonly number[];
+  /** `undefined` before TLS 1.2, where the kind of key says how it signs. */
+  readonly schemes: readonly number[] | undefined;
   readonly extendedMasterSecret: boolean;
   /** The client knows RFC 5746: by the extension or by the signalling value. */
   readonly secureRenegotiation: boolean;
@@ -32,7 +35,11 @@ export interface CheckedClientHello12 {
   readonly ticket: Uint8Array | undefined;
 }
 
-export function checkClientHello12(hello: ClientHello, tls12: Tls12Config): CheckedClientHello12 {
+export function checkClientHello12(
+  hello: ClientHello,
+  tls12: Tls12Config,
+  protocol: Protocol12,
+): CheckedClientHello12 {
   const { extensions } = hello;
   const read = <T>(type: number, parse: (body: Uint8Array) => T): T | undefined =>
     optionalExtension(extensions, type, parse);
@@ -44,13 +51,14 @@ export function checkClientHello12(hello: ClientHello, tls12: Tls12Config): Chec
   const renegotiation = read(ExtensionType.renegotiation_info, checkRenegotiationInfo) ?? false;
   const extendedMasterSecret =
     read(ExtensionType.extended_master_secret, empty('extended_master_secret')) ?? false;
-  if (!extendedMasterSecret && tls12.requireExtendedMasterSecret) {
+  if (!extendedMasterSecret && requiresExtendedMasterSecret(tls12, protocol)) {
     // RFC 7627 §5.2: a server that wants to be safe SHOULD abort.
     throw new TlsError(
       'ERR_TLS_HANDSHAKE_FAILURE',
       'The client does not know extended_master_secret (RFC 7627), which is required here',
     );
   }
+  const schemes = read(ExtensionType.signature_algorithms, signatureAlgorithms.parse);
   const pointFormats = read(ExtensionType.ec_point_formats, checkPointFormats);
   return {
     hello,
@@ -58,7 +66,7 @@ export function checkClientHello12(hello: ClientHello, tls12: Tls12Config): Chec
     protocols: read(ExtensionType.application_layer_protocol_negotiation, protocolNameList.parse),
     groups: read(ExtensionType.supported_groups, supportedGroups.parse),
     // Without it SHA-1 would be meant (RFC 5246 §7.4.1.4.1), with which nothing is signed here.
-    schemes: read(ExtensionType.signature_algorithms, signatureAlgorithms.parse) ?? [],
+    schemes: protocol.namesSchemes ? (schemes ?? []) : undefined,
     extendedMasterSecret,
     secureRenegotiation:
       renegotiation || hello.cipherSuites.includes(CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),

@@ -1,15 +1,15 @@
-import { needsEncryptThenMac, type Suite12 } from '../../crypto/suites12.ts';
+import { isCbc, isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts';
 import type { Extension } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import type { ExternalPsk } from '../psk.ts';
-import { versionNumbers } from '../versions.ts';
+import { type Protocol12, spokenProtocols12, suitesOf } from './protocol.ts';
 import type { ClientSession12 } from './session.ts';
-import { UNCOMPRESSED_POINTS } from './shared.ts';
+import { requiresExtendedMasterSecret, UNCOMPRESSED_POINTS } from './shared.ts';
 
-/** A TLS 1.2 session that we offer, and who the server of it was. */
+/** A session of TLS 1.2 or before that we offer, and who the server of it was. */
 export interface OfferedSession12 {
   readonly session: ClientSession12;
   readonly peer: PeerIdentity;
@@ -20,19 +20,21 @@ export function psk12(config: ClientConfig): ExternalPsk | undefined {
   return config.psks?.find(({ binder }) => binder === 'external');
 }
 
-/** The suites of TLS 1.2 that we can go on with. */
-export function offeredSuites12(config: ClientConfig): readonly Suite12[] {
-  const suites = config.tls12?.suites ?? [];
+/** The suites of TLS 1.2 and before that we can go on with, in any version or in one. */
+export function offeredSuites12(config: ClientConfig, protocol?: Protocol12): readonly Suite12[] {
+  const protocols = protocol === undefined ? spokenProtocols12(config) : [protocol];
+  const usable = protocols.map((candidate) => suitesOf(config, candidate));
+  const suites = (config.tls12?.suites ?? []).filter((suite) => usable.some((list) => list.includes(suite)));
   return psk12(config) === undefined
     ? suites.filter(({ authentication }) => authentication !== 'psk')
     : suites;
 }
 
-/** What ClientHello says for TLS 1.2 alone. */
+/** What ClientHello says for TLS 1.2 and before alone. */
 export function extensions12(config: ClientConfig, session: ClientSession12 | undefined): Extension[] {
   const encryptThenMac = { type: ExtensionType.encrypt_then_mac, body: NOTHING };
   return [
-    ...(offeredSuites12(config).some(needsEncryptThenMac) ? [encryptThenMac] : []),
+    ...(offeredSuites12(config).some(isCbc) ? [encryptThenMac] : []),
     { type: ExtensionType.ec_point_formats, body: UNCOMPRESSED_POINTS },
     { type: ExtensionType.extended_master_secret, body: NOTHING },
     // An empty renegotiated_connection: this is the first handshake (RFC 5746 §3.4).
@@ -47,19 +49,22 @@ export function offerableSession12(config: ClientConfig, io: HandshakeIO): Offer
   const { session, serverName, tls12 } = config;
   if (session === undefined || !('masterSecret' in session) || tls12 === undefined) return undefined;
   const age = io.now - session.createdAt;
+  const protocol = spokenProtocols12(config).find(({ version }) => version === session.version);
   if (
-    session.version !== versionNumbers(config).tls12 ||
     session.serverName !== serverName ||
     age < 0 ||
     age >= session.lifetime * 1000 ||
-    !tls12.suites.includes(session.suite) ||
-    (tls12.requireExtendedMasterSecret && !session.extendedMasterSecret)
+    protocol === undefined ||
+    !suitesOf(config, protocol).includes(session.suite) ||
+    (requiresExtendedMasterSecret(tls12, protocol) && !session.extendedMasterSecret)
   ) {
     return undefined;
   }
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
-    return { session, peer: config.verifyPeer(session.peerChain, { now: io.now, serverName, schemes }) };
+    const keyUse = isRsaKeyExchange(session.suite) ? 'encipherment' : undefined;
+    const context = { now: io.now, serverName, schemes, keyUse } as const;
+    return { session, peer: config.verifyPeer(session.peerChain, context) };
   } catch {
     // The certificate of then is not good enough now; a full handshake shows the server's present one.
     return undefined;

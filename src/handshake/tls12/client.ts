@@ -1,13 +1,16 @@
-import { needsEncryptThenMac, type Suite12, suite12ById } from '../../crypto/suites12.ts';
+import { PREMASTER_LENGTH } from '../../crypto/premaster.ts';
+import { isCbc, isRsaKeyExchange, type Suite12, suite12ById } from '../../crypto/suites12.ts';
 import { DecodeError, TlsError } from '../../errors/errors.ts';
-import { buildCertificateVerify, buildFinished, parseFinished } from '../../messages/authentication.ts';
+import { buildFinished, parseFinished } from '../../messages/authentication.ts';
 import { certificateStatus } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import type { ServerHello } from '../../messages/hello.ts';
 import {
   buildCertificateChain,
+  buildCertificateVerify12,
   buildEcdheClientKeyExchange,
   buildPskClientKeyExchange,
+  buildRsaClientKeyExchange,
   type CertificateRequest12,
   ClientCertificateType,
   type EcdhParameters,
@@ -28,10 +31,11 @@ import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import type { ClientOffer, SentOffer } from '../tls13/client-hello.ts';
 import { optionalExtension, preferNamed } from '../tls13/shared.ts';
-import { checkDowngrade, versionNumbers } from '../versions.ts';
+import { checkDowngrade } from '../versions.ts';
 import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { permitsCbc, prfHashOf, spokenProtocols12, type Terms12 } from './protocol.ts';
 import { empty, readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
 import { chooseIdentity12, keyExchangeInput, pointGroups, pskPremaster, requireKindOf } from './shared.ts';
@@ -41,14 +45,17 @@ import { Transcript12 } from './transcript.ts';
  * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message:
  *
  *   ServerHello ┬ (psk)     ExpectPskKeyExchange → ExpectServerHelloDone, then as in full
- *               ├ (full)    ExpectCertificate → ExpectServerKeyExchange → ExpectCertificateRequestOrDone
+ *               ├ (full)    ExpectCertificate → (ECDHE: ExpectServerKeyExchange) → ExpectCertificateRequestOrDone
  *               │             → ExpectServerHelloDone → [SigningAsClient] → our flight → ┐
  *               └ (resumed) ─────────────────────────────────────────────────────────────┤
  *                            [ExpectNewSessionTicket] → ExpectChangeCipherSpec ←─────────┘
  *                               → ExpectFinished → (resumed: our ChangeCipherSpec, Finished) → Established12
  */
 
-/** Goes on after a ServerHello that selects TLS 1.2. @param raw it, as the transcript of TLS 1.2 has it */
+/**
+ * Goes on after a ServerHello that selects TLS 1.2 or what is older.
+ * @param raw it, as the transcript of TLS 1.2 has it
+ */
 export function acceptServerHello12(
   setup: { readonly config: ClientConfig; readonly extensions: HelloExtensions; readonly tls12: Tls12Config },
   offer: SentOffer,
@@ -57,38 +64,46 @@ export function acceptServerHello12(
   io: HandshakeIO,
 ): Step {
   const { config } = setup;
-  const { tls12: version } = versionNumbers(config);
-  if (hello.legacyVersion !== version) {
+  const protocol = spokenProtocols12(config).find(({ version }) => version === hello.legacyVersion);
+  if (protocol === undefined) {
     throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'The server selects a version that was not offered');
   }
-  checkDowngrade(hello.random, config);
+  checkDowngrade(hello.random, config, protocol.version);
   const suite = suite12ById(hello.cipherSuite);
-  if (suite === undefined || !offeredSuites12(config).includes(suite)) {
+  if (suite === undefined || !offeredSuites12(config, protocol).includes(suite)) {
     throw new TlsError(
       'ERR_TLS_ILLEGAL_PARAMETER',
-      'ServerHello selects a cipher suite that was not offered for TLS 1.2',
+      'ServerHello selects a cipher suite that was not offered for this version',
     );
   }
   if (hello.legacyCompressionMethod !== 0) {
     throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello selects a compression method');
   }
-  checkEncryptThenMac(hello, suite);
-  const resumed = resumedSession(offer, hello, suite);
-  const answer = readServerHelloExtensions(setup, offer, hello, resumed?.session);
-  io.speakTls12(version);
+  const terms = { protocol, suite, encryptThenMac: checkEncryptThenMac(config, hello, suite) };
+  const resumed = resumedSession(offer, hello, terms);
+  const answer = readServerHelloExtensions(setup, protocol, offer, hello, resumed?.session);
+  io.speakTls12(protocol.version);
   if (answer.recordSizeLimit !== undefined)
     io.limitRecords(answer.recordSizeLimit, config.recordSizeLimit ?? 2 ** 14);
-  const transcript = new Transcript12(io.crypto, suite.hash);
+  const transcript = new Transcript12(io.crypto, prfHashOf(terms));
   transcript.add(offer.raw12);
   transcript.add(raw);
   const randoms = { client: offer.hello.random, server: hello.random };
-  const state: Greeted = { config, suite, randoms, transcript, answer, sessionId: hello.legacySessionIdEcho };
+  const state: Greeted = {
+    ...terms,
+    config,
+    randoms,
+    transcript,
+    answer,
+    sessionId: hello.legacySessionIdEcho,
+    offeredVersion: offer.hello.legacyVersion,
+  };
   if (resumed === undefined) {
     const psk = suite.authentication === 'psk' ? psk12(config) : undefined;
     return psk === undefined ? new ExpectCertificate(state) : new ExpectPskKeyExchange(state, psk);
   }
   transcript.forgetMessages();
-  const master = new MasterSecret12(io.crypto, suite, resumed.session.masterSecret);
+  const master = new MasterSecret12(io.crypto, terms, resumed.session.masterSecret);
   return expectServerFlight(
     {
       ...state,
@@ -101,24 +116,31 @@ export function acceptServerHello12(
   );
 }
 
-/** RFC 7366 §3: for CBC, and for nothing else. */
-function checkEncryptThenMac({ extensions }: ServerHello, suite: Suite12): void {
-  const answer = optionalExtension(extensions, ExtensionType.encrypt_then_mac, empty('encrypt_then_mac'));
-  const needed = needsEncryptThenMac(suite);
-  if ((answer ?? false) === needed) return;
-  throw needed
-    ? new TlsError(
-        'ERR_TLS_HANDSHAKE_FAILURE',
-        'The server chose CBC and does not know encrypt_then_mac (RFC 7366)',
-      )
-    : new TlsError(
-        'ERR_TLS_ILLEGAL_PARAMETER',
-        'ServerHello has encrypt_then_mac, and a suite that does not need it',
-      );
+/** RFC 7366 §3: for CBC, and for nothing else. @returns whether it was agreed on */
+function checkEncryptThenMac(config: ClientConfig, { extensions }: ServerHello, suite: Suite12): boolean {
+  const answer =
+    optionalExtension(extensions, ExtensionType.encrypt_then_mac, empty('encrypt_then_mac')) ?? false;
+  if (isCbc(suite) && !permitsCbc(config, answer)) {
+    throw new TlsError(
+      'ERR_TLS_HANDSHAKE_FAILURE',
+      'The server chose CBC and does not know encrypt_then_mac (RFC 7366)',
+    );
+  }
+  if (answer && !isCbc(suite)) {
+    throw new TlsError(
+      'ERR_TLS_ILLEGAL_PARAMETER',
+      'ServerHello has encrypt_then_mac, and a suite that does not need it',
+    );
+  }
+  return answer;
 }
 
 /** Our session, when the server echoes its id (RFC 5246 §7.4.1.3, RFC 5077 §3.4). */
-function resumedSession(offer: ClientOffer, hello: ServerHello, suite: Suite12): ClientOffer['session12'] {
+function resumedSession(
+  offer: ClientOffer,
+  hello: ServerHello,
+  { protocol, suite }: Terms12,
+): ClientOffer['session12'] {
   const echo = hello.legacySessionIdEcho;
   const sent = offer.hello.legacySessionId;
   if (echo.length === 0 || echo.length !== sent.length || echo.some((byte, i) => byte !== sent[i])) {
@@ -131,13 +153,17 @@ function resumedSession(offer: ClientOffer, hello: ServerHello, suite: Suite12):
   if (session12.session.suite !== suite) {
     throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello resumes a session with another suite');
   }
+  if (session12.session.version !== protocol.version) {
+    throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'ServerHello resumes a session with another version');
+  }
   return session12;
 }
 
 /** Common to all states after ServerHello. */
-interface Greeted {
+interface Greeted extends Terms12 {
   readonly config: ClientConfig;
-  readonly suite: Suite12;
+  /** legacy_version of our ClientHello. */
+  readonly offeredVersion: number;
   readonly randoms: Randoms;
   readonly transcript: Transcript12;
   readonly answer: ServerAnswer;
@@ -164,9 +190,13 @@ class ExpectCertificate implements Expect {
     const judge = (ocspResponse: Uint8Array | undefined): Expect => {
       const schemes = config.certificateSchemes ?? config.schemes;
       const { serverName } = config;
-      const peer = config.verifyPeer(chain, { now: io.now, serverName, schemes, ocspResponse });
+      const keyUse = isRsaKeyExchange(suite) ? 'encipherment' : undefined;
+      const peer = config.verifyPeer(chain, { now: io.now, serverName, schemes, keyUse, ocspResponse });
       requireKindOf(suite, peer);
-      return new ExpectServerKeyExchange({ ...this.#state, ocspResponse }, peer);
+      const state = { ...this.#state, ocspResponse };
+      return isRsaKeyExchange(suite)
+        ? new ExpectCertificateRequestOrDone(withRsaKeyExchange(state, peer))
+        : new ExpectServerKeyExchange(state, peer);
     };
     return answer.sendsStatus ? new ExpectCertificateStatus(transcript, judge) : judge(undefined);
   }
@@ -203,11 +233,17 @@ class ExpectServerKeyExchange implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.server_key_exchange) throw unexpected(message, 'ServerKeyExchange');
-    const { config, transcript, randoms } = this.#state;
-    const exchange = parseEcdheKeyExchange(message.body);
+    const { config, transcript, randoms, protocol } = this.#state;
+    const exchange = parseEcdheKeyExchange(message.body, protocol.namesSchemes);
     requireOffered(config, exchange);
     const input = keyExchangeInput(randoms, exchange.encoded);
-    const peer = PeerAuthenticated.bySignature12(io.crypto, this.#peer, input, exchange, config.schemes);
+    const peer = PeerAuthenticated.bySignature12(
+      io.crypto,
+      this.#peer,
+      input,
+      exchange.signed,
+      config.schemes,
+    );
     transcript.add(message.raw12);
     return new ExpectCertificateRequestOrDone({
       ...this.#state,
@@ -264,6 +300,25 @@ class ExpectPskKeyExchange implements Expect {
   }
 }
 
+/**
+ * RFC 5246 §7.4.7.1: `struct { ProtocolVersion client_version; opaque random[46]; } PreMasterSecret;`, the version being the one
+ * that was offered.
+ */
+function withRsaKeyExchange(state: Greeted, peer: PeerIdentity): KeysOffered {
+  return {
+    ...state,
+    peer: PeerAuthenticated.byRsaKeyExchange(peer),
+    group: undefined,
+    exchange: ({ crypto }) => {
+      const premaster = new Uint8Array(PREMASTER_LENGTH);
+      premaster.set([state.offeredVersion >> 8, state.offeredVersion & 0xff]);
+      premaster.set(crypto.randomBytes(PREMASTER_LENGTH - 2), 2);
+      const message = buildRsaClientKeyExchange(crypto.encryptPkcs1(peer.publicKey, premaster));
+      return { message, premaster };
+    },
+  };
+}
+
 /** RFC 8422 §5.4: the server chooses among our groups. */
 function requireOffered({ groups }: ClientConfig, { group }: EcdhParameters): void {
   if (pointGroups(groups).includes(group)) return;
@@ -299,7 +354,7 @@ class ExpectCertificateRequestOrDone implements Expect {
     if (message.type !== HandshakeType.certificate_request) {
       return new ExpectServerHelloDone(this.#state, undefined).receive(message, io);
     }
-    const request = parseCertificateRequest12(message.body);
+    const request = parseCertificateRequest12(message.body, this.#state.protocol.namesSchemes);
     this.#state.transcript.add(message.raw12);
     return new ExpectServerHelloDone(this.#state, request);
   }
@@ -320,7 +375,7 @@ class ExpectServerHelloDone implements Expect {
     parseEmpty('ServerHelloDone', message.body);
     // Nobody can know what to say next before our answer is there.
     io.requireRecordEnd();
-    const { config, transcript, exchange, suite, randoms, answer } = this.#state;
+    const { config, transcript, exchange, randoms, answer } = this.#state;
     transcript.add(message.raw12);
     const say = (ours: Uint8Array): void => transcript.add(io.send(ours));
     const choice = this.#request === undefined ? undefined : chooseForRequest(config, this.#request);
@@ -329,8 +384,8 @@ class ExpectServerHelloDone implements Expect {
     const { message: keyExchange, premaster } = exchange(io);
     say(keyExchange);
     const master = answer.extendedMasterSecret
-      ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
-      : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
+      ? MasterSecret12.extended(io.crypto, this.#state, premaster, transcript.snapshot())
+      : MasterSecret12.ofRandoms(io.crypto, this.#state, premaster, randoms);
     const certificateRequested = this.#request !== undefined;
     const next: Keyed = { ...this.#state, master, resumed: undefined, certificateRequested };
     if (choice === undefined) return finishFlight(next, io);
@@ -375,7 +430,8 @@ class SigningAsClient implements Waiting {
   }
 
   provide(signature: Uint8Array, io: HandshakeIO): Step {
-    const verify = buildCertificateVerify({ scheme: this.wanted.scheme, signature });
+    const scheme = this.#state.protocol.namesSchemes ? this.wanted.scheme : undefined;
+    const verify = buildCertificateVerify12({ scheme, signature });
     this.#state.transcript.add(io.send(verify));
     return finishFlight(this.#state, io);
   }
@@ -458,7 +514,7 @@ class ExpectFinished implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.finished) throw unexpected(message, 'Finished');
     const state = this.#state;
-    const { transcript, master, randoms, suite, config, group, answer, resumed } = state;
+    const { transcript, master, randoms, protocol, suite, config, group, answer, resumed } = state;
     const finished = FinishedVerified.check(
       io.crypto,
       master.verifyData('server', transcript.snapshot()),
@@ -467,7 +523,7 @@ class ExpectFinished implements Expect {
     transcript.add(message.raw12);
     if (resumed !== undefined) sendFinished(state, io);
     const agreement: Agreement12 = {
-      version: versionNumbers(config).tls12,
+      version: protocol.version,
       suite,
       group,
       serverName: config.serverName,
@@ -491,12 +547,12 @@ class ExpectFinished implements Expect {
   }
 
   #resumable(now: number): ClientSession12 | undefined {
-    const { suite, config, master, answer, sessionId, resumed, peer } = this.#state;
+    const { protocol, suite, config, master, answer, sessionId, resumed, peer } = this.#state;
     const chain = peer.peer?.chain;
     const ticket = this.#ticket;
     if (chain === undefined) return undefined;
     const common = {
-      version: versionNumbers(config).tls12,
+      version: protocol.version,
       suite,
       masterSecret: master.bytes,
       extendedMasterSecret: answer.extendedMasterSecret,

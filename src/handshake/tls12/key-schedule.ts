@@ -1,8 +1,8 @@
 import { prf } from '../../crypto/prf.ts';
-import type { CryptoProvider } from '../../crypto/provider.ts';
-import type { Suite12 } from '../../crypto/suites12.ts';
-import type { Keys12 } from '../../record/tls/protection12.ts';
+import type { CryptoProvider, PrfHash } from '../../crypto/provider.ts';
+import type { Keys12 } from '../../record/tls/record12.ts';
 import type { Role } from '../hello-extension.ts';
+import { fixedIvLength, macsThenEncrypts, prfHashOf, type Terms12 } from './protocol.ts';
 
 /** RFC 5246 §8.1. */
 export const MASTER_SECRET_LENGTH = 48;
@@ -15,49 +15,52 @@ export interface Randoms {
   readonly server: Uint8Array;
 }
 
-/** The master secret of a session and what is derived from it (RFC 5246 §6.3, §7.4.9, §8.1). */
+/** The master secret of a session of TLS 1.2 or before and what is derived from it (RFC 5246 §6.3, §7.4.9, §8.1). */
 export class MasterSecret12 {
   readonly bytes: Uint8Array;
   readonly #crypto: CryptoProvider;
-  readonly #suite: Suite12;
+  readonly #terms: Terms12;
+  readonly #hash: PrfHash;
 
   /** Of a session that is resumed. */
-  constructor(crypto: CryptoProvider, suite: Suite12, bytes: Uint8Array) {
+  constructor(crypto: CryptoProvider, terms: Terms12, bytes: Uint8Array) {
     this.#crypto = crypto;
-    this.#suite = suite;
+    this.#terms = terms;
+    this.#hash = prfHashOf(terms);
     this.bytes = bytes;
   }
 
   /** @param sessionHash of the messages up to and including ClientKeyExchange (RFC 7627 §3, §4) */
   static extended(
     crypto: CryptoProvider,
-    suite: Suite12,
+    terms: Terms12,
     premaster: Uint8Array,
     sessionHash: Uint8Array,
   ): MasterSecret12 {
     const label = 'extended master secret';
-    const bytes = prf(crypto, suite.hash, premaster, label, [sessionHash], MASTER_SECRET_LENGTH);
-    return new MasterSecret12(crypto, suite, bytes);
+    const bytes = prf(crypto, prfHashOf(terms), premaster, label, [sessionHash], MASTER_SECRET_LENGTH);
+    return new MasterSecret12(crypto, terms, bytes);
   }
 
   /** Without extended_master_secret; RFC 7627 §1 says what is wrong with it. */
   static ofRandoms(
     crypto: CryptoProvider,
-    suite: Suite12,
+    terms: Terms12,
     premaster: Uint8Array,
     { client, server }: Randoms,
   ): MasterSecret12 {
     const seed = [client, server];
-    const bytes = prf(crypto, suite.hash, premaster, 'master secret', seed, MASTER_SECRET_LENGTH);
-    return new MasterSecret12(crypto, suite, bytes);
+    const bytes = prf(crypto, prfHashOf(terms), premaster, 'master secret', seed, MASTER_SECRET_LENGTH);
+    return new MasterSecret12(crypto, terms, bytes);
   }
 
   /** Keys of both directions, cut from the key block in the order of RFC 5246 §6.3. */
   keys({ client, server }: Randoms): Readonly<Record<Role, Keys12>> {
-    const suite = this.#suite;
-    const { macKeyLength, keyLength, fixedIvLength } = suite.protection;
-    const length = 2 * (macKeyLength + keyLength + fixedIvLength);
-    const block = prf(this.#crypto, suite.hash, this.bytes, 'key expansion', [server, client], length);
+    const { suite } = this.#terms;
+    const { macKeyLength, keyLength } = suite.protection;
+    const ivLength = fixedIvLength(this.#terms);
+    const length = 2 * (macKeyLength + keyLength + ivLength);
+    const block = prf(this.#crypto, this.#hash, this.bytes, 'key expansion', [server, client], length);
     let at = 0;
     const cut = (size: number): Uint8Array => {
       at += size;
@@ -65,17 +68,18 @@ export class MasterSecret12 {
     };
     const macKeys = [cut(macKeyLength), cut(macKeyLength)] as const;
     const keys = [cut(keyLength), cut(keyLength)] as const;
-    const ivs = [cut(fixedIvLength), cut(fixedIvLength)] as const;
+    const ivs = [cut(ivLength), cut(ivLength)] as const;
+    const macThenEncrypt = macsThenEncrypts(this.#terms);
     return {
-      client: { suite, macKey: macKeys[0], key: keys[0], iv: ivs[0] },
-      server: { suite, macKey: macKeys[1], key: keys[1], iv: ivs[1] },
+      client: { suite, macKey: macKeys[0], key: keys[0], iv: ivs[0], macThenEncrypt },
+      server: { suite, macKey: macKeys[1], key: keys[1], iv: ivs[1], macThenEncrypt },
     };
   }
 
   /** `verify_data` of a Finished. @param transcript of the messages before it */
   verifyData(sender: Role, transcript: Uint8Array): Uint8Array {
     const label = `${sender} finished`;
-    return prf(this.#crypto, this.#suite.hash, this.bytes, label, [transcript], VERIFY_DATA_LENGTH);
+    return prf(this.#crypto, this.#hash, this.bytes, label, [transcript], VERIFY_DATA_LENGTH);
   }
 
   /** RFC 5705 §4. No context is not the same as an empty one. */
@@ -87,6 +91,6 @@ export class MasterSecret12 {
   ): Uint8Array {
     const seed = [client, server];
     if (context !== undefined) seed.push(Uint8Array.of(context.length >> 8, context.length), context);
-    return prf(this.#crypto, this.#suite.hash, this.bytes, label, seed, length);
+    return prf(this.#crypto, this.#hash, this.bytes, label, seed, length);
   }
 }

@@ -11,9 +11,11 @@ import { Reader } from '../../wire/reader.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import type { ClientOffer } from '../tls13/client-hello.ts';
 import { optionalExtension, requireKnownPlace } from '../tls13/shared.ts';
+import type { Protocol12 } from './protocol.ts';
 import type { ClientSession12 } from './session.ts';
+import { requiresExtendedMasterSecret } from './shared.ts';
 
-/** What the extensions of a TLS 1.2 ServerHello say. */
+/** What the extensions of a ServerHello of TLS 1.2 or before say. */
 export interface ServerAnswer {
   readonly extendedMasterSecret: boolean;
   readonly alpnProtocol: string | undefined;
@@ -49,6 +51,7 @@ export function readServerHelloExtensions(
     extensions: handlers,
     tls12,
   }: { readonly config: ClientConfig; readonly extensions: HelloExtensions; readonly tls12: Tls12Config },
+  protocol: Protocol12,
   offer: ClientOffer,
   { extensions }: ServerHello,
   resumed: ClientSession12 | undefined,
@@ -62,7 +65,7 @@ export function readServerHelloExtensions(
   const extendedMasterSecret =
     optionalExtension(extensions, ExtensionType.extended_master_secret, empty('extended_master_secret')) ??
     false;
-  checkExtendedMasterSecret(extendedMasterSecret, tls12, resumed);
+  checkExtendedMasterSecret(extendedMasterSecret, requiresExtendedMasterSecret(tls12, protocol), resumed);
   const sendsTicket =
     optionalExtension(extensions, ExtensionType.session_ticket, empty('session_ticket')) ?? false;
   const limit = optionalExtension(extensions, ExtensionType.record_size_limit, recordSizeLimit.parse);
@@ -102,7 +105,7 @@ export function readServerHelloExtensions(
 /** RFC 7627 §5.2 and §5.3. */
 function checkExtendedMasterSecret(
   answered: boolean,
-  { requireExtendedMasterSecret }: Tls12Config,
+  isRequired: boolean,
   resumed: ClientSession12 | undefined,
 ): void {
   if (resumed !== undefined && resumed.extendedMasterSecret !== answered) {
@@ -111,7 +114,7 @@ function checkExtendedMasterSecret(
       'The server resumes a session with another answer to extended_master_secret than it had',
     );
   }
-  if (!answered && requireExtendedMasterSecret) {
+  if (!answered && isRequired) {
     throw new TlsError(
       'ERR_TLS_HANDSHAKE_FAILURE',
       'The server does not know extended_master_secret (RFC 7627), which is required here',

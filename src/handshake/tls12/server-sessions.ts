@@ -1,10 +1,10 @@
-import { needsEncryptThenMac } from '../../crypto/suites12.ts';
+import { isCbc } from '../../crypto/suites12.ts';
 import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import type { ServerConfig, Tls12Config } from '../config.ts';
+import type { ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
-import { versionNumbers } from '../versions.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
+import { type Protocol12, permitsCbc, suitesOf } from './protocol.ts';
 import { parseState12, type SessionState12 } from './session.ts';
 
 /** Bytes of a session id that we make: as many as there may be, so that none can be guessed (RFC 5246 §7.4.1.3). */
@@ -24,12 +24,12 @@ export interface UsableSession {
  */
 export function findSession(
   config: ServerConfig,
-  tls12: Tls12Config,
+  protocol: Protocol12,
   checked: CheckedClientHello12,
   io: HandshakeIO,
 ): UsableSession | undefined {
   const state = storedState(config, checked, io);
-  if (state === undefined || !mayResume(config, tls12, state, checked, io)) return undefined;
+  if (state === undefined || !mayResume(config, protocol, state, checked, io)) return undefined;
   if (state.extendedMasterSecret !== checked.extendedMasterSecret) {
     if (!state.extendedMasterSecret) return undefined;
     // RFC 7627 §5.3: the client had it then and does not offer it now: MUST abort.
@@ -67,7 +67,7 @@ function storedState(
 
 function mayResume(
   config: ServerConfig,
-  tls12: Tls12Config,
+  protocol: Protocol12,
   state: SessionState12,
   { hello, serverName, encryptThenMac }: CheckedClientHello12,
   io: HandshakeIO,
@@ -79,10 +79,10 @@ function mayResume(
     age <= lifetime * 1000 &&
     // RFC 6066 §3: a session is resumed under its own name only.
     state.serverName === serverName &&
-    state.version === versionNumbers(config).tls12 &&
-    tls12.suites.includes(state.suite) &&
+    state.version === protocol.version &&
+    suitesOf(config, protocol).includes(state.suite) &&
     hello.cipherSuites.includes(state.suite.id) &&
-    (encryptThenMac || !needsEncryptThenMac(state.suite))
+    (!isCbc(state.suite) || permitsCbc(config, encryptThenMac))
   );
 }
 

@@ -1,7 +1,8 @@
-import type { KeyExchange } from '../../crypto/provider.ts';
-import { needsEncryptThenMac, type Suite12 } from '../../crypto/suites12.ts';
+import { PREMASTER_LENGTH, unpadPremaster } from '../../crypto/premaster.ts';
+import type { DecryptingKey, KeyExchange } from '../../crypto/provider.ts';
+import { isCbc } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { buildFinished, parseCertificateVerify, parseFinished } from '../../messages/authentication.ts';
+import { buildFinished, parseFinished } from '../../messages/authentication.ts';
 import {
   certificateStatus,
   type Extension,
@@ -21,37 +22,36 @@ import {
   ClientCertificateType,
   encodeEcdhParameters,
   parseCertificateChain,
+  parseCertificateVerify12,
   parseEcdheClientKeyExchange,
   parsePskClientKeyExchange,
+  parseRsaClientKeyExchange,
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import type { HelloExtensions, Identity, ServerConfig, Tls12Config } from '../config.ts';
+import type { HelloExtensions, Identity, ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
-import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import type { DecryptionWanted, Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { chooseProtocol } from '../tls13/client-hello-check.ts';
-import { markDowngrade, versionNumbers } from '../versions.ts';
+import { markDowngrade } from '../versions.ts';
 import { type CheckedClientHello12, checkClientHello12 } from './client-hello-check.ts';
 import { type Agreement12, Established12 } from './established.ts';
 import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { PROTOCOLS_12, prfHashOf, type Terms12 } from './protocol.ts';
+import { type Choice, chooseSuite } from './server-choice.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
 import { buildState12 } from './session.ts';
-import {
-  chooseIdentity12,
-  keyExchangeInput,
-  pointGroups,
-  pskPremaster,
-  UNCOMPRESSED_POINTS,
-} from './shared.ts';
+import { keyExchangeInput, pskPremaster, UNCOMPRESSED_POINTS } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
  * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message, or an answer from outside:
  *
  *   ClientHello ┬ (psk) ServerHello…ServerHelloDone → ExpectClientKeyExchange, then as in full
- *               ├ (full) ServerHello, Certificate → [SigningAsServer] → ServerKeyExchange…ServerHelloDone
- *               │          → [ExpectClientCertificate] → ExpectClientKeyExchange → [ExpectCertificateVerify] ┐
+ *               ├ (full) ServerHello, Certificate → (ECDHE: [SigningAsServer] → ServerKeyExchange) …ServerHelloDone
+ *               │          → [ExpectClientCertificate] → ExpectClientKeyExchange → (RSA: [Decrypting])
+ *               │          → [ExpectCertificateVerify] ──────────────────────────────────────────────────────┐
  *               └ (resumed) ServerHello, [NewSessionTicket], ChangeCipherSpec, Finished ─────────────────────┤
  *                           ExpectChangeCipherSpec → ExpectClientFinished ←──────────────────────────────────┘
  *                             → (full: [NewSessionTicket], ChangeCipherSpec, Finished) → Established12
@@ -62,22 +62,27 @@ interface Setup {
   readonly extensions: HelloExtensions;
 }
 
-/** Answers a ClientHello with which TLS 1.2 was chosen. @param raw it, as the transcript of TLS 1.2 has it */
+/**
+ * Answers a ClientHello with which a version before TLS 1.3 was chosen.
+ * @param raw it, as the transcript of TLS 1.2 has it
+ */
 export function answerClientHello12(
   { config, extensions }: Setup,
+  version: number,
   hello: ClientHello,
   raw: Uint8Array,
   io: HandshakeIO,
 ): Step {
   const { tls12 } = config;
-  if (tls12 === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'TLS 1.2 is not configured');
-  const checked = checkClientHello12(hello, tls12);
+  const protocol = PROTOCOLS_12.find((candidate) => candidate.version === version);
+  if (tls12 === undefined || protocol === undefined)
+    throw new TlsError('ERR_TLS_INTERNAL', 'No version before TLS 1.3 is configured');
+  const checked = checkClientHello12(hello, tls12, protocol);
   // Nobody can know what to say next before our answer is there.
   io.requireRecordEnd();
-  const { tls12: version } = versionNumbers(config);
   io.speakTls12(version);
-  const session = findSession(config, tls12, checked, io);
-  const choice = session === undefined ? chooseSuite(config, tls12, checked) : undefined;
+  const session = findSession(config, protocol, checked, io);
+  const choice = session === undefined ? chooseSuite(config, protocol, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
   const alpnProtocol = chooseProtocol(config, checked, checked.serverName);
   // A key that was given beforehand serves again; there is nothing to resume.
@@ -90,11 +95,12 @@ export function answerClientHello12(
       : givesTicket || withPsk || config.sessions === undefined
         ? NOTHING
         : io.crypto.randomBytes(SESSION_ID_LENGTH);
-  const transcript = new Transcript12(io.crypto, suite.hash);
+  const terms = { protocol, suite, encryptThenMac: isCbc(suite) && checked.encryptThenMac };
+  const transcript = new Transcript12(io.crypto, prfHashOf(terms));
   transcript.add(raw);
   const state: Greeted = {
+    ...terms,
     config,
-    suite,
     randoms: { client: hello.random, server: random },
     transcript,
     checked,
@@ -115,53 +121,9 @@ export function answerClientHello12(
   return session === undefined ? offerKeys(state, choice as Choice, io) : resume(state, session, io);
 }
 
-interface Choice {
-  readonly suite: Suite12;
-  readonly group: number | undefined;
-  /** Absent in the PSK suites. */
-  readonly certificate: { readonly identity: Identity; readonly scheme: number } | undefined;
-}
-
-/** Our first suite that the client offers and for which we have a group, and a certificate or keys that it can know. */
-function chooseSuite(config: ServerConfig, tls12: Tls12Config, checked: CheckedClientHello12): Choice {
-  const offered = new Set(checked.hello.cipherSuites);
-  const suites = tls12.suites.filter(
-    (suite) =>
-      offered.has(suite.id) &&
-      (suite.authentication !== 'psk' || config.findPsk !== undefined) &&
-      (checked.encryptThenMac || !needsEncryptThenMac(suite)),
-  );
-  if (suites.length === 0) {
-    throw new TlsError(
-      'ERR_TLS_NO_SHARED_CIPHER',
-      'The client offers no cipher suite that we use for TLS 1.2',
-    );
-  }
-  const { groups } = checked;
-  const group = pointGroups(config.groups).find((candidate) => groups?.includes(candidate) ?? true);
-  let identities: readonly Identity[] | undefined;
-  for (const suite of suites) {
-    const { authentication, ephemeral } = suite;
-    if (ephemeral && group === undefined) continue;
-    if (authentication === 'psk')
-      return { suite, group: ephemeral ? group : undefined, certificate: undefined };
-    identities ??= config.selectIdentities(checked.serverName);
-    const certificate = chooseIdentity12(identities, checked.schemes, [authentication], groups);
-    if (certificate !== undefined) return { suite, group, certificate };
-  }
-  if (group === undefined) {
-    throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
-  }
-  throw new TlsError(
-    'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME',
-    'No certificate here suits the cipher suites and signature schemes of the client',
-  );
-}
-
 /** Common to all states after ServerHello. */
-interface Greeted {
+interface Greeted extends Terms12 {
   readonly config: ServerConfig;
-  readonly suite: Suite12;
   readonly randoms: Randoms;
   readonly transcript: Transcript12;
   readonly checked: CheckedClientHello12;
@@ -190,7 +152,7 @@ function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): voi
 
 function serverHelloExtensions(
   handlers: HelloExtensions,
-  { suite, checked, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
+  { checked, encryptThenMac, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
   resumes: boolean,
 ): Extension[] {
   const { hello, serverName, extendedMasterSecret, secureRenegotiation, sendsPointFormats } = checked;
@@ -202,7 +164,7 @@ function serverHelloExtensions(
   if (serverName !== undefined && !resumes) add(ExtensionType.server_name, NOTHING);
   if (secureRenegotiation) add(ExtensionType.renegotiation_info, Uint8Array.of(0));
   if (extendedMasterSecret) add(ExtensionType.extended_master_secret, NOTHING);
-  if (needsEncryptThenMac(suite)) add(ExtensionType.encrypt_then_mac, NOTHING);
+  if (encryptThenMac) add(ExtensionType.encrypt_then_mac, NOTHING);
   if (sendsPointFormats) add(ExtensionType.ec_point_formats, UNCOMPRESSED_POINTS);
   if (givesTicket) add(ExtensionType.session_ticket, NOTHING);
   // RFC 6066 §8: empty here, and a message of its own behind Certificate.
@@ -231,7 +193,7 @@ function serverHelloExtensions(
 
 function resume(state: Greeted, { state: session, peer }: UsableSession, io: HandshakeIO): Step {
   state.transcript.forgetMessages();
-  const master = new MasterSecret12(io.crypto, state.suite, session.masterSecret);
+  const master = new MasterSecret12(io.crypto, state, session.masterSecret);
   io.keylog('CLIENT_RANDOM', state.randoms.client, master.bytes);
   const next: Keyed = {
     ...state,
@@ -255,6 +217,8 @@ function offerKeys(state: Greeted, { group, certificate }: Choice, io: Handshake
       : encodeEcdhParameters({ group, point: keyExchange.share });
   const next: KeysOffered = { ...state, group, keyExchange };
   if (certificate === undefined) return offerPsk(next, parameters, io);
+  if ('decrypting' in certificate)
+    return finishServerFlight({ ...next, decrypting: certificate.decrypting }, io);
   if (parameters === undefined)
     throw new TlsError('ERR_TLS_INTERNAL', 'A certificate without a key exchange');
   const { identity, scheme } = certificate;
@@ -290,8 +254,20 @@ function begin(io: HandshakeIO, group: number): KeyExchange {
 
 interface KeysOffered extends Greeted {
   readonly group: number | undefined;
-  /** Absent in the PSK suites without ECDHE. */
+  /** Absent without ECDHE. */
   readonly keyExchange: KeyExchange | undefined;
+  /** Of the RSA key exchange. */
+  readonly decrypting?: DecryptingKey | undefined;
+}
+
+/** What comes behind the key exchange, or in its place. */
+function finishServerFlight(state: KeysOffered, io: HandshakeIO): Step {
+  const { config, transcript } = state;
+  const asks = config.clientCertificate !== 'none';
+  if (asks) say(state, buildCertificateRequest12(certificateRequest(state)), io);
+  else transcript.forgetMessages();
+  say(state, buildServerHelloDone(), io);
+  return asks ? new ExpectClientCertificate(state) : new ExpectClientKeyExchange(state, undefined);
 }
 
 /** Our ServerKeyExchange waits for whoever holds the key. */
@@ -309,19 +285,16 @@ class SigningAsServer implements Waiting {
 
   provide(signature: Uint8Array, io: HandshakeIO): Step {
     const state = this.#state;
-    const { config, transcript } = state;
-    say(state, buildEcdheKeyExchange(this.#parameters, this.wanted.scheme, signature), io);
-    const asks = config.clientCertificate !== 'none';
-    if (asks) say(state, buildCertificateRequest12(certificateRequest(config)), io);
-    else transcript.forgetMessages();
-    say(state, buildServerHelloDone(), io);
-    return asks ? new ExpectClientCertificate(state) : new ExpectClientKeyExchange(state, undefined);
+    const scheme = state.protocol.namesSchemes ? this.wanted.scheme : undefined;
+    say(state, buildEcdheKeyExchange(this.#parameters, { scheme, signature }), io);
+    return finishServerFlight(state, io);
   }
 }
 
-function certificateRequest({ schemes, certificateAuthorities }: ServerConfig) {
+function certificateRequest({ config, protocol }: KeysOffered) {
   const { ecdsa_sign, rsa_sign } = ClientCertificateType;
-  return { types: [ecdsa_sign, rsa_sign], schemes, authorities: certificateAuthorities };
+  const schemes = protocol.namesSchemes ? config.schemes : undefined;
+  return { types: [ecdsa_sign, rsa_sign], schemes, authorities: config.certificateAuthorities };
 }
 
 class ExpectClientCertificate implements Expect {
@@ -366,18 +339,56 @@ class ExpectClientKeyExchange implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.client_key_exchange) throw unexpected(message, 'ClientKeyExchange');
-    const { suite, transcript, checked, randoms } = this.#state;
+    const { transcript, decrypting } = this.#state;
+    if (decrypting !== undefined) {
+      const ciphertext = parseRsaClientKeyExchange(message.body);
+      transcript.add(message.raw12);
+      const wanted = { kind: 'decryption', key: decrypting, ciphertext } as const;
+      return new Decrypting(wanted, this.#state, this.#peer);
+    }
     const { premaster, pskIdentity } = readKeyExchange(this.#state, message.body);
     transcript.add(message.raw12);
-    const master = checked.extendedMasterSecret
-      ? MasterSecret12.extended(io.crypto, suite, premaster, transcript.snapshot())
-      : MasterSecret12.ofRandoms(io.crypto, suite, premaster, randoms);
-    io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
-    const next = { ...this.#state, master, resumedSince: undefined, pskIdentity };
-    return this.#peer === undefined
-      ? new ExpectChangeCipherSpec({ ...next, peer: PeerAuthenticated.anonymousClient() })
-      : new ExpectCertificateVerify(next, this.#peer);
+    return expectVerified({ ...this.#state, pskIdentity }, premaster, this.#peer, io);
   }
+}
+
+/** The premaster secret waits for whoever holds the key (RFC 5246 §7.4.7.1). */
+class Decrypting implements Waiting {
+  readonly kind = 'waiting';
+  readonly wanted: DecryptionWanted;
+  readonly #state: KeysOffered;
+  readonly #peer: PeerIdentity | undefined;
+
+  constructor(wanted: DecryptionWanted, state: KeysOffered, peer: PeerIdentity | undefined) {
+    this.wanted = wanted;
+    this.#state = state;
+    this.#peer = peer;
+  }
+
+  provide(block: Uint8Array, io: HandshakeIO): Step {
+    const { hello } = this.#state.checked;
+    const otherwise = io.crypto.randomBytes(PREMASTER_LENGTH);
+    const premaster = unpadPremaster(block, hello.legacyVersion, otherwise);
+    return expectVerified(this.#state, premaster, this.#peer, io);
+  }
+}
+
+/** Both sides know the premaster secret. */
+function expectVerified(
+  state: KeysOffered & Pick<Keyed, 'pskIdentity'>,
+  premaster: Uint8Array,
+  peer: PeerIdentity | undefined,
+  io: HandshakeIO,
+): Step {
+  const { transcript, checked, randoms } = state;
+  const master = checked.extendedMasterSecret
+    ? MasterSecret12.extended(io.crypto, state, premaster, transcript.snapshot())
+    : MasterSecret12.ofRandoms(io.crypto, state, premaster, randoms);
+  io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
+  const next = { ...state, master, resumedSince: undefined };
+  return peer === undefined
+    ? new ExpectChangeCipherSpec({ ...next, peer: PeerAuthenticated.anonymousClient() })
+    : new ExpectCertificateVerify(next, peer);
 }
 
 /** @throws TlsError ERR_TLS_UNKNOWN_PSK_IDENTITY (RFC 4279 §2) */
@@ -416,12 +427,12 @@ class ExpectCertificateVerify implements Expect {
     if (message.type !== HandshakeType.certificate_verify) {
       throw unexpected(message, "the client's CertificateVerify");
     }
-    const { transcript, config } = this.#state;
+    const { transcript, config, protocol } = this.#state;
     const peer = PeerAuthenticated.bySignature12(
       io.crypto,
       this.#peer,
       transcript.messages(),
-      parseCertificateVerify(message.body),
+      parseCertificateVerify12(message.body, protocol.namesSchemes),
       config.schemes,
     );
     transcript.forgetMessages();
@@ -472,7 +483,7 @@ class ExpectClientFinished implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.finished) throw unexpected(message, "the client's Finished");
     const state = this.#state;
-    const { transcript, master, randoms, suite, group, checked, alpnProtocol, peer } = state;
+    const { transcript, master, randoms, protocol, suite, group, checked, alpnProtocol, peer } = state;
     const finished = FinishedVerified.check(
       io.crypto,
       master.verifyData('client', transcript.snapshot()),
@@ -485,7 +496,7 @@ class ExpectClientFinished implements Expect {
       rememberSession(state, io);
     }
     const agreement: Agreement12 = {
-      version: versionNumbers(state.config).tls12,
+      version: protocol.version,
       suite,
       group,
       serverName: checked.serverName,
@@ -520,9 +531,9 @@ function rememberSession(state: Keyed, io: HandshakeIO): void {
   if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
 }
 
-function sessionState({ config, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
+function sessionState({ protocol, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
   return {
-    version: versionNumbers(config).tls12,
+    version: protocol.version,
     suite,
     masterSecret: master.bytes,
     extendedMasterSecret: checked.extendedMasterSecret,

@@ -1,12 +1,13 @@
 import type { EcCurve } from '../../crypto/provider.ts';
-import { schemeById } from '../../crypto/schemes.ts';
-import type { Suite12 } from '../../crypto/suites12.ts';
+import { LEGACY_SCHEMES, schemeById } from '../../crypto/schemes.ts';
+import { isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { NamedGroup } from '../../wire/codepoints.ts';
+import { NamedGroup, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import type { Identity } from '../config.ts';
+import type { Identity, Tls12Config } from '../config.ts';
 import type { Randoms } from './key-schedule.ts';
+import type { Protocol12 } from './protocol.ts';
 
 type Authentication = Exclude<Suite12['authentication'], 'psk'>;
 
@@ -15,16 +16,24 @@ function authenticationOf(kind: PeerIdentity['publicKey']['kind']): Authenticati
   return kind === 'rsa' || kind === 'rsa-pss' ? 'rsa' : 'ecdsa';
 }
 
+/** What a signature of ours is made with. */
+export interface SigningChoice {
+  readonly identity: Identity;
+  readonly scheme: number;
+}
+
 /**
  * The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme.
+ * @param accepted `undefined` before TLS 1.2, where the kind of key says which scheme it is
  * @param groups where the peer restricts itself to some: certificates too keep to their curves (RFC 8422 §4)
  */
 export function chooseIdentity12(
   identities: readonly Identity[],
-  accepted: readonly number[],
+  accepted: readonly number[] | undefined,
   kinds: readonly Authentication[],
   groups?: readonly number[] | undefined,
-): { readonly identity: Identity; readonly scheme: number } | undefined {
+): SigningChoice | undefined {
+  if (accepted === undefined) return chooseLegacyIdentity(identities, kinds, groups);
   for (const identity of identities) {
     const scheme = identity.key.schemes.find((id) => {
       const known = schemeById(id);
@@ -38,19 +47,44 @@ export function chooseIdentity12(
   return undefined;
 }
 
+function chooseLegacyIdentity(
+  identities: readonly Identity[],
+  kinds: readonly Authentication[],
+  groups: readonly number[] | undefined,
+): SigningChoice | undefined {
+  for (const identity of identities) {
+    const { schemes, legacySchemes = [] } = identity.key;
+    const scheme = LEGACY_SCHEMES.find(
+      ({ id, keyKind }) => legacySchemes.includes(id) && kinds.includes(authenticationOf(keyKind)),
+    );
+    // The old scheme says nothing of the curve; those of TLS 1.3 that the key has do.
+    const curves = schemes.flatMap((id) => schemeById(id)?.curve ?? []);
+    const isOfOtherCurve = groups !== undefined && curves.some((c) => !groups.includes(GROUP_OF_CURVE[c]));
+    if (scheme !== undefined && !isOfOtherCurve) return { identity, scheme: scheme.id };
+  }
+  return undefined;
+}
+
 const GROUP_OF_CURVE: Readonly<Record<EcCurve, number>> = {
   'P-256': NamedGroup.secp256r1,
   'P-384': NamedGroup.secp384r1,
   'P-521': NamedGroup.secp521r1,
 };
 
-/** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the certificate is not of the suite's kind (RFC 8422 §5.3) */
+/** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER when the certificate is not of the suite's kind (RFC 8422 §5.3, RFC 5246 §7.4.2) */
 export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void {
-  if (authenticationOf(publicKey.kind) === suite.authentication) return;
+  // A key for RSASSA-PSS alone signs and does not decrypt.
+  const fits = !isRsaKeyExchange(suite) || publicKey.kind === 'rsa';
+  if (fits && authenticationOf(publicKey.kind) === suite.authentication) return;
   throw new TlsError(
     'ERR_TLS_ILLEGAL_PARAMETER',
     `The server's certificate has a key of kind ${publicKey.kind}, which does not fit ${suite.name}`,
   );
+}
+
+/** RFC 7627 §5.2: of TLS 1.2 it is asked; what is older hardly ever has it, and was named by someone who knows. */
+export function requiresExtendedMasterSecret(tls12: Tls12Config, { version }: Protocol12): boolean {
+  return tls12.requireExtendedMasterSecret && version >= ProtocolVersion.tls12;
 }
 
 /** Groups whose shares are points, which is all that ServerKeyExchange can carry (RFC 8422 §5.1.1). */

@@ -1,15 +1,15 @@
-import type { CryptoProvider, HashName, RunningHash } from '../../crypto/provider.ts';
+import type { CryptoProvider, PrfHash, RunningHash } from '../../crypto/provider.ts';
 import { concat } from '../../wire/writer.ts';
 
 /**
- * Every handshake message so far, hashed with the suite's PRF hash (RFC 5246 §7.4.9). The messages themselves are kept
+ * Every handshake message so far, hashed with the hash of the PRF (RFC 5246 §7.4.9). The messages themselves are kept
  * for as long as a CertificateVerify may come, which signs them and not their hash (§7.4.8).
  */
 export class Transcript12 {
   readonly #hash: RunningHash;
   #messages: Uint8Array[] | undefined = [];
 
-  constructor(crypto: CryptoProvider, hash: HashName) {
+  constructor(crypto: CryptoProvider, hash: PrfHash) {
     this.#hash = crypto.hash(hash);
   }
 

@@ -16,7 +16,7 @@ import {
   supportedVersions,
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
-import { ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { CipherSuite, ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
@@ -29,7 +29,7 @@ import {
 } from '../tls12/client-hello.ts';
 import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
-import { speaksTls13, spokenVersions, versionNumbers } from '../versions.ts';
+import { newestBeforeTls13, speaksTls13, spokenVersions } from '../versions.ts';
 import { type OfferedPsk, offeredPsksOf } from './client-psk.ts';
 import { compressionOffer } from './compression.ts';
 import { greased } from './grease.ts';
@@ -57,11 +57,11 @@ export function makeFirstOffer(
   const psks = speaksTls13(config) ? offeredPsksOf(config, io) : [];
   const session12 = offerableSession12(config, io);
   const plain: ClientHello = {
-    legacyVersion: versionNumbers(config).tls12,
+    legacyVersion: newestBeforeTls13(config),
     random: io.crypto.randomBytes(32),
     legacySessionId: sessionId(config, session12, io),
     legacyCookie: config.datagrams === undefined ? undefined : NOTHING,
-    cipherSuites: [...config.suites, ...offeredSuites12(config)].map((suite) => suite.id),
+    cipherSuites: cipherSuites(config),
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
@@ -69,6 +69,11 @@ export function makeFirstOffer(
   const early = earlySession(config, psks);
   const indicated = early === undefined ? hello : { ...hello, extensions: [...hello.extensions, EARLY_DATA] };
   return finishOffer(indicated, { keyExchanges, psks, session12, early }, undefined, io);
+}
+
+function cipherSuites(config: ClientConfig): readonly number[] {
+  const suites = [...config.suites, ...offeredSuites12(config)].map((suite) => suite.id);
+  return config.fallback === true ? [...suites, CipherSuite.TLS_FALLBACK_SCSV] : suites;
 }
 
 /**
@@ -182,7 +187,10 @@ function helloExtensions(
     ExtensionType.supported_groups,
     supportedGroups.build(tls13 ? config.groups : pointGroups(config.groups)),
   );
-  add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
+  // RFC 5246 §7.4.1.4.1: a client that goes no further than what is older MUST NOT.
+  if (newestBeforeTls13(config) >= ProtocolVersion.tls12) {
+    add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
+  }
   if (config.certificateSchemes !== undefined) {
     add(ExtensionType.signature_algorithms_cert, signatureAlgorithms.build(config.certificateSchemes));
   }

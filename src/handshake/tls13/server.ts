@@ -53,7 +53,7 @@ class ExpectClientHello implements Expect {
       return new ChoosingIdentities(config.identitySource, serverNameOf(hello), then);
     }
     if (version !== versionNumbers(config).tls13) {
-      return answerClientHello12(this.#setup, hello, message.raw12, io);
+      return answerClientHello12(this.#setup, version, hello, message.raw12, io);
     }
     const checked = checkClientHello(config, hello);
     const psk = findUsablePsk(config, checked, io);

@@ -3,7 +3,7 @@ import type { AeadProtection, CbcProtection } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { ContentType } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
-import { type Keys12, MAX_RECORDS_12 } from '../tls/protection12.ts';
+import { type Keys12, MAX_RECORDS_12 } from '../tls/record12.ts';
 import {
   CLASSIC_HEADER_LENGTH,
   type ClassicFrame,
@@ -158,6 +158,9 @@ export class Opener12 implements DatagramOpener {
 
 function makeCipher(crypto: CryptoProvider, keys: Keys12): Cipher12 {
   const { protection } = keys.suite;
+  // RFC 6347 §4.1.2.2: no cipher whose state goes on from record to record.
+  if ('stream' in protection)
+    throw new TlsError('ERR_TLS_INTERNAL', `${keys.suite.name} is not for datagrams`);
   return 'cbc' in protection
     ? new CbcCipher(crypto, keys, protection)
     : new AeadCipher(crypto, keys, protection);

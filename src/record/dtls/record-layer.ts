@@ -1,7 +1,7 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { ProtocolVersion } from '../../wire/codepoints.ts';
-import type { Keys12 } from '../tls/protection12.ts';
+import type { Keys12 } from '../tls/record12.ts';
 import { type Frame, nextFrame } from './frames.ts';
 import {
   type DatagramKeys,

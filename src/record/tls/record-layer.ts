@@ -18,7 +18,8 @@ import {
   Sealer,
   type TrafficKeys,
 } from './protection.ts';
-import { type Keys12, makeOpener12, makeSealer12 } from './protection12.ts';
+import { makeOpener12, makeSealer12 } from './protection12.ts';
+import type { Keys12 } from './record12.ts';
 
 /** Records without content in a row that are tolerated; they cost the receiver work and carry nothing. */
 export const MAX_EMPTY_RECORDS = 32;

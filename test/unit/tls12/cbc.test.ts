@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
-import { needsEncryptThenMac, TLS12_SUITES } from '../../../src/crypto/suites12.ts';
+import { isCbc, TLS12_SUITES } from '../../../src/crypto/suites12.ts';
 import type { TlsError } from '../../../src/errors/errors.ts';
-import type { Keys12 } from '../../../src/record/tls/protection12.ts';
 import { makeOpener12, makeSealer12 } from '../../../src/record/tls/protection12.ts';
+import type { Keys12 } from '../../../src/record/tls/record12.ts';
 import { ExtensionType } from '../../../src/wire/codepoints.ts';
 import { concat } from '../../../src/wire/writer.ts';
 import {
@@ -19,7 +19,7 @@ import { connect12, TLS12 } from './kit.ts';
 
 /* AES-CBC, with encrypt_then_mac alone (RFC 7366). */
 
-const CBC = TLS12_SUITES.filter(needsEncryptThenMac);
+const CBC = TLS12_SUITES.filter(isCbc);
 const CERTIFIED = CBC.filter(({ authentication }) => authentication !== 'psk');
 const etm = (body: Uint8Array | undefined) => [ExtensionType.encrypt_then_mac, body] as const;
 const only = { tls12: { ...TLS12, suites: CERTIFIED } };
@@ -56,7 +56,7 @@ describe('encrypt_then_mac', () => {
   });
 
   test('is not offered by a client without CBC', () => {
-    const suites = TLS12.suites.filter((suite) => !needsEncryptThenMac(suite));
+    const suites = TLS12.suites.filter((suite) => !isCbc(suite));
     const pair = connect12({ tls12: { ...TLS12, suites } }, only);
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_CIPHER', 'handshake_failure');
   });

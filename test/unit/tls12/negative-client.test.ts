@@ -243,7 +243,7 @@ describe('CertificateRequest', () => {
   const type = HandshakeType.certificate_request;
   const request = (change: Partial<ReturnType<typeof parseCertificateRequest12>>) =>
     changing('server', type, ({ body }) => [
-      buildCertificateRequest12({ ...parseCertificateRequest12(body), ...change }),
+      buildCertificateRequest12({ ...parseCertificateRequest12(body, true), ...change }),
     ]);
   const faults: Fault[] = [
     ['with no type', request({ types: [] }), ...DECODE],
