@@ -2,7 +2,6 @@ import type { Legacy } from '../../crypto/legacy.ts';
 import type { LegacyHash, PrfHash } from '../../crypto/provider.ts';
 import { existsBeforeTls12, isCbc, type Suite12 } from '../../crypto/suites12.ts';
 import { ProtocolVersion } from '../../wire/codepoints.ts';
-import type { ClientConfig, ServerConfig } from '../config.ts';
 
 /** What differs between TLS 1.2 and the versions before it, for the states that they share. */
 export interface Protocol12 {
@@ -39,7 +38,12 @@ export const PROTOCOLS_12: readonly Protocol12[] = [
   { version: ProtocolVersion.dtls12, ...LIKE_TLS12 },
 ];
 
-type VersionConfig = Pick<ClientConfig | ServerConfig, 'tls12' | 'legacy' | 'datagrams'>;
+/** What of a configuration says which versions and suites are spoken. */
+interface VersionConfig {
+  readonly tls12?: { readonly suites: readonly Suite12[]; readonly newest?: number | undefined } | undefined;
+  readonly legacy?: readonly Legacy[] | undefined;
+  readonly datagrams?: object | undefined;
+}
 
 /** TLS 1.2 and before, as far as this side speaks them, newest first. */
 export function spokenProtocols12({ tls12, legacy, datagrams }: VersionConfig): readonly Protocol12[] {

@@ -73,7 +73,7 @@ describe('readValues', () => {
     [{ 'drain-timeout': true }, 'write seconds'],
     [{ 'connect-timeout': 0 }, '--connect-timeout: 0 does not work'],
     [{ 'handshake-timeout': '0.1ms' }, 'more than 0'],
-    [{ 'min-version': '1.1' }, 'RFC 8996'],
+    [{ 'min-version': '0.9' }, 'write 1.2 or 1.3'],
     [{ 'max-version': 'SSLv3' }, 'write 1.2 or 1.3'],
     [{ 'max-sessions': '0' }, '--max-sessions: "0" does not work: write a whole number'],
     [{ 'max-sessions': '1.5' }, 'write a whole number'],
