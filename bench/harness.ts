@@ -12,6 +12,8 @@ export interface Bench {
   peer(): Promise<number> | undefined;
   /** Further peers by name, measured once, for the reader; they decide nothing. */
   readonly others?: Readonly<Record<string, () => Promise<number>>>;
+  /** What one number does not say, measured once: printed beside it as it is. */
+  readonly details?: () => Promise<Readonly<Record<string, unknown>>>;
   /** Rounds that count, without the warm-up. Default 5. */
   readonly rounds?: number;
 }
@@ -33,6 +35,7 @@ export interface BenchResult {
   readonly ratio: number | null;
   readonly unit: string;
   readonly rounds: readonly Round[];
+  readonly details?: Readonly<Record<string, unknown>>;
   /** Of `others`; `null` for one that has failed or is not there. */
   readonly others?: Readonly<Record<string, number | null>>;
 }
@@ -62,7 +65,10 @@ export async function measure(
     measured.push(round);
     progress(`${bench.name}: round ${index + 1} of ${rounds}: ${describeRound(bench, round)}`);
   }
-  const result = summarise(bench, measured);
+  const result = {
+    ...summarise(bench, measured),
+    ...(bench.details === undefined ? {} : { details: await bench.details() }),
+  };
   return bench.others === undefined ? result : { ...result, others: await measureOthers(bench.others) };
 }
 
@@ -115,6 +121,7 @@ export function renderResult(bench: Bench, result: BenchResult): string {
     `  peer   ${formatNumber(result.peer)}  ${result.peerName}`,
     `  ratio  ${result.ratio.toFixed(2)}  ${verdict}`,
     ...others,
+    ...(result.details === undefined ? [] : [JSON.stringify(result.details, undefined, 2)]),
   ].join('\n');
 }
 

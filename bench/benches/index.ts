@@ -5,6 +5,7 @@ import handshake from './handshake.ts';
 import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';
 import mlkem from './mlkem.ts';
+import module from './module.ts';
 import { muxBulk, muxLatency, muxMany, muxMemoryBench, muxOpen, muxSlow } from './mux.ts';
 import open from './open.ts';
 import records from './records.ts';
@@ -43,4 +44,5 @@ export const benches: readonly Bench[] = [
   signStream,
   signArchive,
   audit,
+  module,
 ];

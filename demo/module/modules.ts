@@ -23,6 +23,9 @@ export interface DemoModule {
   /** Options of `serve` and `connect`. */
   readonly options: readonly string[];
   readonly transport: 'unix' | 'pcsc';
+  /** Where it listens, whether it is in a reader or not. */
+  readonly socket: string;
+  readonly pin: Buffer;
   /** What must not be in the memory of a host. */
   readonly secrets: readonly Needle[];
   /** How often it was given a command so far; by its name in traces. */
@@ -67,11 +70,20 @@ const HOSTS = ['localhost', '127.0.0.1'];
 const DAY = 86_400_000;
 const PIN_DIGITS = 8;
 
+export interface ModulesOptions {
+  /** Keep the dialogue. Default true; it takes time. */
+  readonly trace?: boolean;
+  /** Put the client's module into a PC/SC reader, if there is one. Default true. */
+  readonly reader?: boolean;
+  /** Bits of `Permission`. Default: TLS Sign alone. */
+  readonly permissions?: number;
+}
+
 /** Makes two modules in a folder and starts them: the gateway's at a Unix socket, the client's in a PC/SC reader if there is one. */
-export async function startModules(folder: string): Promise<DemoModules> {
+export async function startModules(folder: string, options: ModulesOptions = {}): Promise<DemoModules> {
   const pki = join(folder, 'pki');
   await initPki({ directory: pki });
-  const reader = await findReader();
+  const reader = options.reader === false ? 'none was wanted' : await findReader();
   const programs: Program<unknown>[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(programs.map((program) => program.stop()));
@@ -80,7 +92,7 @@ export async function startModules(folder: string): Promise<DemoModules> {
   try {
     const started = await Promise.all(
       [GATEWAY, CLIENT].map((kind) =>
-        start(kind, folder, typeof reader === 'string' ? undefined : reader, programs),
+        start(kind, folder, typeof reader === 'string' ? undefined : reader, programs, options),
       ),
     );
     if (typeof reader !== 'string') await reader.awaitCard();
@@ -98,6 +110,7 @@ async function start(
   folder: string,
   reader: VirtualReader | undefined,
   programs: Program<unknown>[],
+  { trace = true, permissions = Permission.sign }: ModulesOptions,
 ): Promise<DemoModule> {
   const { name, alias } = kind;
   const file = (what: string): string => join(folder, `${name}.${what}`);
@@ -110,15 +123,17 @@ async function start(
   programs.push(
     await startProgram('src/cli/main.ts', [
       ...['module', 'serve', '--json', '--store', file('store'), '--secret-file', file('secret')],
-      ...['--socket', file('sock'), '--trace', file('trace'), ...place],
+      ...['--socket', file('sock'), ...(trace ? ['--trace', file('trace')] : []), ...place],
     ]),
   );
-  await provision(kind, join(folder, 'pki'), file('sock'), pins.operator);
+  await provision(kind, join(folder, 'pki'), file('sock'), pins.operator, permissions);
   const inReader = place.length > 0 && reader !== undefined;
   const uri = inReader ? `pcsc:${reader.name}#${alias}` : `unix:${file('sock')}#${alias}`;
   return {
     options: ['--module', uri, '--pin-file', file('pin')],
     transport: inReader ? 'pcsc' : 'unix',
+    socket: file('sock'),
+    pin: pins.user,
     secrets: secretsOf(name, file('store'), secret, pins),
     trace: () => readFileSync(file('trace')),
     count: (command) =>
@@ -129,7 +144,13 @@ async function start(
 }
 
 /** The key is made in the module; what leaves it is the public one, and what comes back its certificate. */
-async function provision(kind: Kind, pki: string, socket: string, operatorPin: Uint8Array): Promise<void> {
+async function provision(
+  kind: Kind,
+  pki: string,
+  socket: string,
+  operatorPin: Uint8Array,
+  permissions: number,
+): Promise<void> {
   const { alias, algorithm, role, clientCertificate } = kind;
   const card = new Card(await UnixTransport.connect(socket));
   try {
@@ -142,7 +163,7 @@ async function provision(kind: Kind, pki: string, socket: string, operatorPin: U
     await module.putChain(alias, [certify(kind, publicKey, ca[0] as Uint8Array, pem('ca.key'))]);
     await module.putAnchors(alias, ca);
     await module.putRole(alias, IdentityRole[role]);
-    await module.putPolicy(alias, { permissions: Permission.sign, clientCertificate, nai: '' });
+    await module.putPolicy(alias, { permissions, clientCertificate, nai: '' });
   } finally {
     card.close();
   }
