@@ -284,6 +284,11 @@ const moduleOptions = [
     value: 'FILE',
     help: 'user PIN of the module, or of the token of --key pkcs11:…',
   },
+  {
+    name: 'offload',
+    type: 'flag',
+    help: 'with --module: sessions of TLS 1.3 leave the module after their handshake, with the keys of their records, and go on at the speed of this process; the identity must permit it (identity add --permit traffic-keys)',
+  },
 ] as const satisfies readonly OptionSpec[];
 
 export const serveOptions = [

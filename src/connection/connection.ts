@@ -1,6 +1,7 @@
 import { ConnectionError, TlsError } from '../errors/errors.ts';
-import type { ClientConfig, ServerConfig } from '../handshake/config.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../handshake/config.ts';
 import type { Established } from '../handshake/established.ts';
+import { trafficKeys } from '../handshake/key-schedule.ts';
 import type { Step } from '../handshake/step.ts';
 import type { Established12 } from '../handshake/tls12/established.ts';
 import { startClient } from '../handshake/tls13/client.ts';
@@ -13,9 +14,19 @@ import { EngineIO } from './engine-io.ts';
 import type { ConnectionEvent, ConnectionInfo, TrafficState } from './events.ts';
 import type { Seat } from './seat.ts';
 import { Session } from './session.ts';
-import type { Role, SubProtocolFactory } from './sub-protocol.ts';
+import type { Role, SubProtocol, SubProtocolFactory } from './sub-protocol.ts';
 
 export type { ConnectionEvent, ConnectionInfo };
+
+/** What is needed to go on with a session. */
+export interface CarriedSession {
+  readonly established: Established;
+  readonly traffic: TrafficState;
+  /** What this side has shown. */
+  readonly identity: Identity | undefined;
+  /** Those that were agreed on, not started yet. */
+  readonly subProtocols: readonly SubProtocol[];
+}
 
 /**
  * One TLS connection without I/O. Bytes from the transport go into `receive`, bytes for the transport come out of
@@ -42,6 +53,37 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
     subProtocols: readonly SubProtocolFactory[] = [],
   ): Connection {
     return new Connection('server', config, now, subProtocols, (seats) => startServer(config, seats));
+  }
+
+  /**
+   * A session whose handshake ran elsewhere, in an engine that has given it away (`exportTrafficKeys`): it goes on here,
+   * with the next record. Its first event is `connected`; sub-protocols that were agreed on are started.
+   */
+  static carryOn(
+    role: Role,
+    config: ClientConfig | ServerConfig,
+    now: number,
+    { established, traffic, identity, subProtocols }: CarriedSession,
+  ): Connection {
+    const connection = new Connection(
+      role,
+      config,
+      now,
+      subProtocols.map((occupant) => () => occupant),
+      (seats) => {
+        for (const seat of seats) seat.agreed = true;
+        return established;
+      },
+    );
+    const { suite, read, write, limits } = traffic;
+    const keys = ({ secret, sequence }: TrafficState['read']) => ({
+      ...trafficKeys(config.crypto, suite, secret),
+      sequence,
+    });
+    connection.#records.carryOn(keys(read), keys(write), limits);
+    if (identity !== undefined) connection.shown = identity;
+    connection.guard(() => connection.advance(established));
+    return connection;
   }
 
   private constructor(
@@ -159,6 +201,7 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
       suite: established.agreement.suite,
       read: { secret: read, sequence: sequences.read },
       write: { secret: write, sequence: sequences.write },
+      limits: this.#records.limits,
     };
   }
 

@@ -3,6 +3,7 @@ import type { TrellisError } from '../errors/errors.ts';
 import type { Agreement } from '../handshake/established.ts';
 import type { KeylogLabel } from '../handshake/io.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
+import type { RecordLimits } from '../record/tls/record-layer.ts';
 import { ProtocolVersion } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 
@@ -50,6 +51,7 @@ export interface TrafficState {
   readonly suite: Suite;
   readonly read: { readonly secret: Uint8Array; readonly sequence: number };
   readonly write: { readonly secret: Uint8Array; readonly sequence: number };
+  readonly limits: RecordLimits;
 }
 
 /** A line of SSLKEYLOGFILE. */

@@ -222,6 +222,12 @@ export abstract class Session<IO extends SessionIO> {
     return resumed ? own : own.filter(({ key }) => key === this.#ownKey).slice(0, 1);
   }
 
+  /** What this side has shown, in a handshake that ran elsewhere. */
+  protected set shown(identity: Identity) {
+    this.#identities = [identity];
+    this.#ownKey = identity.key;
+  }
+
   /** False once `close()` was called or the session failed. */
   get writable(): boolean {
     return this.writeState === 'open' && this.step.kind === 'established';

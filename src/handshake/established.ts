@@ -51,10 +51,15 @@ export interface Agreement13 extends Agreement {
 export interface SessionSecrets {
   read: Uint8Array;
   write: Uint8Array;
-  readonly exporter: Uint8Array;
+  /** The secret, or who has it. */
+  readonly exporter: Uint8Array | Exporter;
   /** Derived when a ticket needs it. */
-  readonly resumption: () => Uint8Array;
+  /** Absent where it is elsewhere: tickets are passed over then. */
+  readonly resumption: (() => Uint8Array) | undefined;
 }
+
+/** TLS-Exporter of a session whose secrets are elsewhere. */
+export type Exporter = (label: string, context: Uint8Array | undefined, length: number) => Uint8Array;
 
 /** An established TLS 1.3 session: what only post-handshake messages still change (RFC 8446 §4.6). */
 export class Established {
@@ -92,7 +97,9 @@ export class Established {
     length: number,
   ): Uint8Array {
     const { hash } = this.agreement.suite;
-    return exportKeyingMaterial(crypto, hash, this.#secrets.exporter, label, context ?? NO_CONTEXT, length);
+    const { exporter } = this.#secrets;
+    if (typeof exporter === 'function') return exporter(label, context, length);
+    return exportKeyingMaterial(crypto, hash, exporter, label, context ?? NO_CONTEXT, length);
   }
 
   /** The secrets of both directions at this moment (§7.2), for who carries the session on in our place. */
@@ -145,11 +152,12 @@ export class Established {
     const earlyData = findExtension(ticket.extensions, ExtensionType.early_data);
     const maxEarlyData = earlyData === undefined ? undefined : maxEarlyDataSize.parse(earlyData);
     const { suite, serverName, alpnProtocol } = this.agreement;
+    const { resumption } = this.#secrets;
     // A lifetime of zero means: discard at once (§4.6.1).
-    if (ticket.lifetime === 0 || this.peer === undefined) return;
+    if (ticket.lifetime === 0 || this.peer === undefined || resumption === undefined) return;
     io.ticket({
       suite,
-      psk: resumptionPsk(io.crypto, suite.hash, this.#secrets.resumption(), ticket.nonce),
+      psk: resumptionPsk(io.crypto, suite.hash, resumption(), ticket.nonce),
       ticket: ticket.ticket,
       ageAdd: ticket.ageAdd,
       lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),

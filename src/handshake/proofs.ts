@@ -18,6 +18,11 @@ export class FinishedVerified {
     void this.#proof;
   }
 
+  /** The handshake ran elsewhere, in an engine that does not go on without this check, and which is trusted with the keys. */
+  static elsewhere(): FinishedVerified {
+    return new FinishedVerified();
+  }
+
   /** @throws TlsError ERR_TLS_BAD_FINISHED */
   static check(crypto: CryptoProvider, expected: Uint8Array, received: Uint8Array): FinishedVerified {
     if (!crypto.equal(expected, received)) {
@@ -144,6 +149,11 @@ export class PeerAuthenticated {
    * @param peer who the peer was in the first handshake, judged again; `undefined` for an anonymous client
    */
   static bySession12(peer: PeerIdentity | undefined): PeerAuthenticated {
+    return new PeerAuthenticated(peer);
+  }
+
+  /** As `FinishedVerified.elsewhere`. @param peer who it is, judged here */
+  static elsewhere(peer: PeerIdentity | undefined): PeerAuthenticated {
     return new PeerAuthenticated(peer);
   }
 

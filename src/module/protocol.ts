@@ -146,6 +146,10 @@ export const TrafficKeyTag = {
   /** 6 bytes each. */
   readSequence: 0xc4,
   writeSequence: 0xc5,
+  /** Bytes of content in a record that is sent. */
+  sendLimit: 0xc6,
+  /** Bytes of an inner plaintext that may come, where record_size_limit was agreed on. */
+  receiveLimit: 0xc7,
 } as const;
 
 /** `EXPORTER_EAP_TLS_Key_Material` (RFC 9190 §2.3) is for Get master session key alone. */

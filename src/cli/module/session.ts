@@ -10,6 +10,7 @@ interface Values {
   readonly key: string | undefined;
   readonly module: string | undefined;
   readonly 'pin-file': string | undefined;
+  readonly offload: boolean | undefined;
 }
 
 /** With what a session is authenticated. */
@@ -31,6 +32,7 @@ export async function withIdentity(
 ): Promise<number> {
   const { cert, key, module: uri, 'pin-file': pinFile } = values;
   if (uri === undefined) {
+    if (values.offload === true) throw option('--offload is for --module, which is not given.');
     if (pinFile !== undefined && !isTokenKey(key)) {
       throw option('--pin-file is for --module, or for --key pkcs11:…, and neither is given.');
     }
@@ -52,7 +54,10 @@ export async function withIdentity(
   if (cert !== undefined || key !== undefined) {
     throw option('--module has the certificate and the key inside; leave --cert and --key out.');
   }
-  const module = await openModule(uri, { pin: readSecret('--pin-file', pinFile) });
+  const module = await openModule(uri, {
+    pin: readSecret('--pin-file', pinFile),
+    offload: values.offload === true,
+  });
   try {
     return await run({ module });
   } finally {

@@ -173,16 +173,17 @@ export class ExpectClientFinished implements Expect {
     io.allowEarlyData(0);
     io.protectRead(suite, application.client);
     const transcriptHash = transcript.snapshot();
+    const resumption = () => master.resumptionSecret(transcriptHash);
     const secrets: SessionSecrets = {
       read: application.client,
       write: application.server,
       exporter: application.exporter,
-      resumption: () => master.resumptionSecret(transcriptHash),
+      resumption,
     };
     const authenticated = this.#authenticated;
     // Whoever has an external key needs no ticket: the key serves again.
     if (wantsTickets && config.tickets !== undefined && agreement.pskIdentity === undefined)
-      issueTickets(config, agreement, secrets.resumption(), authenticated.peer, io);
+      issueTickets(config, agreement, resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }
 }

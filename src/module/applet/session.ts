@@ -305,7 +305,7 @@ export class Session {
     const { version } = connection.info as ConnectionInfo;
     // Keys of TLS 1.2 stay: the engine gives only sessions of TLS 1.3 away.
     if (version !== ProtocolVersion.tls13) throw new Refused(Status.notPermitted);
-    const { suite, read, write } = connection.exportTrafficKeys();
+    const { suite, read, write, limits } = connection.exportTrafficKeys();
     this.#state = 'exported';
     return writeTlvs([
       numberTlv(TrafficKeyTag.version, version, 2),
@@ -314,6 +314,8 @@ export class Session {
       { tag: TrafficKeyTag.writeSecret, value: write.secret },
       numberTlv(TrafficKeyTag.readSequence, read.sequence, 6),
       numberTlv(TrafficKeyTag.writeSequence, write.sequence, 6),
+      numberTlv(TrafficKeyTag.sendLimit, limits.sending, 2),
+      limits.receiving === undefined ? undefined : numberTlv(TrafficKeyTag.receiveLimit, limits.receiving, 2),
     ]);
   }
 
@@ -323,7 +325,8 @@ export class Session {
    */
   computeSignature(scheme: number, attributes: Uint8Array): Uint8Array {
     this.#require(Permission.sign);
-    this.#open();
+    // The keys of its records may be with the host; this key is not.
+    if (this.#state !== 'exported') this.#open();
     const key = this.#host.state.key(this.identity);
     const binding = checkSignedAttributes(attributes, {
       role: this.role,

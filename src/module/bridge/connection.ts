@@ -1,3 +1,4 @@
+import { Connection } from '../../connection/connection.ts';
 import type { CommandWanted, SessionEngine } from '../../connection/engine.ts';
 import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME } from '../../connection/events.ts';
 import { Seat } from '../../connection/seat.ts';
@@ -26,6 +27,7 @@ import { asHandshakeMessage, handshakeMessage } from '../../messages/handshake.t
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import { Status } from '../apdu/status.ts';
 import { InformationKind, Instruction, RECORDS_ITEM, SessionState } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
 import { type Dialogue, EapClient, guarded } from './eap-client.ts';
@@ -36,6 +38,7 @@ import { type Item, readItems } from './items.ts';
 import { openRequest } from './open-request.ts';
 import { Outbox } from './outbox.ts';
 import { RecordSplitter } from './record-splitter.ts';
+import { establishedElsewhere, readTrafficKeys } from './traffic-keys.ts';
 
 /** Bytes of records that wait for the module before the transport is read no more: several full records. */
 const MAX_INPUT = 131_072;
@@ -52,6 +55,11 @@ export interface ModuleConnectionOptions {
   readonly fragmentSize: number;
   /** Judges the peer once more, with the host's own anchors; absent: as the module has judged. */
   readonly verifyPeer?: PeerVerifier | undefined;
+  /**
+   * Takes a session of TLS 1.3 once its handshake is complete: the module is asked for its traffic keys, and this session
+   * is over but for signatures. Sessions of TLS 1.2 stay in the module.
+   */
+  readonly handOver?: ((session: Connection) => void) | undefined;
 }
 
 /** Waits until there is something to do. */
@@ -164,8 +172,10 @@ export class ModuleConnection implements SessionEngine {
 
   /** A fault of the module ends the session without a word to the peer: the module alone could say it. */
   abandon(error: unknown): void {
+    const asked = this.#request?.ins;
     this.#request = undefined;
-    if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
+    if (asked === Instruction.exportTrafficKeys && isRefusal(error)) this.#fail(keysStay(error));
+    else if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
     else if (this.#eap === undefined || !wasReset(error)) this.#end(error);
     else {
       this.#end(
@@ -298,7 +308,20 @@ export class ModuleConnection implements SessionEngine {
     if (this.role === 'server') hello = yield* this.#awaitHello();
     const eap = yield* this.#open(hello);
     const agreed = yield* this.#handshake(eap);
-    this.#guard(() => this.#establish(agreed));
+    const { handOver } = this.#options;
+    let peer: PeerIdentity | undefined;
+    this.#guard(() => {
+      peer = this.#settle(agreed);
+    });
+    if (this.#verdict === undefined && handOver !== undefined && agreed.version === ProtocolVersion.tls13) {
+      const session = yield* this.#takeOver(eap, agreed, peer);
+      if (session !== undefined) {
+        handOver(session);
+        return;
+      }
+    } else if (this.#verdict === undefined) {
+      this.#guard(() => this.#establish(agreed, peer));
+    }
     for (;;) {
       yield* this.#carry(eap);
       if (this.#readState === 'failed') return;
@@ -349,7 +372,9 @@ export class ModuleConnection implements SessionEngine {
         this.#checkTruncated();
         yield IDLE;
       }
-      this.#pushRecords(yield* eap.exchange(Instruction.processEap, 0, this.#takeInput()));
+      // Record by record where the module shall have none but those of the handshake.
+      const most = this.#options.handOver === undefined ? BATCH : 1;
+      this.#pushRecords(yield* eap.exchange(Instruction.processEap, 0, this.#takeInput(most)));
       // Whether that was the last flight only the module knows: in TLS 1.3 all is encrypted.
       const [state, itemsWait] = yield this.#ask(InformationKind.state);
       if (state === SessionState.handshaking) continue;
@@ -379,6 +404,38 @@ export class ModuleConnection implements SessionEngine {
         for (const item of guarded(() => readItems(answer))) yield* this.#dispatch(item);
       }
     }
+  }
+
+  /** @returns the session, on this side; nothing where the module keeps it, and the session is going to end */
+  *#takeOver(
+    eap: EapClient,
+    agreed: AgreedSession,
+    peer: PeerIdentity | undefined,
+  ): Dialogue<Connection | undefined> {
+    const answer = yield {
+      ins: Instruction.exportTrafficKeys,
+      p1: eap.handle << 1,
+      p2: 0,
+      data: NOTHING,
+      doing: 'Export traffic keys',
+    };
+    if (this.#verdict !== undefined) return undefined;
+    const traffic = guarded(() => readTrafficKeys(answer));
+    const [identity] = this.identities;
+    const session = Connection.carryOn(this.role, this.#config, this.#now, {
+      established: establishedElsewhere(this.role, agreed, traffic, peer, (label, context, length) =>
+        this.exportKeyingMaterial(label, context, length),
+      ),
+      traffic,
+      identity,
+      subProtocols: this.#seats.map(({ occupant }) => occupant),
+    });
+    this.#seats = [];
+    for (const record of [...this.#inbox, this.#splitter.rest()]) session.receive(record, this.#now);
+    this.#inbox = [];
+    this.#inboxBytes = 0;
+    if (this.#transportEnded) session.receiveEnd();
+    return session;
   }
 
   *#dispatch({ type, content }: Item): Dialogue<void> {
@@ -455,11 +512,12 @@ export class ModuleConnection implements SessionEngine {
     return answer;
   }
 
-  #takeInput(): Uint8Array {
+  /** @param most bytes, but at least one record */
+  #takeInput(most = BATCH): Uint8Array {
     const taken: Uint8Array[] = [];
     let length = 0;
     for (let next = this.#inbox[0]; next !== undefined; next = this.#inbox[0]) {
-      if (length > 0 && length + next.length > BATCH) break;
+      if (length > 0 && length + next.length > most) break;
       taken.push(next);
       length += next.length;
       this.#inbox.shift();
@@ -482,15 +540,21 @@ export class ModuleConnection implements SessionEngine {
 
   // ── the session ────────────────────────────────────────────────────────────────────────────────
 
-  #establish(agreed: AgreedSession): void {
+  /** Who the peer is, and what was agreed on with it. */
+  #settle(agreed: AgreedSession): PeerIdentity | undefined {
     this.#agreed = agreed;
     this.#deadline = undefined;
     const peer = this.#judge(agreed);
-    const { version, suite, group, serverName, alpnProtocol, transcriptHash } = agreed;
+    const { serverName, alpnProtocol } = agreed;
     for (const seat of this.role === 'client' ? this.#seats : []) {
       seat.confirm(agreed.extensions.get(seat.extensionType), { serverName, alpnProtocol });
     }
     this.#seats = this.#seats.filter((seat) => seat.agreed);
+    return peer;
+  }
+
+  #establish(agreed: AgreedSession, peer: PeerIdentity | undefined): void {
+    const { version, suite, group, serverName, alpnProtocol, transcriptHash } = agreed;
     const occupants = this.#seats.map(({ occupant }) => occupant);
     const protocol = PROTOCOL_NAME[version] ?? 'TLSv1.3';
     const subProtocols = occupants.map(({ name }) => name);
@@ -624,6 +688,19 @@ export class ModuleConnection implements SessionEngine {
       fail: (error) => this.#fail(error),
     };
   }
+}
+
+/** The identity's policy says no (6982). */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ModuleError && error.status === Status.notPermitted;
+}
+
+function keysStay(cause: unknown): ModuleError {
+  return new ModuleError(
+    'ERR_MODULE_NOT_PERMITTED',
+    'The traffic keys stay in the module: its identity does not permit their export (identity add --permit traffic-keys), so the session cannot be offloaded',
+    { cause, status: Status.notPermitted },
+  );
 }
 
 function clearAlert(description: number): Uint8Array {

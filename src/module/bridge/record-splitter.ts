@@ -44,6 +44,13 @@ export class RecordSplitter {
     }
     return records;
   }
+
+  /** What waits for the rest of its record; it is whose who asks. */
+  rest(): Uint8Array {
+    const rest = this.#pending;
+    this.#pending = NOTHING;
+    return rest;
+  }
 }
 
 const NOTHING = new Uint8Array(0);

@@ -6,6 +6,7 @@ import { Card } from '../../module/bridge/card.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
 import { ModuleConnection } from '../../module/bridge/connection.ts';
 import type { CardTransport } from '../../module/bridge/exchange.ts';
+import { OffloadedConnection } from '../../module/bridge/offload.ts';
 import { MIN_FRAGMENT_SIZE } from '../../module/eap/fragments.ts';
 import { MAX_EAP_PACKET } from '../../module/eap/packet.ts';
 
@@ -16,6 +17,12 @@ export interface SecurityModuleOptions {
   alias?: string | undefined;
   /** Bytes of an EAP packet, 32 to 65,535. Default: as much as one APDU carries. */
   fragmentSize?: number | undefined;
+  /**
+   * Sessions of TLS 1.3 leave the module once their handshake is complete, with their traffic keys, and go on in this
+   * process at its speed: the private key stays inside, the keys of records do not. The identity must permit it
+   * (ERR_MODULE_NOT_PERMITTED). Sessions of TLS 1.2 stay. Default false.
+   */
+  offload?: boolean | undefined;
 }
 
 /**
@@ -26,11 +33,13 @@ export class SecurityModule implements EngineSource {
   readonly #card: Card;
   readonly #alias: string | undefined;
   readonly #fragmentSize: number;
+  readonly #offload: boolean;
 
-  private constructor(card: Card, alias: string | undefined, fragmentSize: number) {
+  private constructor(card: Card, alias: string | undefined, fragmentSize: number, offload: boolean) {
     this.#card = card;
     this.#alias = alias;
     this.#fragmentSize = fragmentSize;
+    this.#offload = offload;
   }
 
   /**
@@ -59,7 +68,7 @@ export class SecurityModule implements EngineSource {
     } finally {
       pin.fill(0);
     }
-    return new SecurityModule(card, options.alias, size);
+    return new SecurityModule(card, options.alias, size, options.offload ?? false);
   }
 
   client(
@@ -94,6 +103,8 @@ export class SecurityModule implements EngineSource {
   ): SessionEngine {
     const verifyPeer = judges ? config.verifyPeer : undefined;
     const options = { card: this.#card, alias: this.#alias, fragmentSize: this.#fragmentSize, verifyPeer };
-    return new ModuleConnection(role, config, options, now, subProtocols);
+    return this.#offload
+      ? new OffloadedConnection(role, config, options, now, subProtocols)
+      : new ModuleConnection(role, config, options, now, subProtocols);
   }
 }

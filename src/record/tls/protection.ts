@@ -40,9 +40,10 @@ export class Sealer implements RecordSealer {
   readonly #nonce: Nonce;
   readonly #limit: number;
 
-  constructor(crypto: CryptoProvider, { suite, key, iv }: TrafficKeys) {
+  /** @param sequence of the first record */
+  constructor(crypto: CryptoProvider, { suite, key, iv }: TrafficKeys, sequence = 0) {
     this.#aead = crypto.aead(suite.aead, key);
-    this.#nonce = new Nonce(iv);
+    this.#nonce = new Nonce(iv, sequence);
     this.#limit = suite.recordLimit;
   }
 
@@ -78,9 +79,10 @@ export class Opener implements RecordOpener {
   readonly #aead: Aead;
   readonly #nonce: Nonce;
 
-  constructor(crypto: CryptoProvider, { suite, key, iv }: TrafficKeys) {
+  /** @param sequence of the first record */
+  constructor(crypto: CryptoProvider, { suite, key, iv }: TrafficKeys, sequence = 0) {
     this.#aead = crypto.aead(suite.aead, key);
-    this.#nonce = new Nonce(iv);
+    this.#nonce = new Nonce(iv, sequence);
   }
 
   /** Of the next record. */
@@ -135,11 +137,12 @@ export class Opener implements RecordOpener {
 
 /** The per-record nonce: IV xor the 64-bit sequence number (RFC 8446 §5.3). */
 class Nonce {
-  sequence = 0;
+  sequence: number;
   readonly #iv: Uint8Array;
 
-  constructor(iv: Uint8Array) {
+  constructor(iv: Uint8Array, sequence: number) {
     this.#iv = iv;
+    this.sequence = sequence;
   }
 
   /** A view that is overwritten by the next call of any Nonce. */

@@ -33,6 +33,14 @@ export interface RecordOptions {
   readonly padTo: number;
 }
 
+/** What record_size_limit (RFC 8449) comes to, agreed on or not. */
+export interface RecordLimits {
+  /** Bytes of content in a record that is sent. */
+  readonly sending: number;
+  /** Bytes of an inner plaintext that may come; `undefined` for what the protocol allows. */
+  readonly receiving: number | undefined;
+}
+
 /**
  * The record layer of one connection: bytes in, contents out, and back. It follows RFC 8446 §5 until `speakTls12` says
  * that an older version was agreed on; from then on RFC 5246 §6, where change_cipher_spec is content like any other.
@@ -185,6 +193,23 @@ export class RecordLayer {
     const [opener, sealer] = [this.#opener, this.#sealer];
     if (!(opener instanceof Opener) || !(sealer instanceof Sealer)) return undefined;
     return { read: opener.sequence, write: sealer.sequence };
+  }
+
+  get limits(): RecordLimits {
+    return { sending: this.#maxFragment, receiving: this.#receiveLimit };
+  }
+
+  /** TLS 1.3: goes on where another record layer has stopped. */
+  carryOn(
+    read: TrafficKeys & { readonly sequence: number },
+    write: TrafficKeys & { readonly sequence: number },
+    limits: RecordLimits,
+  ): void {
+    this.#opener = new Opener(this.#crypto, read, read.sequence);
+    this.#sealer = new Sealer(this.#crypto, write, write.sequence);
+    this.#maxFragment = Math.min(this.#options.maxFragment, limits.sending);
+    this.#receiveLimit = limits.receiving;
+    this.#firstRecordSent = true;
   }
 
   /** No byte waits, in either direction. */

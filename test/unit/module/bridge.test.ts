@@ -56,12 +56,13 @@ interface Opened {
 
 async function openModule(
   card: Card,
-  over: { later?: boolean; short?: boolean; fragmentSize?: number } = {},
+  over: { later?: boolean; short?: boolean; fragmentSize?: number; offload?: boolean } = {},
 ): Promise<Opened> {
   const applet = new Applet({ crypto: nodeCrypto, state: openState(card.storage) });
   const inner = new InProcessTransport(applet, over.short === true ? 'short' : 'extended');
   const transport = over.later === false ? inner : new LaterTransport(inner);
-  const module = await SecurityModule.open(transport, { pin: '1234', fragmentSize: over.fragmentSize });
+  const { fragmentSize, offload } = over;
+  const module = await SecurityModule.open(transport, { pin: '1234', fragmentSize, offload });
   return { module, applet, transport };
 }
 
@@ -113,6 +114,8 @@ describe.each([
   ['later', {}],
   ['later, short APDUs', { short: true }],
   ['later, short APDUs, 50 bytes', { short: true, fragmentSize: 50 }],
+  ['at once, offloaded', { later: false, offload: true }],
+  ['later, offloaded, 50 bytes', { offload: true, short: true, fragmentSize: 50 }],
 ])('sessions in modules that answer %s', (_name, over) => {
   it('carry data both ways and end in order', async () => {
     const modules = await both(over);
@@ -132,6 +135,143 @@ describe.each([
     expect(atServer.equals(request)).toBe(true);
     server.end(reply);
     expect((await read(client)).equals(reply)).toBe(true);
+  });
+});
+
+describe('an offloaded session', () => {
+  const offloaded = { offload: true };
+
+  it('asks the module for nothing once it is open, and gives its place back in the end', async () => {
+    const modules = await both(offloaded);
+    const { client, server } = await pair(
+      { module: modules.server.module, allowHalfOpen: true },
+      { module: modules.client.module, allowHalfOpen: true },
+    );
+    const commands = () =>
+      [modules.client, modules.server].map(({ transport }) => (transport as LaterTransport).apdus);
+    const before = commands();
+    const data = Buffer.alloc(3_000_000, 'b');
+    client.end(data);
+    expect((await read(server)).equals(data)).toBe(true);
+    expect(commands()).toEqual(before);
+    expect(modules.client.applet.sessions).toBe(1);
+    server.end();
+    await read(client);
+    await released(modules.client);
+    await released(modules.server);
+  });
+
+  it('goes on through KeyUpdates of both sides', async () => {
+    const modules = await both(offloaded);
+    const { client, server } = await pair(
+      { module: modules.server.module },
+      { module: modules.client.module },
+    );
+    server.on('data', (chunk) => server.write(chunk));
+    for (const word of ['one', 'two', 'three']) {
+      client.updateKeys(true);
+      client.write(word);
+      expect(String((await once(client, 'data'))[0])).toBe(word);
+    }
+  });
+
+  it('takes what the peer has sent right after its Finished', async () => {
+    const server = await openModule(cardWith({ kind: 'server' }), offloaded);
+    const listening = createServer({ module: server.module });
+    servers.push(listening);
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const accepted = once(listening, 'secureConnection') as Promise<[TLSSocket]>;
+    const { port } = listening.address() as AddressInfo;
+    const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
+    sockets.push(client);
+    // In one piece with the Finished.
+    client.end('at once');
+    const [socket] = await accepted;
+    sockets.push(socket);
+    expect((await read(socket)).toString()).toBe('at once');
+  });
+
+  it('signs in the module, which keeps no keys of records any more', async () => {
+    const modules = await both(offloaded);
+    const { client, server } = await pair(
+      { module: modules.server.module, subProtocols: [signServer()] },
+      { module: modules.client.module, subProtocols: [signClient()] },
+    );
+    client.signing?.on();
+    for (const word of ['an order', 'another']) {
+      const receipt = client.signWrite(word);
+      for await (const message of server.signed) {
+        expect(Buffer.from(message.content as Uint8Array).toString()).toBe(word);
+        break;
+      }
+      expect(await receipt).toBeDefined();
+    }
+  });
+
+  it('multiplexes', async () => {
+    const modules = await both(offloaded);
+    const listening = createServer({
+      module: modules.server.module,
+      subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
+    });
+    servers.push(listening);
+    listening.on('secureConnection', (socket) => {
+      muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
+    });
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const { port } = listening.address() as AddressInfo;
+    const session = connectMux({
+      port,
+      host: '127.0.0.1',
+      servername: 'server.test',
+      module: modules.client.module,
+      mux: {},
+    });
+    await once(session, 'ready');
+    const connection = session.open('echo');
+    connection.end('through it');
+    const heard: Buffer[] = [];
+    for await (const chunk of connection) heard.push(chunk);
+    expect(Buffer.concat(heard).toString()).toBe('through it');
+    session.close();
+  });
+
+  it('does not come about where the identity does not permit it', async () => {
+    const server = await openModule(cardWith({ kind: 'server', permissions: 4 }), offloaded);
+    const listening = createServer({ module: server.module });
+    servers.push(listening);
+    const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
+    listening.listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const { port } = listening.address() as AddressInfo;
+    const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
+    sockets.push(client);
+    const [error] = (await once(client, 'error')) as [Error & { code: string }];
+    expect(error.code).toBe('ERR_TLS_ALERT_INTERNAL_ERROR');
+    expect((await told)[0].code).toBe('ERR_MODULE_NOT_PERMITTED');
+    await released(server);
+  });
+
+  it('stays in the module in TLS 1.2', async () => {
+    const modules = await both(offloaded);
+    const { client, server } = await pair(
+      { module: modules.server.module },
+      { module: modules.client.module, maxVersion: 'TLSv1.2' },
+    );
+    expect(client.getProtocol()).toBe('TLSv1.2');
+    server.end('from the module');
+    expect((await read(client)).toString()).toBe('from the module');
+  });
+
+  it('is refused a certificate of another CA before its keys leave', async () => {
+    const { client: own } = await both(offloaded);
+    const { module } = await openModule(cardWith({ kind: 'server' }));
+    const other = encodePem('CERTIFICATE', certificateOfAnotherCa());
+    await expect(pair({ module }, { module: own.module, ca: other })).rejects.toMatchObject({
+      code: expect.stringMatching(/UNABLE|SELF|DEPTH/),
+    });
   });
 });
 
