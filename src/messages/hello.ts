@@ -152,7 +152,8 @@ export function buildServerHello(hello: ServerHello): Uint8Array {
   return handshakeMessage(HandshakeType.server_hello, (w) => {
     w.u16(hello.legacyVersion).bytes(hello.random).vector(1, hello.legacySessionIdEcho);
     w.u16(hello.cipherSuite).u8(hello.legacyCompressionMethod);
-    writeExtensions(w, hello.extensions);
+    // RFC 5246 §7.4.1.3: a client that sent none may be older than extensions are.
+    if (hello.extensions.length > 0) writeExtensions(w, hello.extensions);
   });
 }
 

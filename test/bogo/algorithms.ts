@@ -1,7 +1,8 @@
+import type { Legacy } from '../../src/crypto/legacy.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { SCHEMES, schemeById } from '../../src/crypto/schemes.ts';
 import { type Suite, TLS13_SUITES } from '../../src/crypto/suites.ts';
-import { type Suite12, TLS12_SUITES } from '../../src/crypto/suites12.ts';
+import { LEGACY_SUITES, type Suite12, TLS12_SUITES } from '../../src/crypto/suites12.ts';
 import { NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import type { Flags } from './flags.ts';
 import { Unimplemented } from './report.ts';
@@ -11,20 +12,36 @@ import { Unimplemented } from './report.ts';
  * granted, so those are given here as far as the engine has them.
  */
 
+/** The versions that the flags leave, of TLS 1.2 and before the newest, and what of `legacy` that takes. */
+export interface Versions {
+  readonly tls13: boolean;
+  readonly newest: number | undefined;
+  readonly legacy: readonly Legacy[];
+}
+
 /** @throws Unimplemented when the flags leave only versions that the engine does not speak */
-export function versionsOf(flags: Flags): { readonly tls13: boolean; readonly tls12: boolean } {
+export function versionsOf(flags: Flags): Versions {
   const allows = (version: number, off: boolean): boolean =>
     !off &&
     (flags.minVersion === 0 || version >= flags.minVersion) &&
     (flags.maxVersion === 0 || version <= flags.maxVersion);
-  const versions = {
-    tls13: allows(ProtocolVersion.tls13, flags.noTls13),
-    tls12: allows(ProtocolVersion.tls12, flags.noTls12),
-  };
-  if (!versions.tls13 && !versions.tls12)
-    throw new Unimplemented('no version is left that the engine speaks');
-  return versions;
+  const tls13 = allows(ProtocolVersion.tls13, flags.noTls13);
+  const older = [
+    { version: ProtocolVersion.tls12, item: undefined, off: flags.noTls12 },
+    { version: ProtocolVersion.tls11, item: 'tls1.1', off: flags.noTls11 },
+    { version: ProtocolVersion.tls10, item: 'tls1.0', off: flags.noTls1 },
+  ] as const;
+  const left = older.filter(({ version, off }) => allows(version, off));
+  if (!tls13 && left.length === 0) throw new Unimplemented('no version is left that the engine speaks');
+  const named = left.flatMap(({ item }) => item ?? []);
+  // As BoringSSL: both are there for who names such suites.
+  return { tls13, newest: left[0]?.version, legacy: [...named, 'rsa', 'cbc'] };
 }
+
+const SUITES_12: readonly Suite12[] = [
+  ...TLS12_SUITES,
+  ...LEGACY_SUITES.filter(({ legacy }) => !legacy.includes('rc4')),
+];
 
 /** Where a cipher list names suites of TLS 1.2 only, all of TLS 1.3 are meant as well. */
 export function suites13({ cipher }: Flags): readonly Suite[] {
@@ -34,17 +51,18 @@ export function suites13({ cipher }: Flags): readonly Suite[] {
 
 /** @throws Unimplemented for a list with nothing in it that the engine has */
 export function suites12({ cipher }: Flags): readonly Suite12[] {
-  if (cipher === '' || /^\d+$/.test(cipher)) return TLS12_SUITES;
+  if (cipher === '' || /^\d+$/.test(cipher)) return SUITES_12;
   const suites = cipher.split(':').flatMap(suitesCalled);
   if (suites.length === 0) throw new Unimplemented(`cipher list ${cipher}`);
   return suites;
 }
 
-/** One element of OpenSSL's cipher list language: a suite, some of equal rank in brackets, or one of two keywords. */
+/** One element of OpenSSL's cipher list language: a suite, some of equal rank in brackets, or one of three keywords. */
 function suitesCalled(name: string): readonly Suite12[] {
-  if (name === 'ALL' || name === 'DEFAULT') return TLS12_SUITES;
+  if (name === 'ALL' || name === 'DEFAULT') return SUITES_12;
+  if (name === '3DES') return SUITES_12.filter(({ standardName }) => standardName.includes('3DES'));
   const names = name.replace(/^\[|\]$/g, '').split('|');
-  return names.flatMap((one) => TLS12_SUITES.filter(({ standardName }) => standardName === one));
+  return names.flatMap((one) => SUITES_12.filter(({ standardName }) => standardName === one));
 }
 
 const DEFAULT_GROUPS: readonly number[] = [

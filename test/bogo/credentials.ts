@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { importPrivateKey } from '../../src/crypto/node/import-key.ts';
+import type { SigningKey } from '../../src/crypto/provider.ts';
 import { decodePemBlocks } from '../../src/der/pem.ts';
 import { TrellisError } from '../../src/errors/errors.ts';
 import type { Identity } from '../../src/handshake/config.ts';
@@ -44,7 +45,9 @@ function identityOf(flags: CredentialFlags, slow: boolean): Identity {
     scts: readTimestamps(signedCertTimestamps),
     key: {
       schemes: signable(signingPrefs, key.schemes),
+      legacySchemes: key.legacySchemes,
       sign: (scheme, data) => (slow ? later(() => key.sign(scheme, data)) : key.sign(scheme, data)),
+      ...decrypting(key, slow),
     },
   };
 }
@@ -72,8 +75,13 @@ function readKey(file: string) {
   }
 }
 
+function decrypting({ decrypt }: SigningKey, slow: boolean): Pick<SigningKey, 'decrypt'> {
+  if (decrypt === undefined) return {};
+  return { decrypt: (ciphertext) => (slow ? later(() => decrypt(ciphertext)) : decrypt(ciphertext)) };
+}
+
 /** As a card or an HSM would. */
-async function later(sign: () => Uint8Array): Promise<Uint8Array> {
+async function later(sign: () => Uint8Array | Promise<Uint8Array>): Promise<Uint8Array> {
   await new Promise((resolve) => setImmediate(resolve));
   return sign();
 }

@@ -53,6 +53,7 @@ export interface Flags {
   declineOcspCallback: boolean;
   installCertCompressionAlgs: boolean;
   noTicket: boolean;
+  fallbackScsv: boolean;
   renewTicket: boolean;
   skipTicket: boolean;
   enableEarlyData: boolean;
@@ -190,6 +191,7 @@ function defaults(): Flags {
     declineOcspCallback: false,
     installCertCompressionAlgs: false,
     noTicket: false,
+    fallbackScsv: false,
     renewTicket: false,
     skipTicket: false,
     enableEarlyData: false,
@@ -275,6 +277,7 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-decline-ocsp-callback': 'declineOcspCallback',
   '-install-cert-compression-algs': 'installCertCompressionAlgs',
   '-no-ticket': 'noTicket',
+  '-fallback-scsv': 'fallbackScsv',
   '-renew-ticket': 'renewTicket',
   '-skip-ticket': 'skipTicket',
   '-enable-early-data': 'enableEarlyData',
@@ -375,6 +378,7 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-renegotiate-ignore', // what a client of ours does, with a warning
   '-no-legacy-server-connect', // always
   '-server-preference', // always
+  '-cbc-record-splitting', // always
   '-expect-secure-renegotiation', // without it there is no handshake
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([

@@ -73,6 +73,7 @@ export function clientSettings(
     keyShares: flags.keyShares ?? defaultShares(groups),
     serverName: flags.hostName === '' ? undefined : flags.hostName,
     sendServerName: flags.hostName !== '',
+    fallback: flags.fallbackScsv,
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
     psks: [...clientPsks(psksOf(flags)), ...psk12Of(flags)],
@@ -156,7 +157,11 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     crypto: observing(observed),
     suites: versions.tls13 ? suites13(flags) : [],
     // The runner tests both with and without extended_master_secret.
-    tls12: versions.tls12 ? { suites: suites12(flags), requireExtendedMasterSecret: false } : undefined,
+    tls12:
+      versions.newest === undefined
+        ? undefined
+        : { suites: suites12(flags), requireExtendedMasterSecret: false, newest: versions.newest },
+    legacy: versions.legacy,
     schemes: verifiable(flags),
     verifyPeer: judge(flags, shared, resumes, observed),
     certificateCompression: COMPRESSIONS.filter(
@@ -174,7 +179,7 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
  */
 function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observed): PeerVerifier {
   const strict = flags.verifyPeer || flags.requireAnyClientCertificate;
-  return (chain) => {
+  return (chain, { keyUse }) => {
     if (flags.failOcspCallback) {
       throw new CertificateError('ERR_TLS_BAD_CERTIFICATE_STATUS', 'A flag says to refuse this response');
     }
@@ -192,6 +197,7 @@ function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observe
         : verifyPeer(nodeCrypto, chain, {
             purpose: flags.server ? 'client' : 'server',
             trust: trustIn(flags.trustCert),
+            keyUse,
             // The runner's certificates are valid for an hour of real time.
             now: Date.now(),
           });
