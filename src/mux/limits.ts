@@ -92,6 +92,12 @@ export const CHANNEL_BUDGET = 33_554_432;
 /** Openings that one side leaves the other to answer; further ones wait here, and are refused there. */
 export const UNANSWERED_OPENINGS_MAX = 1_024;
 
+/** Channels in a row that a peer may open and close without a byte on them: as many as it may have at once. */
+export const CHURN_MAX = 16_384;
+
+/** Of those, how many a second are forgiven: a hundred times what health checks of a few hundred services do. */
+export const CHURN_RATE = 1_000;
+
 /** Milliseconds of silence after which the peer is asked whether it is there: shorter than the usual 60 s of a NAT. */
 export const KEEP_ALIVE = 30_000;
 

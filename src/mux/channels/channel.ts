@@ -7,7 +7,7 @@ import type { ReceiveBuffer } from '../receive-buffer.ts';
 import type { Destination, Priority } from '../session.ts';
 import type { ReceiveWindow } from './window.ts';
 
-/** What a channel asks of its session; implemented by ChannelsSession. */
+/** What a channel asks of its session; implemented by Lifecycle. */
 export interface ChannelOwner {
   accept(channel: Channel): void;
   write(channel: Channel, data: Uint8Array): void;
@@ -84,6 +84,8 @@ export class Channel implements Newsworthy, Scheduled {
   lingers = false;
   /** Data has moved since the last look. */
   active = true;
+  /** The peer has sent something on it. */
+  carried = false;
   news = 0;
   queued = false;
   announced: boolean;
