@@ -22,6 +22,7 @@ export default defineConfig({
       ({ name, testTimeout, maxWorkers, runsDist }, order): TestProjectInlineConfiguration => ({
         resolve: {
           alias: {
+            'trellis/dtls': source('node/dtls/index.ts'),
             'trellis/mux': source('mux/index.ts'),
             'trellis/sign': source('sign/index.ts'),
             'trellis/evidence': source('evidence/index.ts'),

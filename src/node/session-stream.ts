@@ -4,6 +4,7 @@ import type { SessionEngine } from '../connection/engine.ts';
 import { asTrellisError, ConnectionError } from '../errors/errors.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { lingerAndClose, writePieces } from './transport.ts';
+import { doWanted } from './wanted.ts';
 
 /** Plaintext sealed and handed to the transport at once, before looking whether it still takes more. */
 const WRITE_SLICE = 256 * 1024;
@@ -367,50 +368,15 @@ export abstract class SessionStream extends Duplex {
   #answerWanted(connection: SessionEngine): boolean {
     const { wanted } = connection;
     if (wanted === undefined || this.#asked) return false;
-    if (wanted.kind === 'command') {
-      return this.#answer(
-        () => wanted.perform(),
-        (answer) => connection.provide(answer, Date.now()),
-      );
-    }
-    if (wanted.kind === 'signature') {
-      return this.#answer(
-        () => wanted.key.sign(wanted.scheme, wanted.input),
-        (signature) => connection.provide(signature, Date.now()),
-      );
-    }
-    if (wanted.kind === 'decryption') {
-      return this.#answer(
-        () => wanted.key.decrypt(wanted.ciphertext),
-        (block) => connection.provide(block, Date.now()),
-      );
-    }
-    return this.#answer(
-      () => wanted.source.select(wanted.serverName),
-      (identities) => connection.provideIdentities(identities, Date.now()),
-    );
-  }
-
-  #answer<T extends object>(ask: () => T | Promise<T>, give: (answer: T) => void): boolean {
-    const { connection } = this;
-    let answer: T | Promise<T>;
-    try {
-      answer = ask();
-    } catch (error) {
-      connection.abandon(asTrellisError(error));
-      return true;
-    }
-    if (!('then' in answer)) {
-      give(answer);
+    const done = doWanted(connection, wanted);
+    if (typeof done === 'function') {
+      done();
       return true;
     }
     // In a handshake the peer has nothing to say that could be used before our answer: its bytes wait in the kernel.
     this.#asked = true;
     if (connection.inputFull) this.#pause(Pause.wanted);
-    answer.then(
-      (later) => this.#answered(() => give(later)),
-      (error: unknown) => this.#answered(() => connection.abandon(asTrellisError(error))),
-    );
+    void done.then((give) => this.#answered(give));
     return false;
   }
 

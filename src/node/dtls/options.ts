@@ -1,0 +1,85 @@
+import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
+import type { DatagramConfig } from '../../handshake/config.ts';
+import type { ClientSettings, ServerSettings } from '../engine-config.ts';
+import { optionError } from '../options.ts';
+import type { ContextOptions } from '../secure-context.ts';
+import type { Remote } from './socket.ts';
+
+/** Options about the UDP port. */
+export interface PortOptions {
+  /** In a worker of node:cluster: do not share the port with the other workers. Default false, as with node:dgram. */
+  readonly exclusive?: boolean | undefined;
+  /** The port closes with its session: `connect`. */
+  readonly isSingle?: boolean | undefined;
+}
+
+/** Options about datagrams and lost ones, of both sides. */
+export interface DatagramOptions {
+  /**
+   * Bytes of the largest datagram that is sent, without the headers of IP and UDP: what the path carries. Default 1232
+   * (RFC 9147 §4.4: 1,280 bytes, which every path of IPv6 carries, less 48).
+   */
+  readonly mtu?: number | undefined;
+  /** Milliseconds until a flight is sent again, doubled each time (RFC 6347 §4.2.4.1). Default 1,000. */
+  readonly retransmitTimeout?: number | undefined;
+  /** Protocols that share the session with the application's datagrams. */
+  readonly subProtocols?: readonly SubProtocolFactory[] | undefined;
+}
+
+/** Options of `connect`: where, and what `connect` of TLS has about certificates, keys and names. */
+export interface DtlsConnectOptions extends DatagramOptions, ContextOptions, ClientSettings {
+  readonly port?: number | undefined;
+  /** A session from the event 'session' or from `getSession()`, to resume. */
+  readonly session?: Uint8Array | undefined;
+}
+
+/** Options of `createServer`: what `createServer` of TLS has about certificates, keys and names, and about the port. */
+export interface DtlsServerOptions extends PortOptions, DatagramOptions, ContextOptions, ServerSettings {
+  /** Sessions at a time. Default `MAX_SESSIONS`. */
+  readonly maxSessions?: number | undefined;
+  /** Handshakes at a time. Default `MAX_HALF_OPEN`. */
+  readonly maxHalfOpen?: number | undefined;
+  /** Milliseconds in which nothing comes from a peer until its session is closed; 0 for never. Default an hour. */
+  readonly idleTimeout?: number | undefined;
+  /**
+   * 32 bytes or more that cookies are made with. Default: random. Processes that share a port, or a port after a restart,
+   * need the same one, or handshakes under way begin again.
+   */
+  readonly cookieSecret?: Uint8Array | undefined;
+  /** Several processes share one port (docs/dtls.md). */
+  readonly cluster?: ClusterOptions | undefined;
+}
+
+/**
+ * Processes that share a UDP port read each other's datagrams. Whose a datagram is, is a function of the datagram alone; one
+ * that reads another's hands it over, and that one calls `endpoint.inject`.
+ */
+export interface ClusterOptions {
+  /** This one, from 0. */
+  readonly workerId: number;
+  readonly workers: number;
+  readonly forward: (workerId: number, datagram: Buffer, remote: Remote) => void;
+}
+
+const INITIAL_TIMEOUT = 1_000;
+/** RFC 6347 §4.2.4.1: no more than 60 s. */
+const MAX_TIMEOUT = 60_000;
+const DEFAULT_MTU = 1_232;
+const MIN_MTU = 256;
+const MAX_MTU = 65_507;
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function datagramConfig({ mtu, retransmitTimeout }: DatagramOptions): DatagramConfig {
+  requireWhole('mtu', mtu, MIN_MTU, MAX_MTU);
+  requireWhole('retransmitTimeout', retransmitTimeout, 1, MAX_TIMEOUT);
+  return {
+    mtu: mtu ?? DEFAULT_MTU,
+    initialTimeout: retransmitTimeout ?? INITIAL_TIMEOUT,
+    maxTimeout: MAX_TIMEOUT,
+  };
+}
+
+function requireWhole(option: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
+  throw optionError(option, `${value} is not a whole number from ${min} to ${max}`);
+}

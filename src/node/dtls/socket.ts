@@ -1,0 +1,432 @@
+import { EventEmitter } from 'node:events';
+import { isIPv6 } from 'node:net';
+import type { ConnectionEvent, ConnectionInfo } from '../../connection/connection.ts';
+import type { DtlsConnection } from '../../connection/dtls-connection.ts';
+import type { SubProtocol } from '../../connection/sub-protocol.ts';
+import { type X509Certificate, x509Certificate } from '../../crypto/node/certificate-object.ts';
+import { ConnectionError } from '../../errors/errors.ts';
+import { serializeResumable } from '../../handshake/resumable-session.ts';
+import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from '../peer-certificate.ts';
+import { doWanted } from '../wanted.ts';
+
+/** Where a peer is. */
+export interface Remote {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a session needs of the UDP port that it shares. */
+export interface SocketHost {
+  /** @returns false when the datagram was dropped: too many wait in the port's socket already */
+  send(datagram: Uint8Array, remote: Remote): boolean;
+  /** The handshake is complete. */
+  secured(socket: DtlsSocket): void;
+  /** It failed before. @returns whether somebody else has been told, and the socket's own 'error' is not needed */
+  failed(error: Error, socket: DtlsSocket): boolean;
+  keylog(line: Buffer, socket: DtlsSocket): void;
+  closed(socket: DtlsSocket): void;
+  readonly local: Remote | undefined;
+  ref(): void;
+  unref(): void;
+}
+
+interface DtlsSocketEvents {
+  secureConnect: [];
+  message: [datagram: Buffer];
+  session: [session: Buffer];
+  keylog: [line: Buffer];
+  end: [];
+  error: [error: Error];
+  close: [];
+  /** For whoever multiplexes over it; never comes, since a datagram that the network does not take is dropped. */
+  outputDrain: [];
+}
+
+/** Datagrams of the application since the session began. */
+export interface DtlsCounts {
+  readonly sent: number;
+  readonly received: number;
+  /** Datagrams of any kind that the system did not take in time. */
+  readonly dropped: number;
+}
+
+/** For the endpoint: a datagram came; the session begins; where the peer is. */
+export const kReceive = Symbol('receive');
+export const kBegin = Symbol('begin');
+export const kMove = Symbol('move');
+
+/**
+ * A DTLS session with one peer. Each `send` is one datagram, and one 'message' at the other side: whole and at most once,
+ * or not at all, and not always in order.
+ *
+ * Events: 'secureConnect' (client), 'message' (datagram), 'end' (the peer has closed the session; 'close' follows),
+ * 'session' (client: what a later connection can resume), 'keylog' (line), 'error' (a stable `code`; 'close' follows),
+ * 'close'.
+ */
+export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
+  /** The peer showed a certificate, and it is valid (on a client, for the server's name as well); or it has our `psk`. */
+  authorized = false;
+  /** Code of what is wrong with the peer's certificate, when the session goes on all the same. */
+  authorizationError: string | null = null;
+  /** Server: the name that the client sent, or false. Client: the name it sent. Null before the handshake is done. */
+  servername: string | false | null = null;
+  /** The protocol that ALPN selected, or false. Null before the handshake is done. */
+  alpnProtocol: string | false | null = null;
+  readonly #host: SocketHost;
+  /** This side is the server. */
+  readonly isServer: boolean;
+  readonly #subProtocols: readonly SubProtocol[];
+  #remote: Remote;
+  #engine: DtlsConnection | undefined;
+  #secured = false;
+  #pumping = false;
+  /** What the engine wants is being done. */
+  #asked = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: number | undefined;
+  #destroyed = false;
+  #resumable: Buffer | undefined;
+  #sent = 0;
+  #received = 0;
+  #dropped = 0;
+
+  /** @param subProtocols filled by the engine's factories when it is made */
+  constructor(host: SocketHost, isServer: boolean, remote: Remote, subProtocols: readonly SubProtocol[]) {
+    super();
+    this.#host = host;
+    this.isServer = isServer;
+    this.#remote = remote;
+    this.#subProtocols = subProtocols;
+  }
+
+  // ── the session ────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Sends one datagram. The buffer is the caller's again when this returns.
+   * @returns false when it was dropped, because too much waits for the network already
+   * @throws ConnectionError ERR_DTLS_TOO_LARGE above `maxDatagramSize`, ERR_TLS_NOT_CONNECTED before the handshake is
+   *   complete, ERR_TLS_CLOSED afterwards
+   */
+  send(datagram: string | Uint8Array): boolean {
+    if (this.#destroyed) throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed');
+    const before = this.#dropped;
+    this.#started().send(typeof datagram === 'string' ? Buffer.from(datagram) : datagram);
+    this.#sent++;
+    this.flush();
+    return this.#dropped === before;
+  }
+
+  /** Bytes of the largest datagram that `send` takes now; 0 before the handshake is complete. */
+  get maxDatagramSize(): number {
+    return this.#secured ? (this.#engine?.maxDatagramSize ?? 0) : 0;
+  }
+
+  get counts(): DtlsCounts {
+    return { sent: this.#sent, received: this.#received, dropped: this.#dropped };
+  }
+
+  /** The handshake is complete, and the session is not closed. */
+  get secure(): boolean {
+    return this.#secured && !this.#destroyed;
+  }
+
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** Tells the peer (close_notify, which may be lost as any datagram), and closes. */
+  close(): this {
+    if (this.#destroyed) return this;
+    if (this.#secured) {
+      this.#engine?.close();
+      this.flush();
+    }
+    return this.destroy();
+  }
+
+  /** The same as `close`. */
+  end(): this {
+    return this.close();
+  }
+
+  /** Closes without a word to the peer. */
+  destroy(error?: Error): this {
+    if (this.#destroyed) return this;
+    this.#destroyed = true;
+    clearTimeout(this.#timer);
+    this.#engine?.drop(error);
+    const isTold = error !== undefined && !this.#secured && this.#host.failed(error, this);
+    this.#host.closed(this);
+    process.nextTick(() => {
+      if (error !== undefined && !isTold) this.emit('error', error);
+      this.emit('close');
+    });
+    return this;
+  }
+
+  /**
+   * Changes the keys of this direction, in DTLS 1.3 (RFC 9147 §8).
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete, ERR_TLS_CLOSED afterwards
+   */
+  updateKeys(requestPeer = false): void {
+    this.#started().updateKeys(requestPeer);
+    this.flush();
+  }
+
+  /** The port stays open as long as somebody has not let go of it. */
+  ref(): this {
+    this.#host.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#host.unref();
+    return this;
+  }
+
+  // ── what the handshake settled ─────────────────────────────────────────────────────────────────
+
+  /** 'DTLSv1.3' or 'DTLSv1.2'; null until the handshake is complete. */
+  getProtocol(): ConnectionInfo['protocol'] | null {
+    return this.#info?.protocol ?? null;
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } | undefined {
+    const info = this.#info;
+    if (info === undefined) return undefined;
+    const { suite, protocol } = info;
+    return { name: suite.name, standardName: suite.standardName, version: protocol };
+  }
+
+  isSessionReused(): boolean {
+    return this.#info?.resumed === true;
+  }
+
+  /** Client: what a later connection needs to resume this session; `undefined` before the first 'session' event. */
+  getSession(): Buffer | undefined {
+    return this.#resumable;
+  }
+
+  /** Identity of the `psk` that authenticated this session; `undefined` when certificates did, or nothing. */
+  get pskIdentity(): Buffer | undefined {
+    const identity = this.#info?.pskIdentity;
+    return identity === undefined ? undefined : Buffer.from(identity);
+  }
+
+  /** The peer's certificate, `{}` when it showed none. With `detailed`, issuers are linked by `issuerCertificate`. */
+  getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
+    return peerCertificate(this.#peerPath, detailed);
+  }
+
+  getPeerX509Certificate(): X509Certificate | undefined {
+    const [leaf] = this.#peerPath;
+    return leaf === undefined ? undefined : x509Certificate(leaf);
+  }
+
+  /**
+   * RFC 5705, RFC 8446 §7.5; for SRTP, RFC 5764 §4.2.
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
+    return Buffer.from(this.#started().exportKeyingMaterial(label, context, length));
+  }
+
+  /** The sub-protocol of this name, once both sides have agreed to it; else `undefined`. */
+  subProtocol(name: string): SubProtocol | undefined {
+    if (this.#info?.subProtocols.includes(name) !== true) return undefined;
+    return this.#subProtocols.find((candidate) => candidate.name === name);
+  }
+
+  // ── addresses ──────────────────────────────────────────────────────────────────────────────────
+
+  get remote(): Remote {
+    return this.#remote;
+  }
+
+  get remoteAddress(): string {
+    return this.#remote.address;
+  }
+
+  get remotePort(): number {
+    return this.#remote.port;
+  }
+
+  get remoteFamily(): 'IPv4' | 'IPv6' {
+    return isIPv6(this.#remote.address) ? 'IPv6' : 'IPv4';
+  }
+
+  get localAddress(): string | undefined {
+    return this.#host.local?.address;
+  }
+
+  get localPort(): number | undefined {
+    return this.#host.local?.port;
+  }
+
+  // ── for whoever multiplexes over it ────────────────────────────────────────────────────────────
+
+  /** Moves what was sealed to the network. */
+  flush(): void {
+    const engine = this.#engine;
+    if (engine === undefined) return;
+    for (const datagram of engine.transmit()) {
+      if (!this.#host.send(datagram, this.#remote)) this.#dropped++;
+    }
+    this.#arm(engine);
+  }
+
+  /** The session may have something to say. */
+  attend(): void {
+    this.#pump();
+  }
+
+  /** Datagrams wait for nobody. */
+  readonly outputBlocked = false;
+  pauseReading(): void {}
+  resumeReading(): void {}
+  resume(): this {
+    return this;
+  }
+
+  // ── for the endpoint ───────────────────────────────────────────────────────────────────────────
+
+  /** The handshake was complete once. */
+  get wasSecured(): boolean {
+    return this.#secured;
+  }
+
+  [kMove](remote: Remote): void {
+    this.#remote = remote;
+  }
+
+  [kBegin](engine: DtlsConnection): void {
+    this.#engine = engine;
+    this.#pump();
+  }
+
+  [kReceive](datagram: Uint8Array): void {
+    if (this.#destroyed || this.#engine === undefined) return;
+    this.#engine.receive(datagram, Date.now());
+    this.#pump();
+  }
+
+  /** Lets the engine say everything that it has to say, answers what it wants, and sends what it has to send. */
+  #pump(): void {
+    const engine = this.#engine;
+    if (this.#pumping || engine === undefined) return;
+    this.#pumping = true;
+    try {
+      do {
+        for (let event = engine.nextEvent(); event !== undefined; event = engine.nextEvent()) {
+          this.#handle(event);
+          if (this.#destroyed) return;
+        }
+      } while (this.#answerWanted(engine));
+    } finally {
+      this.#pumping = false;
+    }
+    this.flush();
+  }
+
+  #handle(event: ConnectionEvent): void {
+    switch (event.type) {
+      case 'data': {
+        const { data } = event;
+        this.#received++;
+        this.emit('message', Buffer.from(data.buffer, data.byteOffset, data.length));
+        break;
+      }
+      case 'connected':
+        this.#connected();
+        break;
+      case 'ticket':
+        this.#resumable = Buffer.from(serializeResumable(event.session));
+        this.emit('session', this.#resumable);
+        break;
+      case 'keylog': {
+        const line = Buffer.from(`${event.line}\n`, 'latin1');
+        this.emit('keylog', line);
+        this.#host.keylog(line, this);
+        break;
+      }
+      case 'end':
+        this.emit('end');
+        this.close();
+        break;
+      case 'error':
+        // What is queued is the alert.
+        this.flush();
+        this.destroy(event.error);
+        break;
+      case 'early-data':
+        break;
+    }
+  }
+
+  #connected(): void {
+    const { alpnProtocol, serverName, peer, pskIdentity } = this.#started().info as ConnectionInfo;
+    this.#secured = true;
+    this.alpnProtocol = alpnProtocol ?? false;
+    this.servername = serverName ?? false;
+    this.authorized = peer?.authorized ?? pskIdentity !== undefined;
+    const { authorizationError } = peer ?? {};
+    if (authorizationError !== undefined) this.authorizationError = authorizationError.code;
+    this.flush();
+    this.#host.secured(this);
+    if (!this.isServer && !this.#destroyed) this.emit('secureConnect');
+  }
+
+  /** True when it was answered at once and the engine may have gone on. */
+  #answerWanted(engine: DtlsConnection): boolean {
+    const { wanted } = engine;
+    if (wanted === undefined || this.#asked) return false;
+    const done = doWanted(engine, wanted);
+    if (typeof done === 'function') {
+      done();
+      return true;
+    }
+    this.#asked = true;
+    void done.then((give) => {
+      this.#asked = false;
+      if (this.#destroyed) return;
+      give();
+      this.#pump();
+    });
+    return false;
+  }
+
+  #arm(engine: DtlsConnection): void {
+    const at = this.#destroyed ? undefined : engine.nextTimeout();
+    if (at === this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    if (at === undefined) return;
+    this.#timer = setTimeout(DtlsSocket.#onTimer, Math.max(1, at - Date.now()), this, engine).unref();
+  }
+
+  static #onTimer(socket: DtlsSocket, engine: DtlsConnection): void {
+    socket.#timerAt = undefined;
+    if (socket.#destroyed) return;
+    engine.handleTimeout(Date.now());
+    socket.#pump();
+  }
+
+  #started(): DtlsConnection {
+    if (this.#engine === undefined) {
+      throw new ConnectionError(
+        'ERR_TLS_NOT_CONNECTED',
+        'The DTLS session has not begun; wait for secureConnect',
+      );
+    }
+    return this.#engine;
+  }
+
+  get #info(): ConnectionInfo | undefined {
+    return this.#engine?.info;
+  }
+
+  /** DER, end entity first, up to the trust anchor when a path to it was found. */
+  get #peerPath(): readonly Uint8Array[] {
+    return this.#info?.peer?.path.map(({ raw }) => raw) ?? [];
+  }
+}

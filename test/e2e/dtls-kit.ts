@@ -1,0 +1,92 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { onTestFinished } from 'vitest';
+import {
+  connect,
+  createServer,
+  type DtlsConnectOptions,
+  type DtlsEndpoint,
+  type DtlsServerOptions,
+  type DtlsSocket,
+} from '../../src/node/dtls/index.ts';
+import { CA, SERVER } from './node-kit.ts';
+
+/** A server on a free port of 127.0.0.1 that ends with the test. */
+export async function dtlsServer(
+  options: Partial<DtlsServerOptions> = {},
+  listener?: (socket: DtlsSocket) => void,
+): Promise<{ server: DtlsEndpoint; port: number }> {
+  const server = createServer({ ...SERVER, ...options }, listener);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return { server, port: server.address()?.port as number };
+}
+
+/** Sends every datagram back. */
+export function echo(socket: DtlsSocket): void {
+  socket.on('error', () => {});
+  socket.on('message', (datagram) => socket.send(datagram));
+}
+
+export function dial(port: number, options: Partial<DtlsConnectOptions> = {}): DtlsSocket {
+  const socket = connect({ host: '127.0.0.1', port, ca: CA, servername: 'localhost', ...options });
+  onTestFinished(() => void socket.destroy());
+  return socket;
+}
+
+export async function dialed(port: number, options: Partial<DtlsConnectOptions> = {}): Promise<DtlsSocket> {
+  const socket = dial(port, options);
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
+export async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Promise<Buffer> {
+  const answer = once(socket, 'message');
+  socket.send(datagram);
+  const [message] = (await answer) as [Buffer];
+  return message;
+}
+
+/** What a relay does with a datagram: how often it is handed on, and after how many milliseconds. */
+export type Fate = (datagram: Buffer, towards: 'server' | 'client') => readonly number[];
+
+/** A UDP relay before `port`. Each client has a port of its own at the server's side. @returns the relay's port */
+export async function relay(port: number, fate: Fate): Promise<number> {
+  const front = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(front, 'listening');
+  const backs = new Map<number, Socket>();
+  const pass = (delays: readonly number[], send: () => void): void => {
+    for (const delay of delays)
+      if (delay === 0) send();
+      else setTimeout(send, delay);
+  };
+  let open = true;
+  front.on('message', (datagram, { port: client }) => {
+    let back = backs.get(client);
+    if (back === undefined) {
+      back = createSocket('udp4').bind(0, '127.0.0.1');
+      back.on('message', (answer) =>
+        pass(fate(answer, 'client'), () => void (open && front.send(answer, client, '127.0.0.1'))),
+      );
+      backs.set(client, back);
+    }
+    const socket = back;
+    pass(fate(datagram, 'server'), () => void (open && socket.send(datagram, port, '127.0.0.1')));
+  });
+  onTestFinished(() => {
+    open = false;
+    front.close();
+    for (const back of backs.values()) back.close();
+  });
+  return front.address().port;
+}
+
+/** Numbers in [0, 1) that are the same in every run. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
