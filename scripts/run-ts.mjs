@@ -50,6 +50,7 @@ async function bundleOf(entry) {
     packages: 'external',
     alias: {
       trellis: join(ROOT, 'src', 'index.ts'),
+      'trellis/dtls': join(ROOT, 'src', 'node', 'dtls', 'index.ts'),
       'trellis/mux': join(ROOT, 'src', 'mux', 'index.ts'),
       'trellis/sign': join(ROOT, 'src', 'sign', 'index.ts'),
       'trellis/evidence': join(ROOT, 'src', 'evidence', 'index.ts'),
