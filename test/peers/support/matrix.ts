@@ -75,7 +75,6 @@ function keyOf(role: OurRole, suite: SuiteNames, group: GroupNames, scheme: Sche
   return [role, suite.name, group.name, scheme.name].join();
 }
 
-/** A Markdown table that is readable as text too. */
 function render(passed: ReadonlySet<string>, axes: Axes): string {
   const rows = [['suite', 'group', ...axes.schemes.map(({ short }) => short)]];
   for (const suite of axes.suites) {
@@ -90,6 +89,11 @@ function render(passed: ReadonlySet<string>, axes: Axes): string {
       rows.push([suite.name.replace(/^TLS_|_SHA\d+$/g, ''), group.name, ...cells]);
     }
   }
+  return renderRows(rows);
+}
+
+/** A Markdown table that is readable as text too; the first row is its head. */
+export function renderRows(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`);
   lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);

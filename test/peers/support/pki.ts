@@ -4,7 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { encodePem } from '../../../src/der/pem.ts';
-import { ca, client, DAY, type Identity, type IdentityOptions, server } from '../../unit/x509/pki.ts';
+import { KeyUsage } from '../../../src/x509/extensions.ts';
+import { keyUsage } from '../../../src/x509/issue.ts';
+import {
+  ca,
+  client,
+  DAY,
+  type Identity,
+  type IdentityOptions,
+  replacing,
+  server,
+} from '../../unit/x509/pki.ts';
 
 /** Kinds of keys that sign TLS 1.3 handshakes. */
 export const KEY_KINDS = ['p256', 'p384', 'p521', 'ed25519', 'rsa2048', 'rsa-pss'] as const;
@@ -69,9 +79,12 @@ export function makePki(): Pki {
     folder,
     ca: write('ca', root),
     otherCa: write('other-ca', other),
-    servers: everyKind((kind) =>
-      write(`server-${kind}`, server(HOST, valid({ issuer: root, kind, hosts: HOSTS }))),
-    ),
+    servers: everyKind((kind) => {
+      // For the RSA key exchange of old versions too (RFC 5246 §7.4.2).
+      const usage = KeyUsage.digitalSignature | (kind === 'rsa2048' ? KeyUsage.keyEncipherment : 0);
+      const extensions = replacing(keyUsage(usage));
+      return write(`server-${kind}`, server(HOST, valid({ issuer: root, kind, hosts: HOSTS, extensions })));
+    }),
     clients: everyKind((kind) =>
       write(`client-${kind}`, client(`client ${kind}`, valid({ issuer: root, kind }))),
     ),
