@@ -30,7 +30,7 @@ export interface Agreement {
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
   readonly resumed: boolean;
-  /** Identity of the external key that authenticated both sides, in place of certificates. */
+  /** Identity of the external key that authenticated both sides, in place of certificates, now or when the session began. */
   readonly pskIdentity?: Uint8Array | undefined;
   /** Client: what came with the server's certificate. The timestamps are passed on as they are, not judged. */
   readonly ocspResponse?: Uint8Array | undefined;
@@ -151,10 +151,11 @@ export class Established {
   #receiveTicket(ticket: NewSessionTicket, io: HandshakeIO): void {
     const earlyData = findExtension(ticket.extensions, ExtensionType.early_data);
     const maxEarlyData = earlyData === undefined ? undefined : maxEarlyDataSize.parse(earlyData);
-    const { suite, serverName, alpnProtocol } = this.agreement;
+    const { suite, serverName, alpnProtocol, pskIdentity } = this.agreement;
     const { resumption } = this.#secrets;
     // A lifetime of zero means: discard at once (§4.6.1).
-    if (ticket.lifetime === 0 || this.peer === undefined || resumption === undefined) return;
+    if (ticket.lifetime === 0 || resumption === undefined) return;
+    if (this.peer === undefined && pskIdentity === undefined) return;
     io.ticket({
       suite,
       psk: resumptionPsk(io.crypto, suite.hash, resumption(), ticket.nonce),
@@ -163,7 +164,8 @@ export class Established {
       lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),
       receivedAt: io.now,
       serverName,
-      peerChain: this.peer.chain,
+      peerChain: this.peer?.chain ?? [],
+      pskIdentity,
       maxEarlyData: maxEarlyData || undefined,
       alpnProtocol,
     });

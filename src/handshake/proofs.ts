@@ -130,9 +130,9 @@ export class PeerAuthenticated {
   /**
    * Client: the server selected our ticket. That it knows the PSK is proven by its Finished, which every path to an
    * established session requires.
-   * @param peer who the server was when it issued the ticket, judged again
+   * @param peer who the server was when it issued the ticket, judged again; `undefined` where an external key said that
    */
-  static byResumption(peer: PeerIdentity): PeerAuthenticated {
+  static byResumption(peer: PeerIdentity | undefined): PeerAuthenticated {
     return new PeerAuthenticated(peer);
   }
 

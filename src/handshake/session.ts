@@ -19,8 +19,10 @@ export interface ClientSession {
   readonly receivedAt: number;
   /** The name under which the server was authenticated; resumption is for this name only. */
   readonly serverName: string | undefined;
-  /** The server's certificates, judged again at each resumption. */
+  /** The server's certificates, judged again at each resumption; empty with `pskIdentity`. */
   readonly peerChain: readonly Uint8Array[];
+  /** The session began with this external key; it is resumed while that key is still given. */
+  readonly pskIdentity?: Uint8Array | undefined;
   /** Bytes of early data that the server would take (max_early_data_size); absent for none. */
   readonly maxEarlyData?: number | undefined;
   /** Early data is for the protocol that was agreed on then (RFC 8446 §4.2.10). */
@@ -32,7 +34,7 @@ export function sessionIsFresh(session: ClientSession, now: number): boolean {
   return age >= 0 && age < session.lifetime * 1000;
 }
 
-const FORMAT = 3;
+const FORMAT = 4;
 const utf8 = new TextEncoder();
 
 /** Bytes for `getSession()`; read back by `parseSession`. */
@@ -48,6 +50,7 @@ export function serializeSession(session: ClientSession): Uint8Array {
     .vector(2, utf8.encode(session.serverName ?? ''));
   writeChain(writer, session.peerChain);
   writer.u32(session.maxEarlyData ?? 0).vector(1, latin1(session.alpnProtocol ?? ''));
+  writer.vector(2, session.pskIdentity ?? NOTHING);
   return writer.finish();
 }
 
@@ -68,10 +71,19 @@ export function parseSession(bytes: Uint8Array): ClientSession {
     peerChain: readChain(r),
     maxEarlyData: r.u32() || undefined,
     alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined,
+    pskIdentity: readIdentity(r),
   };
   r.end();
   return session;
 }
+
+/** `vector(2)`: an identity has one byte at least (RFC 8446 §4.2.11), so none is empty. */
+export function readIdentity(r: Reader): Uint8Array | undefined {
+  const identity = r.vector(2);
+  return identity.length === 0 ? undefined : new Uint8Array(identity);
+}
+
+const NOTHING = new Uint8Array(0);
 
 /** Names of protocols are bytes, kept as latin1 strings. */
 function latin1(text: string): Uint8Array {

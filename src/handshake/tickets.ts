@@ -3,7 +3,7 @@ import { type Suite, suiteById } from '../crypto/suites.ts';
 import { ConnectionError, DecodeError } from '../errors/errors.ts';
 import { Reader } from '../wire/reader.ts';
 import { concat, Writer } from '../wire/writer.ts';
-import { readChain, writeChain } from './session.ts';
+import { readChain, readIdentity, writeChain } from './session.ts';
 
 /** What a server puts, sealed, into a ticket; it keeps nothing itself. */
 export interface TicketState {
@@ -14,6 +14,8 @@ export interface TicketState {
   readonly serverName: string | undefined;
   /** The client's certificates, empty when it showed none; judged again at each resumption. */
   readonly peerChain: readonly Uint8Array[];
+  /** The session began with this external key, which must still be known. */
+  readonly pskIdentity?: Uint8Array | undefined;
   /** Present when the ticket may bring early data. */
   readonly early?: EarlyTerms | undefined;
 }
@@ -33,9 +35,9 @@ export const MAX_TICKET = 8192;
 const NAME_LENGTH = 16;
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
-const FORMAT = 2;
+const FORMAT = 3;
 const utf8 = new TextEncoder();
-const NO_AAD = new Uint8Array(0);
+const NOTHING = new Uint8Array(0);
 
 /** So many sets at once: the one that seals, and those that sealed within the life of a ticket. */
 const MAX_TICKET_KEYS = 16;
@@ -78,7 +80,7 @@ export class TicketKeys {
   sealBytes(crypto: CryptoProvider, state: Uint8Array): Uint8Array | undefined {
     const { name, key } = this.#sets[0] as KeySet;
     const nonce = crypto.randomBytes(NONCE_LENGTH);
-    const sealed = crypto.aead('aes-256-gcm', key).seal(nonce, NO_AAD, state);
+    const sealed = crypto.aead('aes-256-gcm', key).seal(nonce, NOTHING, state);
     const ticket = concat([name, nonce, ...sealed]);
     return ticket.length <= MAX_TICKET ? ticket : undefined;
   }
@@ -98,7 +100,12 @@ export class TicketKeys {
     const tagAt = ticket.length - TAG_LENGTH;
     return crypto
       .aead('aes-256-gcm', set.key)
-      .open(ticket.subarray(NAME_LENGTH, body), NO_AAD, ticket.subarray(body, tagAt), ticket.subarray(tagAt));
+      .open(
+        ticket.subarray(NAME_LENGTH, body),
+        NOTHING,
+        ticket.subarray(body, tagAt),
+        ticket.subarray(tagAt),
+      );
   }
 }
 
@@ -116,6 +123,7 @@ function buildState(state: TicketState): Uint8Array {
     .u16(state.issuedAt % 1000)
     .vector(2, utf8.encode(state.serverName ?? ''));
   writeChain(writer, state.peerChain);
+  writer.vector(2, state.pskIdentity ?? NOTHING);
   const { early } = state;
   writer.u32(early?.maxBytes ?? 0);
   if (early !== undefined) writer.u32(early.ageAdd).vector(1, latin1(early.alpnProtocol ?? ''));
@@ -135,6 +143,7 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
       issuedAt: r.u32() * 1000 + r.u16(),
       serverName: new TextDecoder().decode(r.vector(2)) || undefined,
       peerChain: readChain(r),
+      pskIdentity: readIdentity(r),
       early: readEarlyTerms(r),
     };
     r.end();

@@ -2,7 +2,7 @@ import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src
 import { HandshakeType, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import type { NumberedIdentity } from './credentials.ts';
-import { checkHandshake, hasPsks } from './expectations.ts';
+import { checkHandshake } from './expectations.ts';
 import type { Flags } from './flags.ts';
 import { Ended, Unexpected } from './report.ts';
 import { SawRetry } from './retry.ts';
@@ -141,8 +141,6 @@ async function echo(flags: Flags, driver: Driver): Promise<void> {
 /** A TLS 1.3 server gives tickets after the handshake; the client must have got one, unless flags say otherwise. */
 function checkTicket(flags: Flags, driver: Driver): void {
   if (flags.server) return;
-  // A server whose client has an external key gives none: the key serves again.
-  if (hasPsks(flags)) return;
   const expected = !flags.expectNoSession && !flags.shimShutsDown;
   if (driver.gotTicket !== expected) {
     throw new Unexpected(`the server gave ${driver.gotTicket ? 'a' : 'no'} ticket`);

@@ -36,7 +36,7 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
-  // Who has an external key is given no session: the key serves again.
+  // In TLS 1.2 who has an external key is given no session: the key serves again.
   if (info.version < ProtocolVersion.tls13 && !hasPsks(flags)) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
@@ -64,7 +64,7 @@ function checkServerName(flags: Flags, name: string | undefined): void {
   if (flags.expectNoServerName) require(name === undefined, `the server name is ${name}`);
 }
 
-export function hasPsks({ credentials, psk }: Flags): boolean {
+function hasPsks({ credentials, psk }: Flags): boolean {
   return psk !== '' || credentials.some(({ pskHash }) => pskHash !== undefined);
 }
 

@@ -10,6 +10,7 @@ import {
   importPsk,
   parseImportedIdentity,
 } from '../../src/handshake/psk.ts';
+import { parseSession, serializeSession } from '../../src/handshake/session.ts';
 import { offeredPsks, selectedIdentity } from '../../src/messages/extensions.ts';
 import { CipherSuite, ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
 import {
@@ -135,11 +136,49 @@ describe('an external PSK', () => {
     expect(other.server.connection.info).toMatchObject({ resumed: false, pskIdentity: ascii('a') });
   });
 
-  test('brings no ticket: the key serves again', () => {
+  describe('brings a ticket, which is as good as the key', () => {
     const psks = [external('a')];
-    const pair = run({ psks }, { findPsk: among(...psks), tickets: testTickets });
-    expectUnharmed(pair);
-    expect(pair.client.tickets).toEqual([]);
+    const server = { findPsk: among(...psks), tickets: testTickets, ...noCertificate };
+    const sessionOf = () => {
+      const [ticket] = run({ psks }, server).client.tickets;
+      return parseSession(serializeSession(ticket ?? expect.fail('no ticket')));
+    };
+
+    test('and says by which key the session began', () => {
+      const pair = run({ psks, session: sessionOf(), verifyPeer }, server);
+      expectUnharmed(pair);
+      for (const side of [pair.client, pair.server])
+        expect(side.connection.info).toMatchObject({
+          resumed: true,
+          pskIdentity: ascii('a'),
+          peer: undefined,
+        });
+    });
+
+    test('again and again', () => {
+      const [session] = run({ psks, session: sessionOf() }, server).client.tickets;
+      expect(run({ psks, session }, server).server.connection.info).toMatchObject({
+        resumed: true,
+        pskIdentity: ascii('a'),
+      });
+    });
+
+    test('unless the client has been given another key since', () => {
+      const pair = run({ psks: [external('b')], session: sessionOf() }, server);
+      expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+      expect(pair.client.error).toBeDefined();
+    });
+
+    test('unless the server no longer knows the key', () => {
+      const pair = run({ psks, session: sessionOf() }, { ...server, findPsk: () => undefined });
+      expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+    });
+
+    test('and is for no one without that key', () => {
+      const pair = run({ session: sessionOf() }, { ...server, selectIdentities: () => [serverIdentity] });
+      expectAlive(pair);
+      expect(pair.client.connection.info).toMatchObject({ resumed: false, pskIdentity: undefined });
+    });
   });
 
   test('makes the server ask for no certificate', () => {

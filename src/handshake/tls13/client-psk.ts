@@ -1,6 +1,5 @@
 import type { HashName } from '../../crypto/provider.ts';
 import type { PskIdentity } from '../../messages/extensions.ts';
-import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { type BinderLabel, EarlySecret } from '../key-schedule.ts';
@@ -46,17 +45,8 @@ function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedPsk | un
   if (!sessionIsFresh(session, io.now) || session.serverName !== serverName) return undefined;
   const { hash } = session.suite;
   if (!config.suites.some((suite) => suite.hash === hash)) return undefined;
-  let peer: PeerIdentity;
-  try {
-    peer = config.verifyPeer(session.peerChain, {
-      now: io.now,
-      serverName,
-      schemes: config.certificateSchemes ?? config.schemes,
-    });
-  } catch {
-    // The certificate of then is not good enough now; a full handshake shows the server's present one.
-    return undefined;
-  }
+  const authenticated = judgeAgain(config, session, io);
+  if (authenticated === undefined) return undefined;
   return {
     identity: {
       identity: session.ticket,
@@ -66,6 +56,26 @@ function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedPsk | un
     binder: 'resumption',
     earlySecret: new EarlySecret(crypto, hash, session.psk),
     session,
-    authenticated: PeerAuthenticated.byResumption(peer),
+    authenticated,
   };
+}
+
+/** What says now who the server of the session is; `undefined` when nothing does any more. */
+function judgeAgain(
+  config: ClientConfig,
+  { pskIdentity, peerChain }: ClientSession,
+  { crypto, now }: HandshakeIO,
+): PeerAuthenticated | undefined {
+  if (pskIdentity !== undefined) {
+    const isGiven = config.psks?.some(({ identity }) => crypto.equal(identity, pskIdentity)) ?? false;
+    return isGiven ? PeerAuthenticated.byResumption(undefined) : undefined;
+  }
+  try {
+    const schemes = config.certificateSchemes ?? config.schemes;
+    const { serverName } = config;
+    return PeerAuthenticated.byResumption(config.verifyPeer(peerChain, { now, serverName, schemes }));
+  } catch {
+    // The certificate of then is not good enough now; a full handshake shows the server's present one.
+    return undefined;
+  }
 }

@@ -112,7 +112,7 @@ export class ExpectEncryptedExtensions implements Expect {
       serverName,
       alpnProtocol,
       resumed: psk?.session !== undefined,
-      pskIdentity: psk !== undefined && psk.session === undefined ? psk.identity.identity : undefined,
+      pskIdentity: psk?.session === undefined ? psk?.identity.identity : psk.session.pskIdentity,
       earlyDataAccepted,
     };
     const next: Agreed = { ...this.#state, agreement };

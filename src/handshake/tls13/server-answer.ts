@@ -125,7 +125,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     serverName,
     alpnProtocol,
     resumed: psk?.ticket !== undefined,
-    pskIdentity: psk !== undefined && psk.ticket === undefined ? psk.identity : undefined,
+    pskIdentity: psk?.ticket === undefined ? psk?.identity : psk.ticket.pskIdentity,
     earlyDataAccepted: checked.offersEarlyData ? earlyTerms !== undefined : undefined,
   };
   const state: Answered = {

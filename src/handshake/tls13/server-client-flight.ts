@@ -181,8 +181,7 @@ export class ExpectClientFinished implements Expect {
       resumption,
     };
     const authenticated = this.#authenticated;
-    // Whoever has an external key needs no ticket: the key serves again.
-    if (wantsTickets && config.tickets !== undefined && agreement.pskIdentity === undefined)
+    if (wantsTickets && config.tickets !== undefined)
       issueTickets(config, agreement, resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }

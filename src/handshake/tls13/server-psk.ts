@@ -93,12 +93,15 @@ function mayResume(
   );
 }
 
-/** The client's certificates may have expired, or this server may ask for more than it did when it issued the ticket. */
+/** The client's certificates may have expired, its external key may be known no more, or this server may ask for more than it did when it issued the ticket. */
 function judgeAgain(
   config: ServerConfig,
   state: TicketState,
   io: Surroundings,
 ): { peer: PeerIdentity | undefined } | undefined {
+  if (state.pskIdentity !== undefined) {
+    return config.findPsk?.(state.pskIdentity) === undefined ? undefined : { peer: undefined };
+  }
   if (state.peerChain.length === 0) {
     // It was asked, or need not be asked: a client may stay without certificate unless one is required.
     return config.clientCertificate === 'require' ? undefined : { peer: undefined };
@@ -119,7 +122,7 @@ function judgeAgain(
  */
 export function issueTickets(
   config: ServerConfig,
-  { suite, serverName, alpnProtocol, resumed }: Agreement13,
+  { suite, serverName, alpnProtocol, resumed, pskIdentity }: Agreement13,
   resumptionSecret: Uint8Array,
   peer: PeerIdentity | undefined,
   io: HandshakeIO,
@@ -134,7 +137,8 @@ export function issueTickets(
     const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
     const maxBytes = tickets.earlyData?.maxBytes;
     const early = maxBytes === undefined ? undefined : { maxBytes, ageAdd, alpnProtocol };
-    const state = { suite, psk, issuedAt: io.now, serverName, peerChain: peer?.chain ?? [], early };
+    const peerChain = peer?.chain ?? [];
+    const state = { suite, psk, issuedAt: io.now, serverName, peerChain, pskIdentity, early };
     const ticket = tickets.keys.seal(io.crypto, state);
     if (ticket === undefined) return;
     const extensions =
