@@ -10,10 +10,12 @@ import { pointGroups } from '../handshake/tls12/shared.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { type RetriedHello, startServer } from '../handshake/tls13/server.ts';
 import { parseAck, parseFragments } from '../messages/dtls.ts';
+import type { HandshakeMessage } from '../messages/handshake.ts';
 import { parseAlert } from '../record/alert.ts';
 import type { OpenedRecord } from '../record/dtls/protection.ts';
 import { DatagramRecords, type DatagramStats } from '../record/dtls/record-layer.ts';
 import { ContentType } from '../wire/codepoints.ts';
+import { ConnectionIdUpdates } from './dtls-connection-ids.ts';
 import { DtlsIO } from './dtls-io.ts';
 import type { SessionEngine } from './engine.ts';
 import type { Seat } from './seat.ts';
@@ -50,6 +52,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   readonly #records: DatagramRecords;
   readonly #reassembler: Reassembler;
   readonly #grace: number;
+  readonly #ids: ConnectionIdUpdates;
   /** A ChangeCipherSpec of DTLS 1.2 came; it may have overtaken the messages before it. */
   #changeCipherSpec = false;
   /** A fatal alert in clear, which anybody could have sent. */
@@ -104,6 +107,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     this.#records = records;
     this.#reassembler = reassembler;
     this.#grace = datagrams.initialTimeout;
+    this.#ids = new ConnectionIdUpdates(records, this.io, datagrams);
   }
 
   // ── from the transport ─────────────────────────────────────────────────────────────────────────
@@ -168,6 +172,33 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
 
   get stats(): DatagramStats {
     return this.#records.stats;
+  }
+
+  /**
+   * The datagram that was received last had a genuine record, newer than all before: if it came from another address than
+   * those before, the peer has probably moved there. To be sure, let it answer something from there (RFC 9146 §6).
+   */
+  get receivedNewest(): boolean {
+    return this.#records.newest;
+  }
+
+  /** Connection ID in our records; empty where none was agreed on. */
+  get sendingConnectionId(): Uint8Array {
+    return this.#records.sendingId;
+  }
+
+  /**
+   * DTLS 1.3: asks the peer for so many more connection IDs, to be used one after the other.
+   * @throws ConnectionError ERR_TLS_OPTION where it wants none in our records, ERR_TLS_NOT_CONNECTED, ERR_TLS_CLOSED
+   */
+  requestConnectionIds(count: number): void {
+    this.openForWriting();
+    this.#ids.request(count);
+  }
+
+  /** DTLS 1.3: goes on with the next connection ID that the peer gave. @returns false when there is none */
+  useNextConnectionId(): boolean {
+    return this.#ids.useNext();
   }
 
   /** RFC 9147 §8: the new keys are used once the peer has acknowledged the KeyUpdate; until then no second one is sent. */
@@ -273,6 +304,11 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     this.#clearAlert ??= { description, until: this.io.now + this.#grace };
   }
 
+  protected override receiveMessage(message: HandshakeMessage): void {
+    const settled = this.step.kind === 'established' && this.io.speaksDtls13;
+    if (!settled || !this.#ids.receive(message)) super.receiveMessage(message);
+  }
+
   #updateKeysNow(): void {
     const requestPeer = this.#updateLater;
     if (requestPeer === undefined || this.io.updatingKeys) return;
@@ -305,6 +341,8 @@ const FIRST_DATA_EPOCH = 3;
 export function forDatagrams({ crypto, datagrams }: ClientConfig | ServerConfig) {
   return {
     crypto: withDatagramLabels(crypto),
+    // RC4 and a MAC before encryption are not for datagrams: DTLS 1.0 is not spoken.
+    legacy: undefined,
     datagrams: { ...DEFAULT_DATAGRAM, ...datagrams } as DatagramConfig,
   };
 }

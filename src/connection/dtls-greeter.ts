@@ -1,7 +1,7 @@
 import type { CryptoProvider, HashName } from '../crypto/provider.ts';
 import { type Suite, suiteById } from '../crypto/suites.ts';
 import { AlertLevel } from '../errors/alerts.ts';
-import { alertFor, TlsError } from '../errors/errors.ts';
+import { alertFor, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
 import { checkClientHello, chooseGroup, chooseSuite } from '../handshake/tls13/client-hello-check.ts';
 import { buildHelloRetryRequest } from '../handshake/tls13/server-answer.ts';
@@ -46,8 +46,17 @@ export class DtlsGreeter {
   readonly #config: ServerConfig;
   readonly #secret: Uint8Array;
 
-  /** @param secret COOKIE_SECRET_LENGTH random bytes, or more */
+  /**
+   * @param secret COOKIE_SECRET_LENGTH random bytes, or more
+   * @throws ConnectionError ERR_TLS_OPTION for less
+   */
   constructor(config: ServerConfig, secret: Uint8Array) {
+    if (secret.length < COOKIE_SECRET_LENGTH) {
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        `The secret of the cookies must have at least ${COOKIE_SECRET_LENGTH} random bytes, not ${secret.length}`,
+      );
+    }
     this.#config = { ...config, ...forDatagrams(config) };
     this.#secret = new Uint8Array(secret);
   }

@@ -10,7 +10,7 @@ import { datagramKeys } from '../handshake/key-schedule.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { buildAck, buildFragment, type RecordNumber } from '../messages/dtls.ts';
 import { asHandshakeMessage } from '../messages/handshake.ts';
-import type { DatagramRecords } from '../record/dtls/record-layer.ts';
+import type { ConnectionIds, DatagramRecords } from '../record/dtls/record-layer.ts';
 import type { Keys12 } from '../record/tls/record12.ts';
 import { ContentType, HandshakeType } from '../wire/codepoints.ts';
 import { type ConnectionEvent, keylogLine } from './events.ts';
@@ -144,6 +144,10 @@ export class DtlsIO implements SessionIO {
 
   protectWrite12(keys: Keys12): void {
     this.#records.sealer = this.#records.makeSealer12(keys, this.#version12);
+  }
+
+  useConnectionIds(ids: ConnectionIds): void {
+    this.#records.connectionIds = ids;
   }
 
   refuseRenegotiation(): void {

@@ -83,6 +83,8 @@ export class EngineIO implements HandshakeIO {
     this.#records.speakTls12(version);
   }
 
+  useConnectionIds(): void {}
+
   refuseRenegotiation(): void {
     const alert = Uint8Array.of(AlertLevel.warning, AlertDescription.no_renegotiation);
     this.#records.write(ContentType.alert, alert);

@@ -55,7 +55,7 @@ export interface SubProtocolLink {
   /** Sends one post-handshake message. */
   sendHandshake(type: number, body: Uint8Array): void;
   /** RFC 8446 §7.5. */
-  exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array;
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array;
   /** Ends the session with the error's alert. */
   fail(error: TlsError): void;
 }

@@ -91,6 +91,13 @@ export interface DatagramConfig {
   /** Milliseconds before a flight is sent again for the first time; twice as many each time after (RFC 6347 §4.2.4.1). */
   readonly initialTimeout: number;
   readonly maxTimeout: number;
+  /**
+   * Connection ID that the peer shall put in its records, up to 255 bytes; empty to put the peer's in ours and want none
+   * (RFC 9146 §3). Absent: none are agreed on.
+   */
+  readonly connectionId?: Uint8Array | undefined;
+  /** DTLS 1.3: makes one more, as long as `connectionId`, for a peer that asks. Absent: it gets none. */
+  readonly newConnectionId?: (() => Uint8Array) | undefined;
 }
 
 interface CommonConfig {

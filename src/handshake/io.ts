@@ -1,5 +1,6 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite } from '../crypto/suites.ts';
+import type { ConnectionIds } from '../record/dtls/record-layer.ts';
 import type { Keys12 } from '../record/tls/record12.ts';
 import type { ResumableSession } from './resumable-session.ts';
 
@@ -41,6 +42,8 @@ export interface HandshakeIO {
   protectWrite12(keys: Keys12): void;
   /** TLS 1.2: a warning alert that refuses to renegotiate (RFC 5246 §7.2.2). */
   refuseRenegotiation(): void;
+  /** Connection IDs were agreed on, for the protected records of both directions; DTLS alone. */
+  useConnectionIds(ids: ConnectionIds): void;
   /** NSS key log label and secret. */
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void;
   /** Client: a session that can be resumed. */

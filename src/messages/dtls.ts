@@ -1,7 +1,8 @@
-import { DecodeError } from '../errors/errors.ts';
+import { DecodeError, TlsError } from '../errors/errors.ts';
+import { HandshakeType } from '../wire/codepoints.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
-import { MAX_HANDSHAKE_MESSAGE } from './handshake.ts';
+import { handshakeMessage, MAX_HANDSHAKE_MESSAGE } from './handshake.ts';
 
 /**
  * ```
@@ -87,4 +88,46 @@ export function buildAck(numbers: readonly RecordNumber[]): Uint8Array {
 /** Numbers too large to be any of ours lose their last bits, and stay too large. */
 function u64(r: Reader): number {
   return r.u32() * 2 ** 32 + r.u32();
+}
+
+/**
+ * ```
+ * struct {
+ *     ConnectionId cids<0..2^16-1>;      // opaque cid<0..2^8-1>
+ *     ConnectionIdUsage usage;           // 0 cid_immediate, 1 cid_spare
+ * } NewConnectionId;                     // RFC 9147 §9
+ * ```
+ */
+export interface NewConnectionId {
+  readonly cids: readonly Uint8Array[];
+  readonly immediate: boolean;
+}
+
+export function parseNewConnectionId(body: Uint8Array): NewConnectionId {
+  const r = new Reader(body, 'NewConnectionId');
+  const cids = r.list(2, (item) => new Uint8Array(item.vector(1, 1)));
+  const usage = r.u8();
+  r.end();
+  if (usage > 1) throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `NewConnectionId: usage is ${usage}`);
+  return { cids, immediate: usage === 0 };
+}
+
+export function buildNewConnectionId({ cids, immediate }: NewConnectionId): Uint8Array {
+  return handshakeMessage(HandshakeType.new_connection_id, (w) => {
+    w.vector(2, (list) => {
+      for (const cid of cids) list.vector(1, cid);
+    }).u8(immediate ? 0 : 1);
+  });
+}
+
+/** `uint8 num_cids;`, RFC 9147 §9. */
+export function parseRequestConnectionId(body: Uint8Array): number {
+  const r = new Reader(body, 'RequestConnectionId');
+  const count = r.u8();
+  r.end();
+  return count;
+}
+
+export function buildRequestConnectionId(count: number): Uint8Array {
+  return handshakeMessage(HandshakeType.request_connection_id, (w) => w.u8(count));
 }

@@ -98,6 +98,13 @@ export const supportedGroups = u16List('supported_groups', 2, 0xffff);
 /** `SignatureScheme supported_signature_algorithms<2..2^16-2>`, §4.2.3; signature_algorithms_cert likewise. */
 export const signatureAlgorithms = u16List('signature_algorithms', 2, 0xfffe);
 
+/** `opaque cid<0..2^8-1>`, RFC 9146 §3. A copy, since it outlives the hello. */
+export const connectionId = codec<Uint8Array>(
+  'connection_id',
+  (r) => new Uint8Array(r.vector(1)),
+  (w, cid) => w.vector(1, cid),
+);
+
 /** `ServerNameList`, RFC 6066 §3. Only host_name exists; TLS ignores names of other types. */
 export const serverNameList = codec<string | undefined>(
   'server_name',

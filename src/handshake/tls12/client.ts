@@ -24,6 +24,7 @@ import {
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
+import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { ExternalPsk } from '../psk.ts';
@@ -83,6 +84,7 @@ export function acceptServerHello12(
   const resumed = resumedSession(offer, hello, terms);
   const answer = readServerHelloExtensions(setup, protocol, offer, hello, resumed?.session);
   io.speakTls12(protocol.version);
+  confirmConnectionId(config, hello.extensions, io);
   if (answer.recordSizeLimit !== undefined)
     io.limitRecords(answer.recordSizeLimit, config.recordSizeLimit ?? 2 ** 14);
   const transcript = new Transcript12(io.crypto, prfHashOf(terms));

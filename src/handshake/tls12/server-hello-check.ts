@@ -42,6 +42,7 @@ const IN_SERVER_HELLO_12: readonly number[] = [
   ExtensionType.record_size_limit,
   ExtensionType.renegotiation_info,
   ExtensionType.encrypt_then_mac,
+  ExtensionType.connection_id,
 ];
 
 /** @param resumed the session that the server resumes */

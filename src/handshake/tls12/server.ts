@@ -30,6 +30,7 @@ import {
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { HelloExtensions, Identity, ServerConfig } from '../config.ts';
+import { answerConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { DecryptionWanted, Expect, SignatureWanted, Step, Waiting } from '../step.ts';
@@ -115,7 +116,10 @@ export function answerClientHello12(
     legacySessionIdEcho: sessionId,
     cipherSuite: suite.id,
     legacyCompressionMethod: 0,
-    extensions: serverHelloExtensions(extensions, state, session !== undefined),
+    extensions: [
+      ...serverHelloExtensions(extensions, state, session !== undefined),
+      ...answerConnectionId(config, hello.extensions, io),
+    ],
   });
   say(state, answer, io);
   return session === undefined ? offerKeys(state, choice as Choice, io) : resume(state, session, io);

@@ -18,6 +18,7 @@ import {
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { CipherSuite, ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
+import { connectionIdOffer } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
 import type { ClientSession } from '../session.ts';
@@ -205,6 +206,7 @@ function helloExtensions(
     add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
     list.push(keyShareExtension(keyExchanges), ...compressionOffer(config.certificateCompression));
   }
+  list.push(...connectionIdOffer(config));
   if (config.recordSizeLimit !== undefined) {
     add(ExtensionType.record_size_limit, recordSizeLimit.build(config.recordSizeLimit));
   }

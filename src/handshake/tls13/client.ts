@@ -17,6 +17,7 @@ import {
 } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
+import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret } from '../key-schedule.ts';
 import type { ClientSession } from '../session.ts';
@@ -85,6 +86,7 @@ const IN_SERVER_HELLO: readonly number[] = [
   ExtensionType.supported_versions,
   ExtensionType.key_share,
   ExtensionType.pre_shared_key,
+  ExtensionType.connection_id,
 ];
 const IN_HELLO_RETRY_REQUEST: readonly number[] = [
   ExtensionType.supported_versions,
@@ -252,6 +254,7 @@ class ExpectServerHello implements Expect {
       );
     }
     const psk = this.#selectedPsk(hello, suite);
+    confirmConnectionId(config, hello.extensions, io);
     const share = optionalExtension(hello.extensions, ExtensionType.key_share, keyShareServerHello.parse);
     if (share === undefined) {
       // psk_ke is not offered, so the server must take part in a key exchange (§4.2.9).

@@ -28,6 +28,7 @@ import { buildEncryptedExtensions, buildServerHello, HELLO_RETRY_RANDOM } from '
 import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { Identity, ServerConfig } from '../config.ts';
+import { answerConnectionId } from '../dtls/connection-id.ts';
 import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
 import type { HandshakeIO } from '../io.ts';
 import { EarlySecret, finishedMac } from '../key-schedule.ts';
@@ -86,6 +87,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   if (psk !== undefined) {
     extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
   }
+  extensions.push(...answerConnectionId(config, checked.hello.extensions, io));
   const hello = buildServerHello({
     ...serverHelloFor(config, checked.hello.legacySessionId, suite),
     random: io.crypto.randomBytes(32),

@@ -28,6 +28,8 @@ export interface OpenedRecord {
   readonly content: Uint8Array;
   readonly epoch: number;
   readonly sequence: number;
+  /** It is protected, and newer than all before in its epoch. */
+  readonly newest: boolean;
 }
 
 /** Makes the records of one direction in one epoch. */
@@ -39,6 +41,8 @@ export interface DatagramSealer {
   readonly overhead: number;
   /** True when the key must not seal more. */
   readonly exhausted: boolean;
+  /** In the records from here on; empty for none. */
+  connectionId: Uint8Array;
   /** One record. @throws TlsError ERR_TLS_KEY_LIMIT when record numbers are used up */
   seal(type: number, content: Uint8Array): Uint8Array;
 }
@@ -72,12 +76,11 @@ const SAMPLE_LENGTH = 16;
 export class Sealer13 implements DatagramSealer {
   readonly epoch: number;
   sequence = 0;
-  readonly overhead: number;
+  connectionId: Uint8Array;
   readonly #aead: Aead;
   readonly #mask: RecordNumberMask;
   readonly #iv: Uint8Array;
   readonly #limit: number;
-  readonly #cid: Uint8Array;
 
   /** @param cid that the peer wants to see in our records; may be empty */
   constructor(
@@ -91,9 +94,12 @@ export class Sealer13 implements DatagramSealer {
     this.#mask = crypto.recordNumberMask(suite.aead, numberKey);
     this.#iv = iv;
     this.#limit = suite.recordLimit;
-    this.#cid = cid;
+    this.connectionId = cid;
+  }
+
+  get overhead(): number {
     // First byte, number and length; the content's type.
-    this.overhead = 5 + cid.length + this.#aead.tagLength + 1;
+    return 5 + this.connectionId.length + this.#aead.tagLength + 1;
   }
 
   get exhausted(): boolean {
@@ -107,7 +113,7 @@ export class Sealer13 implements DatagramSealer {
     const inner = new Uint8Array(Math.max(content.length + 1, SAMPLE_LENGTH - tagLength));
     inner.set(content);
     inner[content.length] = type;
-    const cid = this.#cid;
+    const cid = this.connectionId;
     const headerLength = 5 + cid.length;
     const length = inner.length + tagLength;
     const record = new Uint8Array(headerLength + length);
@@ -160,12 +166,14 @@ export class Opener13 implements DatagramOpener {
       this.forgeries++;
       return undefined;
     }
+    const newest = sequence > this.#seen.highest;
     this.#seen.add(sequence);
     let end = inner.length - 1;
     while (end >= 0 && inner[end] === 0) end--;
     // RFC 8446 §5.4: a record that is padding only is a fault of whoever has the key.
     if (end < 0) throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'A record is padding only');
-    return { type: inner[end] as number, content: inner.subarray(0, end), epoch: this.epoch, sequence };
+    const { epoch } = this;
+    return { type: inner[end] as number, content: inner.subarray(0, end), epoch, sequence, newest };
   }
 
   /** The header with its sequence number in clear, which is what the AEAD covers (RFC 9147 §4.2.3). */

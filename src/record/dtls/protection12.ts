@@ -40,6 +40,7 @@ export class ClearSealer implements DatagramSealer {
   sequence: number;
   readonly overhead = CLASSIC_HEADER_LENGTH;
   readonly exhausted = false;
+  connectionId = NO_CID;
   readonly #version: number;
 
   constructor(version: number, sequence = 0) {
@@ -66,7 +67,7 @@ export class ClearOpener implements DatagramOpener {
     if (frame.kind !== 'classic' || frame.epoch !== 0 || frame.type === ContentType.tls12_cid)
       return undefined;
     const { type, sequence, fragment } = frame;
-    return { type, content: fragment, epoch: 0, sequence };
+    return { type, content: fragment, epoch: 0, sequence, newest: false };
   }
 }
 
@@ -76,13 +77,13 @@ export class Sealer12 implements DatagramSealer {
   readonly overhead: number;
   readonly #version: number;
   readonly #cipher: Cipher12;
-  readonly #cid: Uint8Array;
+  connectionId: Uint8Array;
 
   constructor(crypto: CryptoProvider, keys: Keys12, version: number, epoch: number, cid: Uint8Array) {
     this.epoch = epoch;
     this.#version = version;
     this.#cipher = makeCipher(crypto, keys);
-    this.#cid = cid;
+    this.connectionId = cid;
     const inner = cid.length > 0 ? 1 : 0;
     this.overhead = CLASSIC_HEADER_LENGTH + cid.length + inner + this.#cipher.overhead;
   }
@@ -95,8 +96,14 @@ export class Sealer12 implements DatagramSealer {
     const sequence = this.sequence++;
     // RFC 6347 §4.1: sequence numbers MUST NOT wrap.
     if (sequence > MAX_SEQUENCE) throw new TlsError('ERR_TLS_KEY_LIMIT', 'Too many records under one key');
-    const name: RecordName = { type, version: this.#version, epoch: this.epoch, sequence, cid: this.#cid };
-    if (this.#cid.length === 0) return classicRecord(name, this.#cipher.seal(name, content));
+    const name: RecordName = {
+      type,
+      version: this.#version,
+      epoch: this.epoch,
+      sequence,
+      cid: this.connectionId,
+    };
+    if (this.connectionId.length === 0) return classicRecord(name, this.#cipher.seal(name, content));
     // RFC 9146 §4: the type goes inside.
     const inner = new Uint8Array(content.length + 1);
     inner.set(content);
@@ -134,13 +141,14 @@ export class Opener12 implements DatagramOpener {
       this.forgeries++;
       return undefined;
     }
+    const newest = sequence > this.#seen.highest;
     this.#seen.add(sequence);
     const { epoch } = this;
-    if (this.#cid.length === 0) return { type: frame.type, content, epoch, sequence };
+    if (this.#cid.length === 0) return { type: frame.type, content, epoch, sequence, newest };
     let end = content.length - 1;
     while (end >= 0 && content[end] === 0) end--;
     if (end < 0) throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'A record is padding only');
-    return { type: content[end] as number, content: content.subarray(0, end), epoch, sequence };
+    return { type: content[end] as number, content: content.subarray(0, end), epoch, sequence, newest };
   }
 
   /** RFC 9146 §6: with a connection ID, records without it, or with another, are discarded. */

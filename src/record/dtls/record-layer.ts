@@ -31,6 +31,9 @@ export interface DatagramStats {
   readonly forged: number;
 }
 
+/** Connection IDs that the peer may use at once; older ones are forgotten. */
+export const MAX_OWN_CONNECTION_IDS = 8;
+
 /** Connection IDs that were agreed on. */
 export interface ConnectionIds {
   /** In records of the peer; empty for none. */
@@ -43,7 +46,11 @@ export interface ConnectionIds {
 export class DatagramRecords {
   readonly #crypto: CryptoProvider;
   readonly #stats = { datagrams: 0, records: 0, discarded: 0, forged: 0 };
-  #ids: ConnectionIds = { receiving: NO_CID, sending: NO_CID };
+  #sendingId: Uint8Array = NO_CID;
+  /** Oldest first; never empty. */
+  #receivingIds: readonly Uint8Array[] = [NO_CID];
+  #cidLength = 0;
+  #newest = false;
   /** Newest first: the epoch of the moment, and the one before for what comes late or again (RFC 9147 §4.2.1). */
   #openers: DatagramOpener[] = [new ClearOpener()];
   #queue: Uint8Array[] = [];
@@ -71,6 +78,7 @@ export class DatagramRecords {
 
   /** Takes a copy, so that the caller's buffer is its own again. */
   feed(datagram: Uint8Array): void {
+    this.#newest = false;
     this.#stats.datagrams++;
     if (this.#queue.length >= MAX_WAITING_DATAGRAMS || datagram.length > MAX_DATAGRAM) {
       this.#stats.discarded++;
@@ -84,8 +92,7 @@ export class DatagramRecords {
     for (;;) {
       const [datagram] = this.#queue;
       if (datagram === undefined) return undefined;
-      const cut =
-        this.#at >= datagram.length ? undefined : nextFrame(datagram, this.#at, this.#ids.receiving.length);
+      const cut = this.#at >= datagram.length ? undefined : nextFrame(datagram, this.#at, this.#cidLength);
       if (cut === undefined) {
         if (this.#at < datagram.length) this.#stats.discarded++;
         this.#queue.shift();
@@ -97,6 +104,7 @@ export class DatagramRecords {
       const opened = this.#open(cut.frame, record);
       if (opened === undefined) continue;
       this.#stats.records++;
+      if (opened.newest) this.#newest = true;
       return opened;
     }
   }
@@ -106,20 +114,50 @@ export class DatagramRecords {
   }
 
   setReadKeys12(keys: Keys12, version: number): void {
-    this.#addOpener(new Opener12(this.#crypto, keys, version, this.readEpoch + 1, this.#ids.receiving));
+    this.#addOpener(
+      new Opener12(this.#crypto, keys, version, this.readEpoch + 1, this.#receivingIds[0] ?? NO_CID),
+    );
   }
 
   makeSealer(keys: DatagramKeys, epoch: number): DatagramSealer {
-    return new Sealer13(this.#crypto, keys, epoch, this.#ids.sending);
+    return new Sealer13(this.#crypto, keys, epoch, this.#sendingId);
   }
 
   makeSealer12(keys: Keys12, version: number): DatagramSealer {
-    return new Sealer12(this.#crypto, keys, version, this.sealer.epoch + 1, this.#ids.sending);
+    return new Sealer12(this.#crypto, keys, version, this.sealer.epoch + 1, this.#sendingId);
   }
 
   /** For the keys that come from here on. */
-  set connectionIds(ids: ConnectionIds) {
-    this.#ids = ids;
+  set connectionIds({ receiving, sending }: ConnectionIds) {
+    this.#receivingIds = [receiving];
+    this.#cidLength = receiving.length;
+    this.#sendingId = sending;
+  }
+
+  /** In records of the peer: as many bytes as all of ours have. */
+  get cidLength(): number {
+    return this.#cidLength;
+  }
+
+  /** In our records at this moment; empty for none. */
+  get sendingId(): Uint8Array {
+    return this.#sendingId;
+  }
+
+  /** DTLS 1.3: for what we send from here on. */
+  set sendingId(cid: Uint8Array) {
+    this.#sendingId = cid;
+    this.sealer.connectionId = cid;
+  }
+
+  /** DTLS 1.3: one more that the peer may use. */
+  addReceivingId(cid: Uint8Array): void {
+    this.#receivingIds = [...this.#receivingIds, cid].slice(-MAX_OWN_CONNECTION_IDS);
+  }
+
+  /** The last datagram had a genuine record that is newer than all before: what RFC 9146 §6 wants of a new address. */
+  get newest(): boolean {
+    return this.#newest;
   }
 
   /** The peer's Finished has been verified: nothing in clear is taken any more. */
@@ -130,6 +168,10 @@ export class DatagramRecords {
   }
 
   #open(frame: Frame, record: Uint8Array): OpenedRecord | undefined {
+    if (frame.kind === 'unified' && !this.#isForUs(frame.cid ?? NO_CID)) {
+      this.#stats.discarded++;
+      return undefined;
+    }
     const opener = this.#openers.find(({ epoch }) =>
       frame.kind === 'unified' ? (epoch & 3) === frame.epochBits && epoch > 0 : epoch === frame.epoch,
     );
@@ -145,6 +187,13 @@ export class DatagramRecords {
       this.#checkForgeries(opener);
     }
     return opened;
+  }
+
+  /** RFC 9147 §9: with one that was agreed on, or without where none was. */
+  #isForUs(cid: Uint8Array): boolean {
+    return this.#receivingIds.some(
+      (own) => own.length === cid.length && own.every((byte, i) => byte === cid[i]),
+    );
   }
 
   /** RFC 9147 §4.5.3: so many forgeries may be tried under one key, and no more. */

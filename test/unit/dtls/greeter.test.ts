@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { DtlsConnection } from '../../../src/connection/dtls-connection.ts';
-import { COOKIE_PERIOD, DtlsGreeter, isClientHello } from '../../../src/connection/dtls-greeter.ts';
+import {
+  COOKIE_PERIOD,
+  COOKIE_SECRET_LENGTH,
+  DtlsGreeter,
+  isClientHello,
+} from '../../../src/connection/dtls-greeter.ts';
 import { NamedGroup } from '../../../src/wire/codepoints.ts';
 import { ADDRESS, DtlsPair } from '../../setup/dtls-pair.ts';
 import { clientConfig, ONLY_TLS12, serverConfig, testTickets } from '../../setup/engine-config.ts';
 
 import { flipBit, START } from '../../setup/pair.ts';
 
-const SECRET = new Uint8Array(32).fill(9);
+const SECRET = new Uint8Array(COOKIE_SECRET_LENGTH).fill(9);
 const greeterFor = (only: object) => new DtlsGreeter(serverConfig(only), SECRET);
 const VERSIONS = [
   ['DTLSv1.3', {}],
@@ -139,4 +144,10 @@ test('a client that offers no version of ours is told so', () => {
   if (greeting.kind !== 'reply') throw new Error('no reply');
   // A fatal protocol_version.
   expect([...greeting.datagram.subarray(-2)]).toEqual([2, 70]);
+});
+
+test('a secret that could be guessed is refused', () => {
+  expect(() => new DtlsGreeter(serverConfig(), new Uint8Array(COOKIE_SECRET_LENGTH - 1))).toThrow(
+    expect.objectContaining({ code: 'ERR_TLS_OPTION' }),
+  );
 });
