@@ -52,7 +52,11 @@ export function suites13({ cipher }: Flags): readonly Suite[] {
 /** @throws Unimplemented for a list with nothing in it that the engine has */
 export function suites12({ cipher }: Flags): readonly Suite12[] {
   if (cipher === '' || /^\d+$/.test(cipher)) return SUITES_12;
-  const suites = cipher.split(':').flatMap(suitesCalled);
+  const names = cipher.split(':');
+  const withoutAes = names.includes('!AES');
+  const suites = names
+    .flatMap(suitesCalled)
+    .filter(({ standardName }) => !(withoutAes && standardName.includes('_AES_')));
   if (suites.length === 0) throw new Unimplemented(`cipher list ${cipher}`);
   return suites;
 }
