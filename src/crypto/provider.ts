@@ -139,6 +139,12 @@ export interface CryptoProvider {
   ): boolean;
 }
 
+/** What a signature of TLS Sign says, besides the data. */
+export interface SignedStatement {
+  /** `Binding` of docs/tls-sign.md, DER: in XML, what is signed has but its digest. */
+  readonly binding: Uint8Array;
+}
+
 /**
  * A private key, wherever it lives: a KeyObject, a card, a PKCS#11 token.
  * The engine only sees `schemes`; it asks for signatures through its *wanted* state.
@@ -146,8 +152,11 @@ export interface CryptoProvider {
 export interface SigningKey {
   /** SignatureScheme values that this key can make, best first. */
   readonly schemes: readonly number[];
-  /** Signs `data` (not a digest). */
-  sign(scheme: number, data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /**
+   * Signs `data` (not a digest).
+   * @param statement with objects of TLS Sign, for keys that sign no more than they understand
+   */
+  sign(scheme: number, data: Uint8Array, statement?: SignedStatement): Uint8Array | Promise<Uint8Array>;
   /** LegacySignatureScheme values for TLS 1.0 and 1.1, which `sign` takes too; none where this key shall make none. */
   readonly legacySchemes?: readonly number[] | undefined;
   /**

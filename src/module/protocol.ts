@@ -36,6 +36,16 @@ export const Instruction = {
 
 /** Place for Retransmit flight (86), which DTLS will need: until then it is an unknown instruction. */
 
+/** P2 of Compute signature. */
+export const SignatureKind = {
+  /** `uint16 scheme; opaque signed_attributes[];` */
+  attributes: 0x9a,
+  /** `uint48 number;`: the numbers below it that have not been signed may be, each once, and it is the next. */
+  leaveOpen: 0x9b,
+  /** `uint16 scheme; opaque binding<1..2^16-1>; opaque signed_info[];` */
+  signedInfo: 0x9c,
+} as const;
+
 /** P2 of commands about PINs. */
 export const PinKind = { user: 0, operator: 1 } as const;
 

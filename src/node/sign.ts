@@ -248,7 +248,7 @@ export class SocketSigning implements MessageHost {
         break;
       case 'signature':
         settle(
-          () => wanted.key.sign(wanted.scheme, wanted.input),
+          () => wanted.key.sign(wanted.scheme, wanted.input, wanted.statement),
           (signature) => wanted.provide(signature, Date.now()),
           (error) => wanted.fail(error),
         );

@@ -1,4 +1,4 @@
-import type { SignatureCheck, SigningKey } from '../crypto/provider.ts';
+import type { SignatureCheck, SignedStatement, SigningKey } from '../crypto/provider.ts';
 import type { SignerIdentity, UnverifiedContent } from '../formats/format.ts';
 import type { VerifiedObject, VerifiedReceipt, VerifiedStream } from '../formats/verified.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
@@ -136,6 +136,7 @@ export type SignWanted =
       readonly key: SigningKey;
       readonly scheme: number;
       readonly input: Uint8Array;
+      readonly statement: SignedStatement;
       provide(signature: Uint8Array, now: number): void;
       fail(error: unknown): void;
     }

@@ -1,6 +1,7 @@
+import type { SignedStatement } from '../crypto/provider.ts';
 import { equalBytes, toHex } from '../der/bytes.ts';
 import { ConnectionError, TlsError } from '../errors/errors.ts';
-import type { Binding, BindingKind } from '../formats/binding.ts';
+import { type Binding, type BindingKind, encodeBinding } from '../formats/binding.ts';
 import { startObject } from '../formats/cms/make-stream.ts';
 import type { ObjectReference, Signer, Unsigned } from '../formats/format.ts';
 import { encodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
@@ -137,7 +138,7 @@ export class Sender {
     });
     const message = new SentObject(place, false, false);
     this.#admit(message, Flag.acknowledgement);
-    this.#sign(prepared, (signature, then) => {
+    this.#sign(prepared, binding, (signature, then) => {
       const object = prepared.finish(signature);
       context.persist(
         () => ({
@@ -198,7 +199,7 @@ export class Sender {
       includeCertificates: true,
     });
     this.#admit(message, receiptRequested ? Flag.receipt : 0);
-    this.#sign(prepared, (signature, then) =>
+    this.#sign(prepared, binding, (signature, then) =>
       this.#complete(message, prepared.finish(signature), content, binding, then),
     );
   }
@@ -229,6 +230,7 @@ export class Sender {
 
   #sign(
     prepared: Pick<Unsigned, 'scheme' | 'toBeSigned'>,
+    binding: Binding,
     done: (signature: Uint8Array, now: number) => void,
   ): void {
     const { key } = this.#identity as SigningIdentity;
@@ -237,6 +239,7 @@ export class Sender {
       key,
       scheme: prepared.scheme,
       input: prepared.toBeSigned,
+      statement: statementOf(binding),
       provide: done,
       // Its number is given away: without it the peer would see a gap.
       fail: (error) => this.#context.fail(error),
@@ -359,7 +362,7 @@ export class Sender {
       receiptRequest: receiptRequested,
       includeCertificates: true,
     });
-    this.#sign(prepared, (signature, then) => {
+    this.#sign(prepared, binding, (signature, then) => {
       if (stream.isLost || stream.isSettled) return;
       stream.isSettled = true;
       const { trailer, reference, contentLength, contentDigest } = prepared.finish(signature);
@@ -519,4 +522,13 @@ function sameLeaf(a: readonly Uint8Array[], b: readonly Uint8Array[] | undefined
 /** `uint16 source_port; uint16 destination_port`, as in the frames of ports mode. */
 function unavailable(message: string): ConnectionError {
   return new ConnectionError('ERR_SIGN_UNAVAILABLE', message);
+}
+
+/** Most keys do not ask. */
+function statementOf(binding: Binding): SignedStatement {
+  return {
+    get binding() {
+      return encodeBinding(binding);
+    },
+  };
 }

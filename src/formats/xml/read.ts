@@ -1,4 +1,5 @@
 import type { HashName, SignatureAlgorithm } from '../../crypto/provider.ts';
+import { equalBytes } from '../../der/bytes.ts';
 import { DecodeError, SignatureError } from '../../errors/errors.ts';
 import { MAX_CHAIN_CERTIFICATES } from '../../x509/verify.ts';
 import { type Binding, decodeBinding } from '../binding.ts';
@@ -95,6 +96,21 @@ export function readSignature(object: Uint8Array, lenient: boolean): XmlSignatur
   };
 }
 
+/** What a SignedInfo says that stands alone, in canonical form. @throws DecodeError, SignatureError */
+export function parseSignedInfo(signedInfo: Uint8Array): SignedInfo {
+  const root = parseXml(signedInfo);
+  if (root.namespace !== DS || root.name !== 'SignedInfo')
+    throw new DecodeError(`XML: <${root.name}>, where a SignedInfo was due`);
+  if (!equalBytes(canonicalize(root), signedInfo))
+    throw new DecodeError('XML: a SignedInfo that is not in canonical form');
+  return readSignedInfo(new Fields(root));
+}
+
+export interface SignedInfo {
+  readonly algorithm: SignatureAlgorithm;
+  readonly references: readonly Reference[];
+}
+
 interface Reference {
   readonly name: PartName;
   readonly isReceipt: boolean;
@@ -113,7 +129,7 @@ function checkSize(bytes: number): void {
   );
 }
 
-function readSignedInfo(fields: Fields): { algorithm: SignatureAlgorithm; references: readonly Reference[] } {
+function readSignedInfo(fields: Fields): SignedInfo {
   const canonicalization = fields.take(DS, 'CanonicalizationMethod', 'Algorithm');
   if (requiredAttribute(canonicalization, 'Algorithm') !== EXCLUSIVE)
     throw unsupported('SignedInfo is not in exclusive canonical form', 'CanonicalizationMethod');

@@ -1,5 +1,6 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { ConnectionError, DecodeError, TrellisError } from '../../errors/errors.ts';
+import { Reader } from '../../wire/reader.ts';
 import { CommandJoiner, ResponseQueue } from '../apdu/chaining.ts';
 import {
   type Command,
@@ -21,6 +22,7 @@ import {
   MODULE_AID,
   MODULE_CLASS,
   PinKind,
+  SignatureKind,
 } from '../protocol.ts';
 import { numberTlv, writeTlvs } from '../tlv.ts';
 import { exporterRequest } from './exporter-request.ts';
@@ -361,11 +363,21 @@ export class Applet {
     }
   }
 
-  /** `uint16 scheme; opaque signed_attributes[];` */
   #computeSignature(session: Session, p2: number, data: Uint8Array): Uint8Array {
-    if (p2 !== 0x9a) throw new Refused(Status.wrongParameters);
-    if (data.length < 3) throw new Refused(Status.wrongLength);
-    return session.computeSignature(((data[0] as number) << 8) | (data[1] as number), data.subarray(2));
+    const r = new Reader(data, 'Compute signature');
+    switch (p2) {
+      case SignatureKind.attributes:
+        if (data.length < 3) throw new Refused(Status.wrongLength);
+        return session.signAttributes(r.u16(), r.rest());
+      case SignatureKind.signedInfo:
+        return session.signInfo(r.u16(), r.vector(2, 1), r.rest());
+      case SignatureKind.leaveOpen:
+        if (data.length !== 6) throw new Refused(Status.wrongLength);
+        session.leaveNumbersOpen(r.u16() * 2 ** 32 + r.u32());
+        return NOTHING;
+      default:
+        throw new Refused(Status.wrongParameters);
+    }
   }
 }
 

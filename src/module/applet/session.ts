@@ -3,7 +3,7 @@ import type { Role } from '../../connection/sub-protocol.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { AlertDescription } from '../../errors/alerts.ts';
 import { AlertReceivedError, alertFor, errorForAlert, TrellisError } from '../../errors/errors.ts';
-import { SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/binding.ts';
+import { type Binding, SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/binding.ts';
 import { writeChain } from '../../handshake/session.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
@@ -25,7 +25,8 @@ import type { OpenRequest } from './open.ts';
 import { type HostItem, Passthrough } from './passthrough.ts';
 import type { IdentityRecord, PersistentState } from './persistent.ts';
 import { Refused } from './refused.ts';
-import { checkSignedAttributes } from './signature-check.ts';
+import { checkSignedAttributes, checkSignedInfo, type ExpectedBinding } from './signature-check.ts';
+import { SignatureNumbers } from './signature-numbers.ts';
 
 /** RFC 5216 §2.3: MSK and EMSK are 64 bytes each; the MSK comes first. */
 const KEY_MATERIAL_LENGTH = 128;
@@ -67,8 +68,7 @@ export class Session {
   #shown = false;
   /** As an EAP method: the server has committed itself, or the peer has acknowledged that. */
   #committed = false;
-  /** The next binding that may be signed has this number, or a later one. */
-  #nextSignature = 0;
+  readonly #numbers = new SignatureNumbers();
 
   /** @param now Unix milliseconds */
   constructor(host: SessionHost, identity: IdentityRecord, request: OpenRequest, now: number) {
@@ -323,19 +323,38 @@ export class Session {
    * Signs signedAttrs of this session (RFC 5652 §5.4) and nothing else.
    * @param attributes the SET OF Attribute, DER, that is to be signed
    */
-  computeSignature(scheme: number, attributes: Uint8Array): Uint8Array {
+  signAttributes(scheme: number, attributes: Uint8Array): Uint8Array {
+    return this.#sign(scheme, attributes, (expected) => checkSignedAttributes(attributes, expected));
+  }
+
+  /** The same for XML signatures. @param binding which the SignedInfo has the digest of */
+  signInfo(scheme: number, binding: Uint8Array, signedInfo: Uint8Array): Uint8Array {
+    const { crypto } = this.#host;
+    return this.#sign(scheme, signedInfo, (expected) =>
+      checkSignedInfo(crypto, { scheme, binding, signedInfo }, expected),
+    );
+  }
+
+  /** Numbers below this one have gone to objects without a signature, or to one whose signature comes later. */
+  leaveNumbersOpen(next: number): void {
+    this.#requireSigning();
+    this.#numbers.leaveOpen(next);
+  }
+
+  #sign(scheme: number, data: Uint8Array, check: (expected: ExpectedBinding) => Binding): Uint8Array {
+    this.#requireSigning();
+    const key = this.#host.state.key(this.identity);
+    const { sequence } = check({ role: this.role, sessionBinding: this.#sessionBinding() });
+    if (!this.#numbers.isFree(sequence)) throw new Refused(Status.notPermitted);
+    if (!key.schemes.includes(scheme)) throw new Refused(Status.wrongParameters);
+    this.#numbers.take(sequence);
+    return key.sign(scheme, data);
+  }
+
+  #requireSigning(): void {
     this.#require(Permission.sign);
     // The keys of its records may be with the host; this key is not.
     if (this.#state !== 'exported') this.#open();
-    const key = this.#host.state.key(this.identity);
-    const binding = checkSignedAttributes(attributes, {
-      role: this.role,
-      sessionBinding: this.#sessionBinding(),
-    });
-    if (binding.sequence < this.#nextSignature) throw new Refused(Status.notPermitted);
-    if (!key.schemes.includes(scheme)) throw new Refused(Status.wrongParameters);
-    this.#nextSignature = binding.sequence + 1;
-    return key.sign(scheme, attributes);
   }
 
   /** The end, whatever state it is in; nothing is sent. */

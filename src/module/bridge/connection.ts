@@ -9,6 +9,7 @@ import type {
   SubProtocolFactory,
   SubProtocolLink,
 } from '../../connection/sub-protocol.ts';
+import type { SignedStatement } from '../../crypto/provider.ts';
 import { equalBytes } from '../../der/bytes.ts';
 import { AlertDescription, AlertLevel } from '../../errors/alerts.ts';
 import {
@@ -21,14 +22,14 @@ import {
   type TrellisError,
 } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
-import { SESSION_BINDING_LABEL } from '../../formats/binding.ts';
+import { decodeBinding, SESSION_BINDING_LABEL } from '../../formats/binding.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
 import { asHandshakeMessage, handshakeMessage } from '../../messages/handshake.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
-import { concat } from '../../wire/writer.ts';
+import { concat, Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
-import { InformationKind, Instruction, RECORDS_ITEM, SessionState } from '../protocol.ts';
+import { InformationKind, Instruction, RECORDS_ITEM, SessionState, SignatureKind } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
 import { type Dialogue, EapClient, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
@@ -103,6 +104,8 @@ export class ModuleConnection implements SessionEngine {
   #verdict: TrellisError | undefined;
   #advancing = false;
   #released = false;
+  /** Of what this side signs. */
+  #nextSignature = 0;
 
   constructor(
     role: Role,
@@ -598,15 +601,34 @@ export class ModuleConnection implements SessionEngine {
   #identity(chain: readonly Uint8Array[]): Identity {
     const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
     const handle = this.#eap?.handle ?? 0;
-    const sign = (scheme: number, data: Uint8Array) =>
+    const run = (p2: number, data: Uint8Array) =>
       this.#options.card.run(this, {
         ins: Instruction.computeSignature,
         p1: handle << 1,
-        p2: 0x9a,
-        data: concat([Uint8Array.of(scheme >> 8, scheme & 0xff), data]),
+        p2,
+        data,
         doing: 'Compute signature',
       });
+    const sign = (scheme: number, data: Uint8Array, statement?: SignedStatement) => {
+      const opened = this.#skipTo(statement, run);
+      const signature = run(...signatureRequest(scheme, data, statement));
+      return opened === undefined ? signature : inOrder(opened, signature);
+    };
     return { chain, key: { schemes, sign } };
+  }
+
+  /** The module signs one number after the other: those that are passed over here it is told of. */
+  #skipTo(
+    statement: SignedStatement | undefined,
+    run: (p2: number, data: Uint8Array) => Uint8Array | Promise<Uint8Array>,
+  ): Uint8Array | Promise<Uint8Array> | undefined {
+    if (statement === undefined) return undefined;
+    const { sequence } = decodeBinding(statement.binding);
+    const next = this.#nextSignature;
+    if (sequence >= next) this.#nextSignature = sequence + 1;
+    if (sequence <= next) return undefined;
+    const number = new Writer(6).u16(Math.floor(sequence / 2 ** 32)).u32(sequence % 2 ** 32);
+    return run(SignatureKind.leaveOpen, number.finish());
   }
 
   #write(type: number, content: Uint8Array): void {
@@ -702,6 +724,29 @@ function keysStay(cause: unknown): ModuleError {
     { cause, status: Status.notPermitted },
   );
 }
+
+/** SignedInfo is XML, signedAttrs are a SET. */
+function signatureRequest(
+  scheme: number,
+  data: Uint8Array,
+  statement: SignedStatement | undefined,
+): [p2: number, data: Uint8Array] {
+  const writer = new Writer(data.length + 1024).u16(scheme);
+  if (data[0] !== LESS_THAN || statement === undefined) {
+    return [SignatureKind.attributes, writer.bytes(data).finish()];
+  }
+  return [SignatureKind.signedInfo, writer.vector(2, statement.binding).bytes(data).finish()];
+}
+
+async function inOrder(
+  first: Uint8Array | Promise<Uint8Array>,
+  second: Uint8Array | Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const [, answer] = await Promise.all([first, second]);
+  return answer;
+}
+
+const LESS_THAN = 0x3c;
 
 function clearAlert(description: number): Uint8Array {
   return Uint8Array.of(ContentType.alert, 3, 3, 0, 2, AlertLevel.fatal, description);

@@ -6,8 +6,9 @@ import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { suiteById } from '../../../src/crypto/suites.ts';
 import { encodeName } from '../../../src/der/name.ts';
 import { encodePem } from '../../../src/der/pem.ts';
-import type { Binding } from '../../../src/formats/binding.ts';
+import { type Binding, encodeBinding } from '../../../src/formats/binding.ts';
 import { cmsMaker } from '../../../src/formats/cms/make.ts';
+import { xmlMaker } from '../../../src/formats/xml/make.ts';
 import { trafficKeys } from '../../../src/handshake/key-schedule.ts';
 import { encodeCommand } from '../../../src/module/apdu/command.ts';
 import { exporterRequest } from '../../../src/module/applet/exporter-request.ts';
@@ -30,7 +31,7 @@ import {
   RequestTag,
   TrafficKeyTag,
 } from '../../../src/module/protocol.ts';
-import { readTlvs, writeTlvs } from '../../../src/module/tlv.ts';
+import { numberTlv, readTlvs, writeTlvs } from '../../../src/module/tlv.ts';
 import { Opener, Sealer } from '../../../src/record/tls/protection.ts';
 import { concat } from '../../../src/wire/writer.ts';
 import {
@@ -443,17 +444,96 @@ describe('Compute signature', () => {
   const ask = (card: Card, handle: number, data: Uint8Array, scheme = 0x0403) =>
     card.send(computeSignature, handle << 1, 0x9a, concat([Uint8Array.of(scheme >> 8, scheme & 0xff), data]));
 
-  it('signs what names this session, this side and a number not used yet', () => {
+  it('signs what names this session, this side and the next number', () => {
     const { client, a } = connected();
     const key = openState(client.storage).key(openState(client.storage).identities[0] as never);
     const publicKey = nodeCrypto.importPublicKey(key.spki);
-    for (const sequence of [0, 1, 5]) {
+    for (const sequence of [0, 1, 2]) {
+      const later = object(binding(client, a.handle, { sequence: sequence + 1 })).toBeSigned;
+      expect(ask(client, a.handle, later).status).toBe(0x6982);
       const { toBeSigned } = object(binding(client, a.handle, { sequence }));
       const { data, status } = ask(client, a.handle, toBeSigned);
       expect(status).toBe(0x9000);
       expect(nodeCrypto.verify({ kind: 'ecdsa', hash: 'sha256' }, publicKey, toBeSigned, data)).toBe(true);
       expect(ask(client, a.handle, toBeSigned).status).toBe(0x6982);
     }
+  });
+
+  const leaveOpen = (card: Card, handle: number, next: number) =>
+    card.send(computeSignature, handle << 1, 0x9b, numberTlv(0, next, 6).value).status;
+
+  it('signs numbers that were left open, each once, and forgets them in the end', () => {
+    const { client, a } = connected();
+    const sign = (sequence: number) =>
+      ask(client, a.handle, object(binding(client, a.handle, { sequence })).toBeSigned).status;
+    expect(leaveOpen(client, a.handle, 2)).toBe(0x9000);
+    expect([sign(3), sign(2), sign(1), sign(1), sign(0), sign(0)]).toEqual([
+      0x6982, 0x9000, 0x9000, 0x6982, 0x9000, 0x6982,
+    ]);
+    // Not back.
+    expect(leaveOpen(client, a.handle, 2)).toBe(0x6982);
+    expect(leaveOpen(client, a.handle, 3)).toBe(0x9000);
+    expect(leaveOpen(client, a.handle, 1000)).toBe(0x9000);
+    expect([sign(935), sign(936), sign(936), sign(999), sign(1000)]).toEqual([
+      0x6982, 0x9000, 0x6982, 0x9000, 0x9000,
+    ]);
+    expect(client.send(computeSignature, a.handle << 1, 0x9b, new Uint8Array(5)).status).toBe(0x6700);
+    expect(client.send(computeSignature, a.handle << 1, 0x9d, new Uint8Array(6)).status).toBe(0x6a86);
+  });
+
+  it('signs a SignedInfo that has the digest of such a binding, and no other XML', () => {
+    const { client, a } = connected();
+    const key = openState(client.storage).key(openState(client.storage).identities[0] as never);
+    const publicKey = nodeCrypto.importPublicKey(key.spki);
+    const prepared = (b: Binding) =>
+      xmlMaker.prepareObject(nodeCrypto, utf8('an order'), {
+        signer: { chain: [signerCertificate], scheme: 0x0403 },
+        binding: b,
+        signingTime: NOW,
+        includeCertificates: true,
+        receiptRequest: true,
+      }).toBeSigned;
+    const askXml = (b: Uint8Array, info: Uint8Array, scheme = 0x0403) =>
+      client.send(
+        computeSignature,
+        a.handle << 1,
+        0x9c,
+        concat([Uint8Array.of(scheme >> 8, scheme & 0xff, b.length >> 8, b.length & 0xff), b, info]),
+      );
+    const right = binding(client, a.handle);
+    const info = prepared(right);
+    const text = Buffer.from(info).toString();
+    const elsewhere = binding(client, a.handle, { sessionBinding: new Uint8Array(32) });
+    const third = text.lastIndexOf('<ds:Reference');
+    const refusals: [string, Uint8Array, Uint8Array, number][] = [
+      ['another session', encodeBinding(elsewhere), prepared(elsewhere), 0x6982],
+      ['the binding of another SignedInfo', encodeBinding({ ...right, application: 'x' }), info, 0x6a80],
+      [
+        'a number further on',
+        encodeBinding({ ...right, sequence: 1 }),
+        prepared({ ...right, sequence: 1 }),
+        0x6982,
+      ],
+      ['a receipt that is none', encodeBinding({ ...right, kind: 'receipt' }), info, 0x6a80],
+      [
+        'not canonical',
+        encodeBinding(right),
+        utf8(text.replace('<ds:SignedInfo', '<ds:SignedInfo ')),
+        0x6a80,
+      ],
+      ['without properties', encodeBinding(right), utf8(`${text.slice(0, third)}</ds:SignedInfo>`), 0x6a80],
+      ['other XML', encodeBinding(right), utf8('<a></a>'), 0x6a80],
+      ['cut short', encodeBinding(right), info.subarray(0, -1), 0x6a80],
+      ['no binding', new Uint8Array(0), info, 0x6a80],
+    ];
+    for (const [name, b, signed, status] of refusals) {
+      expect(askXml(b, signed).status, name).toBe(status);
+    }
+    expect(askXml(encodeBinding(right), info, 0x0503).status).toBe(0x6a80);
+    const { data, status } = askXml(encodeBinding(right), info);
+    expect(status).toBe(0x9000);
+    expect(nodeCrypto.verify({ kind: 'ecdsa', hash: 'sha256' }, publicKey, info, data)).toBe(true);
+    expect(askXml(encodeBinding(right), info).status).toBe(0x6982);
   });
 
   it('refuses everything else', () => {

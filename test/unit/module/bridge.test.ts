@@ -566,6 +566,33 @@ describe('sub-protocols over a module', () => {
     expect(await receipt).toBeDefined();
   });
 
+  it('sign as XML, and streams, while other messages and receipts come between', async () => {
+    const modules = await both();
+    for (const format of ['xmldsig', 'pkcs7'] as const) {
+      const { client, server } = await pair(
+        { module: modules.server.module, subProtocols: [signServer({ formats: [format] })] },
+        { module: modules.client.module, subProtocols: [signClient({ formats: [format] })] },
+      );
+      client.signing?.on();
+      server.signing?.on();
+      const content = format === 'pkcs7' ? [Buffer.alloc(50_000, 'a'), Buffer.alloc(50_000, 'b')] : 'a text';
+      const receipts = [
+        client.signWrite(content),
+        server.signWrite('against it'),
+        client.signWrite('after it'),
+      ];
+      for (const [side, count] of [
+        [server, 2],
+        [client, 1],
+      ] as const) {
+        let seen = 0;
+        for await (const _message of side.signed) if (++seen === count) break;
+      }
+      expect((await Promise.all(receipts)).every((receipt) => receipt !== undefined)).toBe(true);
+      client.destroy();
+    }
+  });
+
   it('are refused by the module for a binding that is not of this session', async () => {
     const modules = await both();
     const { client } = await pair(
