@@ -39,6 +39,12 @@ export interface SessionEngine {
   updateKeys(requestPeer: boolean): void;
   drop(error?: Error): void;
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array;
+  /** The same, where the answer may be elsewhere. */
+  requestKeyingMaterial(
+    label: string,
+    context: Uint8Array | undefined,
+    length: number,
+  ): Uint8Array | Promise<Uint8Array>;
 
   /** What this side may show, or has shown. */
   readonly identities: readonly Identity[];

@@ -196,6 +196,11 @@ export abstract class Session<IO extends SessionIO> {
     return this.#established().exportKeyingMaterial(this.config.crypto, label, context, length);
   }
 
+  /** As `exportKeyingMaterial`: the secret is here. */
+  requestKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    return this.exportKeyingMaterial(label, context, length);
+  }
+
   /** `undefined` until `connected`. */
   get info(): ConnectionInfo | undefined {
     if (this.step.kind !== 'established') return undefined;

@@ -50,7 +50,7 @@ export const SignatureKind = {
 export const PinKind = { user: 0, operator: 1 } as const;
 
 /** P2 of Session information. */
-export const InformationKind = { everything: 0, exporter: 1, state: 2 } as const;
+export const InformationKind = { everything: 0, exporter: 1, state: 2, exporterWithoutContext: 3 } as const;
 
 /** TLV of SELECT's answer. */
 export const CapabilityTag = { name: 0x70, version: 0x71, sessions: 0x72, maxMessage: 0x73 } as const;

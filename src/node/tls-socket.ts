@@ -370,10 +370,19 @@ export class TLSSocket extends SessionStream {
 
   /**
    * RFC 8446 §7.5, RFC 5705.
-   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete; ModuleError ERR_MODULE_UNSUPPORTED for a
+   *   session in a security module, see `requestKeyingMaterial`
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
     return Buffer.from(this.connection.exportKeyingMaterial(label, context, length));
+  }
+
+  /**
+   * The same, also for sessions in a security module, which has to be asked.
+   * @throws as `exportKeyingMaterial`; ModuleError
+   */
+  async requestKeyingMaterial(length: number, label: string, context?: Uint8Array): Promise<Buffer> {
+    return Buffer.from(await this.connection.requestKeyingMaterial(label, context, length));
   }
 
   /** The sub-protocol of this name, once both sides have agreed to it; else `undefined`. */

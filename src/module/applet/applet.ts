@@ -353,10 +353,13 @@ export class Applet {
         return session.information();
       case InformationKind.state:
         return session.stateBytes;
-      case InformationKind.exporter: {
+      case InformationKind.exporter:
+      case InformationKind.exporterWithoutContext: {
         const { label, context, length } = exporterRequest.parse(data);
+        const isAbsent = p2 === InformationKind.exporterWithoutContext;
+        if (isAbsent && context.length > 0) throw new Refused(Status.malformed);
         if (!isExporterLabelPermitted(label)) throw new Refused(Status.notPermitted);
-        return session.export(label, context, length);
+        return session.export(label, isAbsent ? undefined : context, length);
       }
       default:
         throw new Refused(Status.wrongParameters);

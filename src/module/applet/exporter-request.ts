@@ -1,4 +1,4 @@
-import { DecodeError } from '../../errors/errors.ts';
+import { ConnectionError, DecodeError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
 
@@ -22,7 +22,13 @@ export const exporterRequest = {
     if (length === 0) throw new DecodeError('exporter request: for no bytes');
     return { label, context, length };
   },
+  /** @throws ConnectionError ERR_TLS_OPTION for what does not fit */
   build({ label, context, length }: ExporterRequest): Uint8Array {
+    const fits = label.length <= 249 && context.length <= 0xffff && length >= 1 && length <= 255;
+    if (!fits || !Number.isInteger(length)) {
+      const most = 'a label of 249 bytes, a context of 65,535, and 1 to 255 bytes of keying material';
+      throw new ConnectionError('ERR_TLS_OPTION', `A module exports at most: ${most}`);
+    }
     return new Writer(label.length + context.length + 4)
       .vector(1, new TextEncoder().encode(label))
       .vector(2, context)

@@ -281,7 +281,7 @@ export class Session {
   }
 
   /** @param label one that the host may have, see `isExporterLabelPermitted` */
-  export(label: string, context: Uint8Array, length: number): Uint8Array {
+  export(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
     return this.#established().exportKeyingMaterial(label, context, length);
   }
 

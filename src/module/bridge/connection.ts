@@ -29,6 +29,7 @@ import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoin
 import { concat, Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
+import { exporterRequest } from '../applet/exporter-request.ts';
 import { InformationKind, Instruction, RECORDS_ITEM, SessionState, SignatureKind } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
 import { type Dialogue, EapClient, guarded } from './eap-client.ts';
@@ -271,8 +272,33 @@ export class ModuleConnection implements SessionEngine {
     if (isBinding) return agreed.sessionBinding;
     throw new ModuleError(
       'ERR_MODULE_UNSUPPORTED',
-      'Keying material of a session in a module cannot be had at once; only the binding of TLS Sign can',
+      'Keying material of a session in a module cannot be had at once, but for the binding of TLS Sign; ask with requestKeyingMaterial',
     );
+  }
+
+  /**
+   * Asks the module, which has labels of its own that it exports to nobody.
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED; ERR_TLS_OPTION for more than 255 bytes. ModuleError
+   *   ERR_MODULE_NOT_PERMITTED for a label that does not begin with EXPORTER, and for EXPORTER_EAP
+   */
+  requestKeyingMaterial(
+    label: string,
+    context: Uint8Array | undefined,
+    length: number,
+  ): Uint8Array | Promise<Uint8Array> {
+    const agreed = this.#agreed;
+    if (agreed === undefined || this.#eap === undefined || this.#released) {
+      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The session is not open');
+    }
+    // RFC 8446 §7.5: no context is an empty one; in TLS 1.2 it is not (RFC 5705 §4).
+    const isAbsent = context === undefined && agreed.version !== ProtocolVersion.tls13;
+    return this.#options.card.run(this, {
+      ins: Instruction.sessionInformation,
+      p1: this.#eap.handle << 1,
+      p2: isAbsent ? InformationKind.exporterWithoutContext : InformationKind.exporter,
+      data: exporterRequest.build({ label, context: context ?? NOTHING, length }),
+      doing: 'Session information (exporter)',
+    });
   }
 
   get identities(): readonly Identity[] {

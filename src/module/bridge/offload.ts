@@ -110,6 +110,15 @@ export class OffloadedConnection implements SessionEngine {
     return this.#engine.exportKeyingMaterial(label, context, length);
   }
 
+  requestKeyingMaterial(
+    label: string,
+    context: Uint8Array | undefined,
+    length: number,
+  ): Uint8Array | Promise<Uint8Array> {
+    // The exporter's secret does not leave the module.
+    return this.#module.requestKeyingMaterial(label, context, length);
+  }
+
   get identities(): readonly Identity[] {
     return this.#engine.identities;
   }

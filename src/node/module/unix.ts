@@ -7,6 +7,7 @@ import { Applet } from '../../module/applet/applet.ts';
 import type { PersistentState } from '../../module/applet/persistent.ts';
 import type { CardTransport } from '../../module/bridge/exchange.ts';
 import { FrameSplitter, frame, MAX_FRAME } from './framing.ts';
+import { checkSocket, checkSocketFolder } from './socket-check.ts';
 
 /** Host programs that use one module at once; each has PINs and sessions of its own. */
 export const MAX_CONNECTIONS = 64;
@@ -28,12 +29,13 @@ export interface ModuleServerOptions {
 
 /**
  * Serves a module on a Unix socket: commands and responses in frames of a 2-byte length. Who may connect is decided by
- * the socket's mode, 0600, and its directory.
+ * the socket's mode, 0600, and its folder, which nobody else may change.
  *
- * @throws ModuleError ERR_MODULE_GONE when the socket cannot be made
+ * @throws ModuleError ERR_MODULE_GONE when the socket cannot be made; ERR_MODULE_NOT_PERMITTED where the folder is not safe
  */
 export async function serveModule(options: ModuleServerOptions): Promise<Server> {
   const { path } = options;
+  checkSocketFolder(path);
   await removeStale(path);
   const server = createServer((socket) => attend(socket, options));
   server.maxConnections = MAX_CONNECTIONS;
@@ -43,8 +45,10 @@ export async function serveModule(options: ModuleServerOptions): Promise<Server>
     server.listen(path);
     await once(server, 'listening');
     chmodSync(path, 0o600);
+    checkSocket(path);
   } catch (cause) {
     server.close();
+    if (cause instanceof ModuleError) throw cause;
     const what = cause instanceof Error ? cause.message : String(cause);
     throw new ModuleError('ERR_MODULE_GONE', `The module cannot listen on ${path}: ${what}`, { cause });
   } finally {
@@ -100,8 +104,12 @@ export class UnixTransport implements CardTransport {
     socket.on('close', () => this.#fail(gone('its process has ended the connection')));
   }
 
-  /** @throws ModuleError ERR_MODULE_GONE when nobody listens there */
+  /**
+   * @throws ModuleError ERR_MODULE_GONE when nobody listens there; ERR_MODULE_NOT_PERMITTED for a socket that somebody else
+   *   could have made: a PIN is going to be sent there
+   */
   static async connect(path: string): Promise<UnixTransport> {
+    checkSocket(path);
     const socket = connect(path);
     try {
       await once(socket, 'connect');

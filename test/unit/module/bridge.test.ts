@@ -17,7 +17,7 @@ import type { TLSSocket } from '../../../src/node/tls-socket.ts';
 import { signClient, signServer } from '../../../src/sign/index.ts';
 import { connectTunnel } from '../../../src/tunnel/connect.ts';
 import { serveTunnel } from '../../../src/tunnel/serve.ts';
-import { CA, type Card, cardWith, certificateFor, openState } from './kit.ts';
+import { CA, type Card, cardWith, certificateFor, openState, utf8 } from './kit.ts';
 
 const CA_PEM = encodePem('CERTIFICATE', CA);
 
@@ -592,6 +592,30 @@ describe('sub-protocols over a module', () => {
       client.destroy();
     }
   });
+
+  it.each([
+    ['TLSv1.3', false],
+    ['TLSv1.2', false],
+    ['TLSv1.3', true],
+  ] as const)(
+    'exports keying material that the peer has too, in %s, offloaded: %s',
+    async (maxVersion, offload) => {
+      const { module, applet } = await openModule(cardWith({ kind: 'server' }), { offload });
+      const { client, server } = await pair({ module }, { ca: CA_PEM, maxVersion });
+      for (const context of [undefined, new Uint8Array(0), utf8('context')]) {
+        const theirs = await client.requestKeyingMaterial(40, 'EXPORTER-test', context);
+        expect(await server.requestKeyingMaterial(40, 'EXPORTER-test', context)).toEqual(theirs);
+        expect(client.exportKeyingMaterial(40, 'EXPORTER-test', context)).toEqual(theirs);
+      }
+      await expect(server.requestKeyingMaterial(40, 'key expansion')).rejects.toMatchObject({
+        code: 'ERR_MODULE_NOT_PERMITTED',
+      });
+      await expect(server.requestKeyingMaterial(256, 'EXPORTER-test')).rejects.toMatchObject({
+        code: 'ERR_TLS_OPTION',
+      });
+      expect(applet.sessions).toBe(1);
+    },
+  );
 
   it('are refused by the module for a binding that is not of this session', async () => {
     const modules = await both();

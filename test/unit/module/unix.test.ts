@@ -1,5 +1,15 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect as netConnect, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +66,45 @@ describe('a module behind a Unix socket', () => {
     expect(statSync(await served()).mode & 0o777).toBe(0o600);
   });
 
+  it('is refused where somebody else could have made the socket, on both ends', async () => {
+    const path = await served();
+    chmodSync(path, 0o660);
+    const connected = () => UnixTransport.connect(path);
+    await expect(connected()).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+    chmodSync(path, 0o600);
+    chmodSync(folder, 0o777);
+    try {
+      await expect(connected()).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+      await expect(served()).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+      // As in /tmp: who may write may not delete what is not theirs.
+      chmodSync(folder, 0o1777);
+      (await connected()).close();
+    } finally {
+      chmodSync(folder, 0o700);
+    }
+    const file = join(folder, 'file');
+    writeFileSync(file, '', { mode: 0o600 });
+    await expect(UnixTransport.connect(file)).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+    const link = join(folder, 'link.sock');
+    symlinkSync(path, link);
+    await expect(UnixTransport.connect(link)).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+    await expect(UnixTransport.connect(join(folder, 'none'))).rejects.toMatchObject({
+      code: 'ERR_MODULE_GONE',
+    });
+  });
+
+  it.runIf(process.getuid?.() === 0)('is refused when the socket belongs to another user', async () => {
+    const path = await served();
+    chownSync(path, 65_534, 65_534);
+    await expect(UnixTransport.connect(path)).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+    chownSync(folder, 65_534, 65_534);
+    try {
+      await expect(served()).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+    } finally {
+      chownSync(folder, 0, 0);
+    }
+  });
+
   it('gives each connection PINs and sessions of its own', async () => {
     const path = await served();
     const [a, b] = [await UnixTransport.connect(path), await UnixTransport.connect(path)].map(
@@ -78,6 +127,7 @@ describe('a module behind a Unix socket', () => {
     const server = createServer((socket) => socket.once('data', () => socket.destroy()));
     server.listen(path);
     await once(server, 'listening');
+    chmodSync(path, 0o600);
     const client = new ModuleClient(new Queue(await UnixTransport.connect(path)));
     await expect(client.select()).rejects.toMatchObject({ code: 'ERR_MODULE_GONE' });
     await expect(client.select()).rejects.toMatchObject({ code: 'ERR_MODULE_GONE' });
