@@ -8,7 +8,7 @@ import type { ExternalPsk } from './psk.ts';
 import type { ResumableSession } from './resumable-session.ts';
 import type { TicketKeys } from './tickets.ts';
 
-/** A certificate chain, end entity first, and the key that belongs to its first certificate. */
+/** A certificate chain, end entity first, and the key that belongs to its first certificate; no chain where there is `spki`. */
 export interface Identity {
   readonly chain: readonly Uint8Array[];
   readonly key: SigningKey;
@@ -16,6 +16,8 @@ export interface Identity {
   readonly ocspResponse?: Uint8Array | undefined;
   /** Signed certificate timestamps of the first certificate, for clients that ask (RFC 6962 §3.3). */
   readonly scts?: readonly Uint8Array[] | undefined;
+  /** SubjectPublicKeyInfo of the key, where it may be shown raw in place of certificates (RFC 7250). */
+  readonly spki?: Uint8Array | undefined;
   /** DER names of the issuers in the chain, to suit a peer that names authorities (RFC 8446 §4.2.4). */
   readonly issuers?: readonly Uint8Array[] | undefined;
 }
@@ -44,6 +46,13 @@ export type PeerVerifier = (
     readonly ocspResponse?: Uint8Array | undefined;
   },
 ) => PeerIdentity;
+
+/**
+ * Judges the peer's raw public key (RFC 7250).
+ * @param spki SubjectPublicKeyInfo
+ * @throws CertificateError
+ */
+export type RawKeyVerifier = (spki: Uint8Array) => PeerIdentity;
 
 /** What there is to say about TLS 1.2 and, where `legacy` names them, the versions before. */
 export interface Tls12Config {
@@ -115,6 +124,10 @@ interface CommonConfig {
   /** SignatureScheme values accepted in certificates, when not the same (signature_algorithms_cert). */
   readonly certificateSchemes?: readonly number[] | undefined;
   readonly verifyPeer: PeerVerifier;
+  /** Present: raw public keys are taken from the peer, best first before certificates. */
+  readonly verifyRawKey?: RawKeyVerifier | undefined;
+  /** Present with it: certificates are not taken. */
+  readonly rawKeysOnly?: boolean | undefined;
   /** Milliseconds until an unfinished handshake fails; 0 waits for ever. */
   readonly handshakeTimeout: number;
   /** Largest plaintext of a record, 1 to 2^14. */

@@ -156,6 +156,8 @@ export class Established {
     // A lifetime of zero means: discard at once (§4.6.1).
     if (ticket.lifetime === 0 || resumption === undefined) return;
     if (this.peer === undefined && pskIdentity === undefined) return;
+    // Who showed a raw key has no certificate that could be judged again.
+    if (this.peer?.chain.length === 0) return;
     io.ticket({
       suite,
       psk: resumptionPsk(io.crypto, suite.hash, resumption(), ticket.nonce),

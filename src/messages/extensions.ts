@@ -279,6 +279,20 @@ export const signedCertificateTimestamps = codec<readonly Uint8Array[]>(
     }),
 );
 
+/** `CertificateType client_certificate_types<1..2^8-1>`, RFC 7250 §3; server_certificate_type likewise. */
+export const certificateTypes = codec<readonly number[]>(
+  'certificate_type',
+  (r) => r.list(1, (type) => type.u8(), 1),
+  (w, types) => w.vector(1, Uint8Array.from(types)),
+);
+
+/** The server's choice, RFC 7250 §3. */
+export const selectedCertificateType = codec<number>(
+  'certificate_type',
+  (r) => r.u8(),
+  (w, type) => w.u8(type),
+);
+
 // ── ServerHello, HelloRetryRequest, EncryptedExtensions, NewSessionTicket ────────────────────────
 
 const u16 = (name: string): Codec<number> =>

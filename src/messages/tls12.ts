@@ -22,6 +22,18 @@ export function buildCertificateChain(chain: readonly Uint8Array[]): Uint8Array 
   );
 }
 
+/** With a raw public key, `opaque ASN1_subjectPublicKeyInfo<1..2^24-1>;` (RFC 7250 §3); `undefined` where none is shown. */
+export function parseRawCertificate(body: Uint8Array): Uint8Array | undefined {
+  const r = new Reader(body, 'Certificate');
+  const spki = r.vector(3);
+  r.end();
+  return spki.length === 0 ? undefined : spki;
+}
+
+export function buildRawCertificate(spki: Uint8Array | undefined): Uint8Array {
+  return handshakeMessage(HandshakeType.certificate, (w) => w.vector(3, spki ?? new Uint8Array(0)));
+}
+
 /** `named_curve` of ECCurveType; the explicit curves are gone (RFC 8422 §5.4). */
 const NAMED_CURVE = 3;
 

@@ -6,6 +6,7 @@ import type {
   EarlyDataPolicy,
   IdentitySource,
   PeerVerifier,
+  RawKeyVerifier,
   ServerConfig,
 } from '../handshake/config.ts';
 import type { EarlyDataGuard } from '../handshake/early-data-guard.ts';
@@ -13,8 +14,9 @@ import { parseResumable, type ResumableSession } from '../handshake/resumable-se
 import { NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
+import { importRawKey, verifyRawKey } from '../x509/raw-key.ts';
 import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
-import { acceptUnverified, verifyPeer } from '../x509/verify.ts';
+import { acceptUnverified, UnverifiedPeer, verifyPeer } from '../x509/verify.ts';
 import { type CompressionName, compressionFor } from './certificate-compression.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
@@ -127,6 +129,7 @@ function common(context: SecureContext, settings: PeerSettings) {
     legacy: context.legacy,
     groups: context.groups,
     schemes: context.schemes,
+    ...rawKeys(context, settings),
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
     maxFragment: settings.maxSendFragment ?? MAX_FRAGMENT,
     padTo: settings.padding ?? 1,
@@ -395,6 +398,25 @@ export function readSession(bytes: Uint8Array): ResumableSession | undefined {
 }
 
 // ── both ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Raw public keys (RFC 7250) are taken where some are trusted. */
+function rawKeys(
+  { trustedPublicKeys, hasOwnTrust }: SecureContext,
+  { rejectUnauthorized }: PeerSettings,
+): { verifyRawKey?: RawKeyVerifier; rawKeysOnly?: boolean } {
+  if (trustedPublicKeys.length === 0) return {};
+  return {
+    rawKeysOnly: !hasOwnTrust,
+    verifyRawKey: (spki) => {
+      try {
+        return verifyRawKey(nodeCrypto, spki, trustedPublicKeys);
+      } catch (error) {
+        if (rejectUnauthorized !== false || !(error instanceof CertificateError)) throw error;
+        return new UnverifiedPeer([], importRawKey(nodeCrypto, spki), error);
+      }
+    },
+  };
+}
 
 /** Judges by `verify`, or takes whoever has the key where the user has said so. */
 function judge(rejectUnauthorized: boolean | undefined, verify: PeerVerifier): PeerVerifier {

@@ -19,6 +19,7 @@ import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { Crl } from '../x509/crl.ts';
+import { importPublicKey } from '../x509/public-key.ts';
 import { TrustStore } from '../x509/trust-store.ts';
 import { parseCiphers } from './cipher-list.ts';
 import { parseLegacy } from './legacy.ts';
@@ -60,6 +61,16 @@ export interface SecureContextOptions {
   /** One private key for each chain, in any order; `SigningKey` objects in the order of the chains. */
   key?: KeyInput | readonly KeyInput[] | undefined;
   passphrase?: string | undefined;
+  /**
+   * Show the public key of `key` raw (RFC 7250) to peers that take that, and certificates to the others; without `cert`
+   * only the key. Default false.
+   */
+  rawPublicKey?: boolean | undefined;
+  /**
+   * Raw public keys (RFC 7250) that peers may show: SubjectPublicKeyInfo, PEM ("PUBLIC KEY") or DER. With them and without
+   * `ca`, peers must show one of them; with `ca` they may show a certificate as well.
+   */
+  trustedPublicKeys?: CertificateInput | readonly CertificateInput[] | undefined;
   /**
    * An OpenSSL cipher list, best first, for both versions. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305, in
    * TLS 1.2 with ECDHE and either ECDSA or RSA certificates.
@@ -126,6 +137,8 @@ export class SecureContext {
   /** The anchors come from the option `ca`. */
   readonly hasOwnTrust: boolean;
   readonly crls: readonly Crl[];
+  /** SubjectPublicKeyInfo that peers may show in place of certificates. */
+  readonly trustedPublicKeys: readonly Uint8Array[];
   #trust: TrustStore | undefined;
   #ticketKeys: TicketKeys | undefined;
   #earlyDataGuard: EarlyDataGuard | undefined;
@@ -146,6 +159,11 @@ export class SecureContext {
       listOf(options.crl)
         .flatMap((input) => readPem(input, 'X509 CRL'))
         .map(Crl.parse),
+    );
+    this.trustedPublicKeys = explain('trustedPublicKeys', () =>
+      listOf(options.trustedPublicKeys)
+        .flatMap((input) => readPem(input, 'PUBLIC KEY'))
+        .map((spki) => importPublicKey(nodeCrypto, spki).spki),
     );
     const ca = listOf(options.ca);
     this.hasOwnTrust = ca.length > 0;
@@ -301,7 +319,7 @@ function readPem(input: CertificateInput, label: string): Uint8Array[] {
 }
 
 /** Chains with their keys, the key of each checked where it can be. */
-function readIdentities({ cert, key, passphrase, staple }: SecureContextOptions): Identity[] {
+function readIdentities({ cert, key, passphrase, staple, rawPublicKey }: SecureContextOptions): Identity[] {
   const chains = explain('cert', () =>
     listOf(cert).map((input) => {
       const chain = readCertificates(input);
@@ -316,6 +334,7 @@ function readIdentities({ cert, key, passphrase, staple }: SecureContextOptions)
       'the option cert is given without it; give the private key of the certificate too',
     );
   }
+  if (chains.length === 0 && rawPublicKey === true) return keys.map(rawIdentity);
   if (keys.length > 0 && chains.length === 0) {
     throw optionError(
       'cert',
@@ -331,8 +350,26 @@ function readIdentities({ cert, key, passphrase, staple }: SecureContextOptions)
     const { spki } = Certificate.parse(certificate);
     const own = bySpki.get(latin1(spki)) ?? keyFor(certificate, index, keys);
     const issuers = chain.map((der) => Certificate.parse(der).issuer.raw);
-    return { chain, key: own, issuers, ocspResponse: staples[index]?.ocsp, scts: staples[index]?.scts };
+    const raw = rawPublicKey === true ? { spki } : {};
+    return {
+      chain,
+      key: own,
+      ...raw,
+      issuers,
+      ocspResponse: staples[index]?.ocsp,
+      scts: staples[index]?.scts,
+    };
   });
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION for a key elsewhere, whose public half is not known */
+function rawIdentity(key: ImportedKey | SigningKey): Identity {
+  if (!('belongsTo' in key))
+    throw optionError(
+      'rawPublicKey',
+      'a key that signs elsewhere needs cert beside it, to say which key it is',
+    );
+  return { chain: [], key, spki: key.publicKey.spki };
 }
 
 function latin1(bytes: Uint8Array): string {
@@ -343,7 +380,8 @@ function latin1(bytes: Uint8Array): string {
 function indexByName(identities: readonly Identity[]): NameMap<readonly Identity[]> {
   const byName = new Map<string, Identity[]>();
   for (const identity of identities) {
-    const names = Certificate.parse(identity.chain[0] as Uint8Array).subjectAltNames ?? [];
+    const [leaf] = identity.chain;
+    const names = leaf === undefined ? [] : Certificate.parse(leaf).subjectAltNames;
     for (const name of names) {
       if (name.kind !== 'dns') continue;
       const key = name.name.toLowerCase();

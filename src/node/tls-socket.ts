@@ -338,6 +338,12 @@ export class TLSSocket extends SessionStream {
     return identity === undefined ? undefined : Buffer.from(identity);
   }
 
+  /** The peer's public key where it showed that raw (RFC 7250), as SubjectPublicKeyInfo, DER; `authorized` says whether it is trusted. */
+  get peerRawPublicKey(): Buffer | undefined {
+    const peer = this.handshakeDone ? this.#info().peer : undefined;
+    return peer === undefined || peer.path.length > 0 ? undefined : Buffer.from(peer.publicKey.spki);
+  }
+
   isSessionReused(): boolean {
     return this.handshakeDone && this.#info().resumed;
   }

@@ -56,6 +56,8 @@ export const ExtensionType = {
   use_srtp: 14,
   application_layer_protocol_negotiation: 16,
   signed_certificate_timestamp: 18,
+  client_certificate_type: 19,
+  server_certificate_type: 20,
   padding: 21,
   encrypt_then_mac: 22,
   extended_master_secret: 23,
@@ -167,6 +169,9 @@ export const SignatureScheme = {
  * RFC 8422 §5.4). Here they have numbers so that a `SigningKey` can be asked for them; that of RSA is of the private range.
  */
 export const LegacySignatureScheme = { rsa_pkcs1_md5_sha1: 0xff01, ecdsa_sha1: 0x0203 } as const;
+
+/** RFC 7250 §3, RFC 6091 §3; OpenPGP (1) is no more (RFC 8446 §4.2). */
+export const CertificateType = { x509: 0, raw_public_key: 2 } as const;
 
 export const PskKeyExchangeMode = { psk_ke: 0, psk_dhe_ke: 1 } as const;
 

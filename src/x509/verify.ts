@@ -4,14 +4,15 @@ import { Certificate } from './certificate.ts';
 import { checkServerName, type ReferenceName } from './names.ts';
 import { PathSearch, type Purpose } from './path.ts';
 import { importAnyPublicKey } from './public-key.ts';
+import type { VerifiedRawKey } from './raw-key.ts';
 import type { TrustStore } from './trust-store.ts';
 import type { VerificationCache } from './verification-cache.ts';
 
 /** Certificates that a peer may send. Public servers send 2 to 4; cross-signed bridges of some size need more. */
 export const MAX_CHAIN_CERTIFICATES = 32;
 
-/** Who the peer is. Only `verifyPeer` makes one that is `authorized`; the handshake takes nothing else. */
-export type PeerIdentity = VerifiedPeer | UnverifiedPeer;
+/** Who the peer is. Only `verifyPeer` and `verifyRawKey` make one that is `authorized`; the handshake takes nothing else. */
+export type PeerIdentity = VerifiedPeer | VerifiedRawKey | UnverifiedPeer;
 
 export interface VerifyOptions {
   /** What the peer is: `server` is checked for serverAuth, `client` for clientAuth, `signer` for a key that may sign data. */
@@ -70,7 +71,7 @@ export class VerifiedPeer {
 
 /**
  * A peer whose key is known and nothing else: its certificate was not accepted, and someone goes on all the same.
- * It proves nothing, so anyone may make one; raw public keys (RFC 7250) will come as such too, until they are pinned.
+ * It proves nothing, so anyone may make one; a raw public key that is not pinned is such a peer too.
  */
 export class UnverifiedPeer {
   readonly authorized = false;

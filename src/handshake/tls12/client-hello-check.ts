@@ -8,6 +8,7 @@ import {
 } from '../../messages/extensions.ts';
 import type { ClientHello } from '../../messages/hello.ts';
 import { CipherSuite, ExtensionType } from '../../wire/codepoints.ts';
+import { type OfferedCertificateTypes, readOfferedTypes } from '../certificate-types.ts';
 import type { Tls12Config } from '../config.ts';
 import { optionalExtension } from '../tls13/shared.ts';
 import type { Protocol12 } from './protocol.ts';
@@ -24,6 +25,7 @@ export interface CheckedClientHello12 {
   /** `undefined` before TLS 1.2, where the kind of key says how it signs. */
   readonly schemes: readonly number[] | undefined;
   readonly extendedMasterSecret: boolean;
+  readonly certificateTypes: OfferedCertificateTypes;
   /** The client knows RFC 5746: by the extension or by the signalling value. */
   readonly secureRenegotiation: boolean;
   readonly sendsPointFormats: boolean;
@@ -68,6 +70,7 @@ export function checkClientHello12(
     // Without it SHA-1 would be meant (RFC 5246 §7.4.1.4.1), with which nothing is signed here.
     schemes: protocol.namesSchemes ? (schemes ?? []) : undefined,
     extendedMasterSecret,
+    certificateTypes: readOfferedTypes(extensions),
     secureRenegotiation:
       renegotiation || hello.cipherSuites.includes(CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),
     sendsPointFormats: pointFormats ?? false,

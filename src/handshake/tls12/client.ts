@@ -10,6 +10,7 @@ import {
   buildCertificateVerify12,
   buildEcdheClientKeyExchange,
   buildPskClientKeyExchange,
+  buildRawCertificate,
   buildRsaClientKeyExchange,
   type CertificateRequest12,
   ClientCertificateType,
@@ -23,6 +24,7 @@ import {
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import { identitiesOfType, isRaw, judgeRawKey, requireAcceptedType, shownAs } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -39,7 +41,14 @@ import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule
 import { permitsCbc, prfHashOf, spokenProtocols12, type Terms12 } from './protocol.ts';
 import { empty, readServerHelloExtensions, type ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
-import { chooseIdentity12, keyExchangeInput, pointGroups, pskPremaster, requireKindOf } from './shared.ts';
+import {
+  chooseIdentity12,
+  keyExchangeInput,
+  pointGroups,
+  pskPremaster,
+  rawChain,
+  requireKindOf,
+} from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
@@ -185,7 +194,9 @@ class ExpectCertificate implements Expect {
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.certificate) throw unexpected(message, 'Certificate');
     const { answer, config, transcript, suite } = this.#state;
-    const chain = parseCertificateChain(message.body);
+    const raw = isRaw(answer.types.server);
+    requireAcceptedType(config, answer.types.server);
+    const chain = raw ? rawChain(message.body) : parseCertificateChain(message.body);
     // RFC 5246 §7.4.2: the server's own certificate comes first, so there is one.
     if (chain.length === 0) throw new DecodeError('Certificate: the server sent no certificate');
     transcript.add(message.raw12);
@@ -193,7 +204,9 @@ class ExpectCertificate implements Expect {
       const schemes = config.certificateSchemes ?? config.schemes;
       const { serverName } = config;
       const keyUse = isRsaKeyExchange(suite) ? 'encipherment' : undefined;
-      const peer = config.verifyPeer(chain, { now: io.now, serverName, schemes, keyUse, ocspResponse });
+      const peer = raw
+        ? judgeRawKey(config.verifyRawKey, chain)
+        : config.verifyPeer(chain, { now: io.now, serverName, schemes, keyUse, ocspResponse });
       requireKindOf(suite, peer);
       const state = { ...this.#state, ocspResponse };
       return isRsaKeyExchange(suite)
@@ -380,8 +393,12 @@ class ExpectServerHelloDone implements Expect {
     const { config, transcript, exchange, randoms, answer } = this.#state;
     transcript.add(message.raw12);
     const say = (ours: Uint8Array): void => transcript.add(io.send(ours));
-    const choice = this.#request === undefined ? undefined : chooseForRequest(config, this.#request);
-    if (this.#request !== undefined) say(buildCertificateChain(choice?.identity.chain ?? []));
+    const type = answer.types.client;
+    const choice = this.#request === undefined ? undefined : chooseForRequest(config, type, this.#request);
+    if (this.#request !== undefined) {
+      const shown = choice === undefined ? [] : shownAs(choice.identity, type);
+      say(isRaw(type) ? buildRawCertificate(shown[0]) : buildCertificateChain(shown));
+    }
 
     const { message: keyExchange, premaster } = exchange(io);
     say(keyExchange);
@@ -402,11 +419,19 @@ class ExpectServerHelloDone implements Expect {
 }
 
 /** RFC 5246 §7.4.4: both lists bind us; the authorities are a wish. */
-function chooseForRequest(config: ClientConfig, { types, schemes, authorities }: CertificateRequest12) {
+function chooseForRequest(
+  config: ClientConfig,
+  type: number,
+  { types, schemes, authorities }: CertificateRequest12,
+) {
   const kinds = (['ecdsa', 'rsa'] as const).filter((kind) =>
     types.includes(ClientCertificateType[`${kind}_sign`]),
   );
-  return chooseIdentity12(preferNamed(config.identities, authorities), schemes, kinds);
+  return chooseIdentity12(
+    preferNamed(identitiesOfType(config.identities, type), authorities),
+    schemes,
+    kinds,
+  );
 }
 
 /** Common to all states that have the master secret. */
@@ -552,7 +577,8 @@ class ExpectFinished implements Expect {
     const { protocol, suite, config, master, answer, sessionId, resumed, peer } = this.#state;
     const chain = peer.peer?.chain;
     const ticket = this.#ticket;
-    if (chain === undefined) return undefined;
+    // Who showed a raw key has no certificate that could be judged again.
+    if (chain === undefined || chain.length === 0) return undefined;
     const common = {
       version: protocol.version,
       suite,

@@ -1,6 +1,7 @@
 import { canDecrypt, type DecryptingKey } from '../../crypto/provider.ts';
 import { isCbc, isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
+import { type CertificateSelection, identitiesOfType, selectCertificateTypes } from '../certificate-types.ts';
 import type { Identity, ServerConfig } from '../config.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { type Protocol12, permitsCbc, suitesOf } from './protocol.ts';
@@ -13,6 +14,8 @@ export interface Choice {
   readonly group: number | undefined;
   /** Absent in the PSK suites. */
   readonly certificate: SigningChoice | DecryptingChoice | undefined;
+  /** Absent in the PSK suites. */
+  readonly selection?: CertificateSelection;
 }
 
 /** Of the RSA key exchange: the key signs nothing. */
@@ -43,16 +46,20 @@ export function chooseSuite(
   const { groups } = checked;
   const group = pointGroups(config.groups).find((candidate) => groups?.includes(candidate) ?? true);
   let identities: readonly Identity[] | undefined;
+  let selection: CertificateSelection | undefined;
   for (const suite of suites) {
     const { authentication, ephemeral } = suite;
     if (ephemeral && group === undefined) continue;
     if (authentication === 'psk')
       return { suite, group: ephemeral ? group : undefined, certificate: undefined };
     identities ??= config.selectIdentities(checked.serverName);
+    selection ??= selectCertificateTypes(config, checked.certificateTypes, identities);
+    const shown = identitiesOfType(identities, selection.types.server);
     const certificate = isRsaKeyExchange(suite)
-      ? decryptingIdentity(identities)
-      : chooseIdentity12(identities, checked.schemes, [authentication], groups);
-    if (certificate !== undefined) return { suite, group: ephemeral ? group : undefined, certificate };
+      ? decryptingIdentity(shown)
+      : chooseIdentity12(shown, checked.schemes, [authentication], groups);
+    if (certificate !== undefined)
+      return { suite, group: ephemeral ? group : undefined, certificate, selection };
   }
   if (group === undefined) {
     throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');

@@ -8,6 +8,7 @@ import {
 import type { ServerHello } from '../../messages/hello.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
+import { type CertificateTypes, confirmedCertificateTypes } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import type { ClientOffer } from '../tls13/client-hello.ts';
 import { optionalExtension, requireKnownPlace } from '../tls13/shared.ts';
@@ -18,6 +19,7 @@ import { requiresExtendedMasterSecret } from './shared.ts';
 /** What the extensions of a ServerHello of TLS 1.2 or before say. */
 export interface ServerAnswer {
   readonly extendedMasterSecret: boolean;
+  readonly types: CertificateTypes;
   readonly alpnProtocol: string | undefined;
   /** A NewSessionTicket will come. */
   readonly sendsTicket: boolean;
@@ -33,6 +35,8 @@ const IN_SERVER_HELLO_12: readonly number[] = [
   ExtensionType.server_name,
   ExtensionType.status_request,
   ExtensionType.signed_certificate_timestamp,
+  ExtensionType.client_certificate_type,
+  ExtensionType.server_certificate_type,
   // Not the server's to send (RFC 8422 §5.1.1), but some do; it says nothing to us.
   ExtensionType.supported_groups,
   ExtensionType.ec_point_formats,
@@ -100,7 +104,16 @@ export function readServerHelloExtensions(
     }
     handler.confirm(answered, { serverName, alpnProtocol });
   }
-  return { extendedMasterSecret, alpnProtocol, sendsTicket, sendsStatus, scts, recordSizeLimit: limit };
+  const types = confirmedCertificateTypes(config, extensions);
+  return {
+    extendedMasterSecret,
+    types,
+    alpnProtocol,
+    sendsTicket,
+    sendsStatus,
+    scts,
+    recordSizeLimit: limit,
+  };
 }
 
 /** RFC 7627 §5.2 and §5.3. */

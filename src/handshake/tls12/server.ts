@@ -18,6 +18,7 @@ import {
   buildEcdheKeyExchange,
   buildNewSessionTicket12,
   buildPskKeyExchange,
+  buildRawCertificate,
   buildServerHelloDone,
   ClientCertificateType,
   encodeEcdhParameters,
@@ -29,6 +30,7 @@ import {
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import { type CertificateTypes, isRaw, judgeRawKey, ONLY_X509, shownAs } from '../certificate-types.ts';
 import type { HelloExtensions, Identity, ServerConfig } from '../config.ts';
 import { answerConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -43,7 +45,7 @@ import { PROTOCOLS_12, prfHashOf, type Terms12 } from './protocol.ts';
 import { type Choice, chooseSuite } from './server-choice.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
 import { buildState12 } from './session.ts';
-import { keyExchangeInput, pskPremaster, UNCOMPRESSED_POINTS } from './shared.ts';
+import { keyExchangeInput, pskPremaster, rawChain, UNCOMPRESSED_POINTS } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
@@ -99,6 +101,7 @@ export function answerClientHello12(
   const terms = { protocol, suite, encryptThenMac: isCbc(suite) && checked.encryptThenMac };
   const transcript = new Transcript12(io.crypto, prfHashOf(terms));
   transcript.add(raw);
+  const showsRaw = isRaw(choice?.selection?.types.server ?? ONLY_X509.server);
   const state: Greeted = {
     ...terms,
     config,
@@ -108,7 +111,8 @@ export function answerClientHello12(
     alpnProtocol,
     givesTicket,
     sessionId,
-    ...staplesFor(choice?.certificate?.identity, checked),
+    types: choice?.selection?.types ?? ONLY_X509,
+    ...staplesFor(showsRaw ? undefined : choice?.certificate?.identity, checked),
   };
   const answer = buildServerHello({
     legacyVersion: version,
@@ -119,6 +123,7 @@ export function answerClientHello12(
     extensions: [
       ...serverHelloExtensions(extensions, state, session !== undefined),
       ...answerConnectionId(config, hello.extensions, io),
+      ...(choice?.selection?.extensions ?? []),
     ],
   });
   say(state, answer, io);
@@ -136,6 +141,7 @@ interface Greeted extends Terms12 {
   readonly givesTicket: boolean;
   /** As in ServerHello. */
   readonly sessionId: Uint8Array;
+  readonly types: CertificateTypes;
   /** What goes with our certificate. */
   readonly ocspResponse: Uint8Array | undefined;
   readonly scts: readonly Uint8Array[] | undefined;
@@ -231,8 +237,9 @@ function offerKeys(state: Greeted, { group, certificate }: Choice, io: Handshake
   return new SigningAsServer(wanted, parameters, next);
 }
 
-function sendCertificate(state: Greeted, { chain }: Identity, io: HandshakeIO): void {
-  say(state, buildCertificateChain(chain), io);
+function sendCertificate(state: Greeted, identity: Identity, io: HandshakeIO): void {
+  const shown = shownAs(identity, state.types.server);
+  say(state, isRaw(state.types.server) ? buildRawCertificate(shown[0]) : buildCertificateChain(shown), io);
   if (state.ocspResponse === undefined) return;
   const body = certificateStatus.build(state.ocspResponse);
   say(
@@ -311,8 +318,9 @@ class ExpectClientCertificate implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
-    const { config, transcript } = this.#state;
-    const chain = parseCertificateChain(message.body);
+    const { config, transcript, types } = this.#state;
+    const raw = isRaw(types.client);
+    const chain = raw ? rawChain(message.body) : parseCertificateChain(message.body);
     transcript.add(message.raw12);
     if (chain.length === 0) {
       if (config.clientCertificate === 'require') {
@@ -326,7 +334,9 @@ class ExpectClientCertificate implements Expect {
       return new ExpectClientKeyExchange(this.#state, undefined);
     }
     const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = config.verifyPeer(chain, { now: io.now, serverName: undefined, schemes });
+    const peer = raw
+      ? judgeRawKey(config.verifyRawKey, chain)
+      : config.verifyPeer(chain, { now: io.now, serverName: undefined, schemes });
     return new ExpectClientKeyExchange(this.#state, peer);
   }
 }
@@ -525,14 +535,22 @@ function sendFinished(state: Keyed, io: HandshakeIO): void {
 
 function newTicket(state: Keyed, io: HandshakeIO): Uint8Array {
   const { tickets } = state.config;
-  const ticket = tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
+  const ticket = cannotBeJudgedAgain(state)
+    ? undefined
+    : tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
   // One that would be too long is left out; the message itself was announced (RFC 5077 §3.3).
   return buildNewSessionTicket12({ lifetimeHint: tickets?.lifetime ?? 0, ticket: ticket ?? NOTHING });
 }
 
 function rememberSession(state: Keyed, io: HandshakeIO): void {
   const { sessionId, config } = state;
-  if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
+  if (sessionId.length > 0 && !cannotBeJudgedAgain(state))
+    config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
+}
+
+/** Who showed a raw key has no certificate to be judged at a resumption. */
+function cannotBeJudgedAgain({ peer }: Keyed): boolean {
+  return peer.peer?.chain.length === 0;
 }
 
 function sessionState({ protocol, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {

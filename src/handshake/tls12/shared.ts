@@ -2,6 +2,7 @@ import type { EcCurve } from '../../crypto/provider.ts';
 import { LEGACY_SCHEMES, schemeById } from '../../crypto/schemes.ts';
 import { isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
+import { parseRawCertificate } from '../../messages/tls12.ts';
 import { NamedGroup, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
@@ -85,6 +86,12 @@ export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void
 /** RFC 7627 §5.2: of TLS 1.2 it is asked; what is older hardly ever has it, and was named by someone who knows. */
 export function requiresExtendedMasterSecret(tls12: Tls12Config, { version }: Protocol12): boolean {
   return tls12.requireExtendedMasterSecret && version >= ProtocolVersion.tls12;
+}
+
+/** What came in a Certificate with a raw public key: none, or one. */
+export function rawChain(body: Uint8Array): readonly Uint8Array[] {
+  const spki = parseRawCertificate(body);
+  return spki === undefined ? [] : [spki];
 }
 
 /** Groups whose shares are points, which is all that ServerKeyExchange can carry (RFC 8422 §5.1.1). */

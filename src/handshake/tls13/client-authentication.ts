@@ -12,6 +12,7 @@ import {
   signatureAlgorithms,
 } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
+import { identitiesOfType, shownAs } from '../certificate-types.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { signatureInput } from '../proofs.ts';
@@ -60,24 +61,35 @@ const IN_CERTIFICATE_REQUEST: readonly number[] = [
   ExtensionType.signature_algorithms_cert,
 ];
 
-/** Answers a CertificateRequest: Certificate, and CertificateVerify unless the list is empty (§4.4.2). */
+/**
+ * Answers a CertificateRequest: Certificate, and CertificateVerify unless the list is empty (§4.4.2).
+ * @param type CertificateType
+ */
 export function sendCertificate(
   config: ClientConfig,
+  type: number,
   accepted: Accepted,
   transcript: Transcript,
   io: HandshakeIO,
   finish: (io: HandshakeIO) => Step,
 ): Step {
-  const choice = chooseIdentity(config.identities, accepted.schemes, accepted.authorities);
+  const choice = chooseIdentity(
+    identitiesOfType(config.identities, type),
+    accepted.schemes,
+    accepted.authorities,
+  );
   const plain = buildCertificate({
     context: NO_CONTEXT,
-    entries: (choice?.identity.chain ?? []).map((certData) => ({ certData, extensions: [] })),
+    entries: (choice === undefined ? [] : shownAs(choice.identity, type)).map((certData) => ({
+      certData,
+      extensions: [],
+    })),
   });
   const certificate = compressed(
     plain,
     config.certificateCompression,
     accepted.compression,
-    choice && { owner: choice.identity, variant: '' },
+    choice && { owner: choice.identity, variant: `client ${type}` },
   );
   io.send(certificate);
   transcript.add(certificate);

@@ -19,6 +19,7 @@ import {
 } from '../../messages/extensions.ts';
 import type { ClientHello } from '../../messages/hello.ts';
 import { ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { type OfferedCertificateTypes, readOfferedTypes } from '../certificate-types.ts';
 import type { ServerConfig } from '../config.ts';
 import { versionNumbers } from '../versions.ts';
 import { optionalExtension } from './shared.ts';
@@ -43,6 +44,7 @@ export interface CheckedClientHello {
   /** CertificateCompressionAlgorithm values that the client can expand. */
   readonly compression: readonly number[] | undefined;
   readonly recordSizeLimit: number | undefined;
+  readonly certificateTypes: OfferedCertificateTypes;
   /** DER names of CAs that the client would like to see. */
   readonly authorities: readonly Uint8Array[] | undefined;
 }
@@ -94,6 +96,7 @@ export function checkClientHello(config: ServerConfig, hello: ClientHello): Chec
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
     offersEarlyData: read(ExtensionType.early_data, earlyDataIndication.parse) !== undefined,
+    certificateTypes: readOfferedTypes(extensions),
     authorities: read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
     compression: read(ExtensionType.compress_certificate, compressCertificate.parse),
     recordSizeLimit: read(ExtensionType.record_size_limit, recordSizeLimit.parse),

@@ -17,6 +17,7 @@ import {
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { CipherSuite, ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { offeredCertificateTypes } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { connectionIdOffer } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -207,6 +208,7 @@ function helloExtensions(
     list.push(keyShareExtension(keyExchanges), ...compressionOffer(config.certificateCompression));
   }
   list.push(...connectionIdOffer(config));
+  list.push(...offeredCertificateTypes(config));
   if (config.recordSizeLimit !== undefined) {
     add(ExtensionType.record_size_limit, recordSizeLimit.build(config.recordSizeLimit));
   }

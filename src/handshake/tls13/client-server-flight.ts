@@ -25,6 +25,13 @@ import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { parseEncryptedExtensions } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import {
+  type CertificateTypes,
+  confirmedCertificateTypes,
+  isRaw,
+  judgeRawKey,
+  requireAcceptedType,
+} from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { type Agreement13, Established } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -68,6 +75,8 @@ const IN_ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.application_layer_protocol_negotiation,
   ExtensionType.record_size_limit,
   ExtensionType.early_data,
+  ExtensionType.client_certificate_type,
+  ExtensionType.server_certificate_type,
 ];
 
 export class ExpectEncryptedExtensions implements Expect {
@@ -99,6 +108,8 @@ export class ExpectEncryptedExtensions implements Expect {
       );
     }
     limitRecords(config, extensions, io);
+    const types = confirmedCertificateTypes(config, extensions);
+    if (psk === undefined) requireAcceptedType(config, types.server);
     const earlyDataAccepted = this.#earlyDataAccepted(extensions, alpnProtocol, io);
     const { serverName } = config;
     for (const handler of handlers) {
@@ -115,7 +126,7 @@ export class ExpectEncryptedExtensions implements Expect {
       pskIdentity: psk?.session === undefined ? psk?.identity.identity : psk.session.pskIdentity,
       earlyDataAccepted,
     };
-    const next: Agreed = { ...this.#state, agreement };
+    const next: Agreed = { ...this.#state, agreement, types };
     // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
     return psk === undefined
       ? new ExpectCertificateRequestOrCertificate(next)
@@ -160,6 +171,7 @@ function limitRecords(config: ClientConfig, extensions: readonly Extension[], io
 }
 
 interface Agreed extends Encrypted {
+  readonly types: CertificateTypes;
   readonly agreement: Agreement13;
 }
 
@@ -200,7 +212,7 @@ class ExpectCertificate implements Expect {
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    const { config, offered, transcript } = this.#state;
+    const { config, offered, transcript, types } = this.#state;
     const { context, entries } = parseCertificate(
       certificateBody(message, config.certificateCompression, 'Certificate'),
     );
@@ -222,15 +234,15 @@ class ExpectCertificate implements Expect {
       ExtensionType.signed_certificate_timestamp,
       signedCertificateTimestamps.parse,
     );
-    const peer = config.verifyPeer(
-      entries.map(({ certData }) => certData),
-      {
-        now: io.now,
-        serverName: config.serverName,
-        schemes: config.certificateSchemes ?? config.schemes,
-        ocspResponse,
-      },
-    );
+    const shown = entries.map(({ certData }) => certData);
+    const peer = isRaw(types.server)
+      ? judgeRawKey(config.verifyRawKey, shown)
+      : config.verifyPeer(shown, {
+          now: io.now,
+          serverName: config.serverName,
+          schemes: config.certificateSchemes ?? config.schemes,
+          ocspResponse,
+        });
     transcript.add(message.raw);
     const agreement = { ...this.#state.agreement, ocspResponse, scts };
     return new ExpectCertificateVerify({ ...this.#state, agreement }, peer, this.#accepted);
@@ -284,7 +296,7 @@ class ExpectFinished implements Expect {
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
     if (message.type !== HandshakeType.finished) throw unexpected(message, 'Finished');
-    const { transcript, suite, traffic, clientRandom, handshakeSecret, config } = this.#state;
+    const { transcript, suite, traffic, clientRandom, handshakeSecret, config, types } = this.#state;
     const finished = FinishedVerified.check(
       io.crypto,
       finishedMac(io.crypto, suite.hash, traffic.server, transcript.snapshot()),
@@ -324,6 +336,6 @@ class ExpectFinished implements Expect {
       return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
     };
     if (accepted === undefined) return finish(io);
-    return sendCertificate(config, accepted, transcript, io, finish);
+    return sendCertificate(config, types.client, accepted, transcript, io, finish);
   }
 }

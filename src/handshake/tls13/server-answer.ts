@@ -27,6 +27,7 @@ import {
 import { buildEncryptedExtensions, buildServerHello, HELLO_RETRY_RANDOM } from '../../messages/hello.ts';
 import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
+import { identitiesOfType, isRaw, ONLY_X509, selectCertificateTypes, shownAs } from '../certificate-types.ts';
 import type { Identity, ServerConfig } from '../config.ts';
 import { answerConnectionId } from '../dtls/connection-id.ts';
 import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
@@ -72,7 +73,15 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   const proven = psk === undefined ? undefined : verifyBinder(psk, transcript, raw, checked, io);
   transcript.add(raw);
   const alpnProtocol = chooseProtocol(config, checked, serverName);
-  const identity = proven === undefined ? identityFor(config, checked) : undefined;
+  const identities = proven === undefined ? config.selectIdentities(serverName) : [];
+  // With a PSK nobody shows anything.
+  const selection =
+    proven === undefined ? selectCertificateTypes(config, checked.certificateTypes, identities) : undefined;
+  const types = selection?.types ?? ONLY_X509;
+  const identity =
+    proven === undefined
+      ? identityFor(config, checked, identitiesOfType(identities, types.server))
+      : undefined;
   // Only now: the binder has shown that this ClientHello was made by whoever has the ticket.
   const earlyTerms = choices.retried ? undefined : acceptedEarlyTerms(config, checked, psk, alpnProtocol, io);
   const earlySecret =
@@ -118,6 +127,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     transcript.add(message);
   };
   const answers = encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined);
+  answers.push(...(selection?.extensions ?? []));
   if (earlyTerms !== undefined) answers.push({ type: ExtensionType.early_data, body: NOTHING });
   say(buildEncryptedExtensions(answers));
   const agreement = {
@@ -140,12 +150,13 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     master: handshakeSecret.masterSecret(),
     wantsTickets: checked.wantsTickets,
     earlyTerms,
+    types,
   };
   if (identity === undefined) return finishFlight(state, proven, io);
 
   if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
-  const entries = certificateEntries(identity.identity, checked);
-  const variant = `${checked.wantsOcsp} ${checked.wantsScts}`;
+  const entries = certificateEntries(identity.identity, types.server, checked);
+  const variant = `${types.server} ${checked.wantsOcsp} ${checked.wantsScts}`;
   say(
     compressed(
       buildCertificate({ context: NOTHING, entries }),
@@ -228,8 +239,11 @@ function acceptedEarlyTerms(
   return policy.firstUse(io.crypto, psk.identity, issuedAt, io.now) ? early : undefined;
 }
 
-function identityFor(config: ServerConfig, { serverName, schemes, psks, authorities }: CheckedClientHello) {
-  const identities = config.selectIdentities(serverName);
+function identityFor(
+  config: ServerConfig,
+  { schemes, psks, authorities }: CheckedClientHello,
+  identities: readonly Identity[],
+) {
   const choice = chooseIdentity(identities, schemes ?? [], authorities);
   if (choice !== undefined) return choice;
   if (schemes === undefined) {
@@ -353,9 +367,13 @@ function encryptedExtensions(
 
 /** What belongs to the end entity goes with its entry (§4.4.2.1), where the client has asked for it. */
 function certificateEntries(
-  { chain, ocspResponse, scts }: Identity,
+  identity: Identity,
+  type: number,
   { wantsOcsp, wantsScts }: CheckedClientHello,
 ): CertificateEntry[] {
+  const shown = shownAs(identity, type);
+  if (isRaw(type)) return shown.map((certData) => ({ certData, extensions: [] }));
+  const { ocspResponse, scts } = identity;
   const extensions: Extension[] = [];
   if (wantsOcsp && ocspResponse !== undefined) {
     extensions.push({ type: ExtensionType.status_request, body: certificateStatus.build(ocspResponse) });
@@ -364,7 +382,7 @@ function certificateEntries(
     const type = ExtensionType.signed_certificate_timestamp;
     extensions.push({ type, body: signedCertificateTimestamps.build(scts) });
   }
-  return chain.map((certData, index) => ({ certData, extensions: index === 0 ? extensions : [] }));
+  return shown.map((certData, index) => ({ certData, extensions: index === 0 ? extensions : [] }));
 }
 
 function certificateRequest(config: ServerConfig): { context: Uint8Array; extensions: Extension[] } {

@@ -9,6 +9,7 @@ import {
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import { type CertificateTypes, isRaw, judgeRawKey } from '../certificate-types.ts';
 import type { HelloExtensions, ServerConfig } from '../config.ts';
 import { type Agreement13, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -35,6 +36,7 @@ export interface Answered extends Setup {
   readonly agreement: Agreement13;
   readonly master: MasterSecret;
   readonly wantsTickets: boolean;
+  readonly types: CertificateTypes;
   /** Present when early data comes before the client's next message. */
   readonly earlyTerms: EarlyTerms | undefined;
 }
@@ -89,7 +91,7 @@ export class ExpectClientCertificate implements Expect {
   }
 
   receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    const { config, transcript } = this.#state;
+    const { config, transcript, types } = this.#state;
     const { context, entries } = parseCertificate(
       certificateBody(message, config.certificateCompression, "the client's Certificate"),
     );
@@ -115,10 +117,11 @@ export class ExpectClientCertificate implements Expect {
       transcript.add(message.raw);
       return new ExpectClientFinished(this.#state, PeerAuthenticated.anonymousClient());
     }
-    const peer = config.verifyPeer(
-      entries.map(({ certData }) => certData),
-      { now: io.now, serverName: undefined, schemes: config.certificateSchemes ?? config.schemes },
-    );
+    const shown = entries.map(({ certData }) => certData);
+    const schemes = config.certificateSchemes ?? config.schemes;
+    const peer = isRaw(types.client)
+      ? judgeRawKey(config.verifyRawKey, shown)
+      : config.verifyPeer(shown, { now: io.now, serverName: undefined, schemes });
     transcript.add(message.raw);
     return new ExpectClientCertificateVerify(this.#state, peer);
   }
@@ -181,7 +184,8 @@ export class ExpectClientFinished implements Expect {
       resumption,
     };
     const authenticated = this.#authenticated;
-    if (wantsTickets && config.tickets !== undefined)
+    // Who showed a raw key has no certificate that could be judged again.
+    if (wantsTickets && config.tickets !== undefined && authenticated.peer?.chain.length !== 0)
       issueTickets(config, agreement, resumption(), authenticated.peer, io);
     return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
   }

@@ -1,0 +1,196 @@
+import { describe, expect, test } from 'vitest';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../../src/handshake/config.ts';
+import { buildCertificate, parseCertificate } from '../../src/messages/authentication.ts';
+import { parseEncryptedExtensions } from '../../src/messages/hello.ts';
+import { ContentType, ExtensionType, HandshakeType } from '../../src/wire/codepoints.ts';
+import { concat } from '../../src/wire/writer.ts';
+import { VerifiedRawKey, verifyRawKey } from '../../src/x509/raw-key.ts';
+import { clientConfig, ONLY_TLS12, serverConfig, testIdentity, testTickets } from '../setup/engine-config.ts';
+import { expectFound } from '../setup/faults.ts';
+import { Pair, splitMessages, type Tamper } from '../setup/pair.ts';
+
+/* RFC 7250. In these tests a "certificate" is a bare key too, so what tells them apart is how they were judged. */
+
+const raw = (kind?: 'p256' | 'rsa'): Identity & { spki: Uint8Array } => {
+  const { chain, key } = testIdentity(kind);
+  return { chain: [], key, spki: Uint8Array.from(chain[0] as Uint8Array) };
+};
+const serverKey = raw();
+const clientKey = raw();
+const trusting = (...keys: readonly { spki: Uint8Array }[]) => ({
+  verifyRawKey: (spki: Uint8Array) =>
+    verifyRawKey(
+      nodeCrypto,
+      spki,
+      keys.map((key) => key.spki),
+    ),
+});
+
+interface Setup {
+  readonly client?: Partial<ClientConfig>;
+  readonly server?: Partial<ServerConfig>;
+  readonly tamper?: Tamper;
+}
+
+const run = (version: object, { client, server, tamper }: Setup): Pair =>
+  new Pair({
+    client: clientConfig({ ...version, ...client }),
+    server: serverConfig({ ...version, selectIdentities: () => [serverKey], ...server }),
+    ...(tamper && { tamper }),
+  }).run();
+
+describe.each([
+  ['TLS 1.3', {}],
+  ['TLS 1.2', ONLY_TLS12],
+] as const)('raw public keys, %s', (_, version) => {
+  test('authenticate the server', () => {
+    const pair = run(version, { client: { ...trusting(serverKey), rawKeysOnly: true } });
+    const peer = pair.client.connection.info?.peer;
+    expect(peer).toBeInstanceOf(VerifiedRawKey);
+    expect(peer?.publicKey.spki).toEqual(serverKey.spki);
+    expect(pair.server.connection.info?.peer).toBeUndefined();
+  });
+
+  test('authenticate both sides, and are not resumed', () => {
+    const pair = run(version, {
+      client: { ...trusting(serverKey), identities: [clientKey] },
+      server: { ...trusting(clientKey), clientCertificate: 'require', tickets: testTickets },
+    });
+    expect(pair.server.connection.info?.peer).toBeInstanceOf(VerifiedRawKey);
+    expect(pair.server.connection.info?.peer?.publicKey.spki).toEqual(clientKey.spki);
+    expect(pair.client.sessions).toEqual([]);
+  });
+
+  test.each(['client', 'server'] as const)('and certificates can be mixed, raw for the %s', (side) => {
+    const certificate = testIdentity();
+    const pair = run(version, {
+      client: {
+        ...(side === 'server' && trusting(serverKey)),
+        identities: [side === 'client' ? clientKey : certificate],
+      },
+      server: {
+        ...(side === 'client' && trusting(clientKey)),
+        selectIdentities: () => [side === 'server' ? serverKey : certificate],
+        clientCertificate: 'require',
+      },
+    });
+    const isRaw = (role: 'client' | 'server') => pair[role].connection.info?.peer instanceof VerifiedRawKey;
+    expect([isRaw('server'), isRaw('client')]).toEqual([side === 'client', side === 'server']);
+  });
+
+  test('give way to certificates where the other side knows nothing of them', () => {
+    const both = { ...testIdentity(), spki: serverKey.spki };
+    const pair = run(version, {
+      server: { selectIdentities: () => [{ ...both, key: serverKey.key, chain: [serverKey.spki] }] },
+    });
+    expect(pair.client.connection.info?.peer).not.toBeInstanceOf(VerifiedRawKey);
+    const untrusting = run(version, {
+      client: trusting(serverKey),
+      server: { selectIdentities: () => [testIdentity()] },
+    });
+    expect(untrusting.client.connected).toBe(true);
+  });
+
+  test('that are not trusted are refused', () => {
+    const pair = run(version, { client: trusting(clientKey) });
+    expectFound(pair, 'client', 'CERT_REJECTED', 'certificate_unknown');
+    const server = run(version, {
+      client: { ...trusting(serverKey), identities: [clientKey] },
+      server: { ...trusting(serverKey), clientCertificate: 'require' },
+    });
+    expectFound(server, 'server', 'CERT_REJECTED', 'certificate_unknown');
+  });
+
+  test('are demanded by the client', () => {
+    const pair = run(version, {
+      client: { ...trusting(serverKey), rawKeysOnly: true },
+      server: { selectIdentities: () => [testIdentity()] },
+    });
+    expectFound(pair, 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
+  });
+
+  test('are demanded by the server', () => {
+    const pair = run(version, {
+      client: { ...trusting(serverKey), identities: [testIdentity()] },
+      server: { ...trusting(clientKey), rawKeysOnly: true, clientCertificate: 'require' },
+    });
+    expectFound(pair, 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
+  });
+
+  test('are all that a server has, and the client knows nothing of them', () => {
+    expectFound(run(version, {}), 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
+  });
+
+  test('prove nothing without the private key', () => {
+    const thief = { ...testIdentity(), chain: [], spki: serverKey.spki };
+    const pair = run(version, {
+      client: trusting(serverKey),
+      server: { selectIdentities: () => [thief] },
+    });
+    expectFound(pair, 'client', 'ERR_TLS_BAD_SIGNATURE', 'decrypt_error');
+  });
+});
+
+describe('a hostile server', () => {
+  const changing =
+    (type: number, change: (body: Uint8Array) => Uint8Array): Tamper =>
+    ({ from, type: content, content: bytes }) => {
+      if (from !== 'server' || content !== ContentType.handshake) return undefined;
+      const messages = splitMessages(bytes);
+      if (!messages.some((message) => message.type === type)) return undefined;
+      const changed = messages.map(({ type: own, raw: whole, body }) =>
+        own === type ? change(body) : whole,
+      );
+      return [{ type: ContentType.handshake, content: concat(changed) }];
+    };
+
+  test('with two keys is refused', () => {
+    const tamper = changing(HandshakeType.certificate, (body) => {
+      const { context, entries } = parseCertificate(body);
+      return buildCertificate({ context, entries: [...entries, ...entries] });
+    });
+    const pair = run({}, { client: trusting(serverKey), tamper });
+    expectFound(pair, 'client', 'ERR_TLS_DECODE', 'decode_error');
+  });
+
+  test('with a type that was not offered is refused', () => {
+    const tamper = changing(HandshakeType.encrypted_extensions, (body) => {
+      const extensions = parseEncryptedExtensions(body);
+      const found = extensions.find(({ type }) => type === ExtensionType.server_certificate_type);
+      (found?.body as Uint8Array)[0] = 1;
+      return concat([
+        Uint8Array.of(HandshakeType.encrypted_extensions, 0, body.length >> 8, body.length),
+        body,
+      ]);
+    });
+    const pair = run({}, { client: trusting(serverKey), tamper });
+    expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+});
+
+describe('verifyRawKey', () => {
+  const code = (spki: Uint8Array, ...trusted: Uint8Array[]) => {
+    try {
+      verifyRawKey(nodeCrypto, spki, trusted);
+      return undefined;
+    } catch (error) {
+      return (error as { code?: string }).code;
+    }
+  };
+
+  test('takes what was given beforehand and nothing else', () => {
+    const { spki } = serverKey;
+    expect(code(spki, clientKey.spki, spki)).toBeUndefined();
+    expect(code(spki)).toBe('CERT_REJECTED');
+    expect(code(spki, clientKey.spki)).toBe('CERT_REJECTED');
+    expect(code(spki.subarray(0, -1), spki)).toBe('CERT_MALFORMED');
+    expect(code(concat([spki, Uint8Array.of(0)]), spki)).toBe('CERT_MALFORMED');
+    expect(code(new Uint8Array(5000), spki)).toBe('CERT_MALFORMED');
+  });
+
+  test('is the only maker of its proof', () => {
+    const { publicKey } = verifyRawKey(nodeCrypto, serverKey.spki, [serverKey.spki]);
+    expect(() => new VerifiedRawKey(Symbol('proven') as never, publicKey)).toThrow(TypeError);
+  });
+});
