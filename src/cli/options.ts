@@ -15,6 +15,7 @@ export type ValueType =
   | 'duration'
   | 'time-limit'
   | 'endpoint'
+  | 'session-endpoint'
   | 'file'
   | 'flag'
   | 'forward'
@@ -294,10 +295,10 @@ const moduleOptions = [
 export const serveOptions = [
   {
     name: 'listen',
-    type: 'endpoint',
-    value: 'HOST:PORT',
+    type: 'session-endpoint',
+    value: '[udp:]HOST:PORT',
     required: true,
-    help: 'address to accept sessions on; port 0 picks a free one',
+    help: 'address to accept sessions on; port 0 picks a free one; udp: for DTLS over UDP, which carries UDP applications',
   },
   {
     name: 'cert',
@@ -358,11 +359,11 @@ export const serveOptions = [
 export const connectOptions = [
   {
     name: 'server',
-    type: 'endpoint',
-    value: 'HOST:PORT',
+    type: 'session-endpoint',
+    value: '[udp:]HOST:PORT',
     required: true,
     positional: true,
-    help: 'where `trellis serve` listens',
+    help: 'where `trellis serve` listens; udp: for DTLS over UDP',
   },
   {
     name: 'ca',

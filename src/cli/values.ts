@@ -9,6 +9,7 @@ import {
   parseApplication,
   parseEndpoint,
   parseForward,
+  parseSessionEndpoint,
 } from '../tunnel/addresses.ts';
 import { errorMessage, TunnelError } from '../tunnel/errors.ts';
 import type { TlsVersion } from '../tunnel/options.ts';
@@ -31,6 +32,7 @@ interface ValueOf {
   duration: number;
   'time-limit': number;
   endpoint: Endpoint;
+  'session-endpoint': Endpoint;
   file: string;
   key: string;
   flag: boolean;
@@ -92,6 +94,7 @@ const text = v.pipe(v.string(TEXT_HINT), v.nonEmpty('it is empty'));
 const SCHEMAS = {
   application: parsedBy(parseApplication),
   endpoint: parsedBy(parseEndpoint),
+  'session-endpoint': parsedBy(parseSessionEndpoint),
   forward: parsedBy(parseForward),
   listen: parsedBy(parseListen),
   reverse: parsedBy(parseReverse),

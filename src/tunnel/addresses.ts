@@ -7,6 +7,8 @@ import { TunnelError } from './errors.ts';
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
+  /** Of a session: DTLS over UDP. Default: TLS over TCP. */
+  readonly transport?: 'udp' | undefined;
 }
 
 /** One application of a server: what clients ask for, and where it really is. */
@@ -40,9 +42,40 @@ export function parseEndpoint(text: string): Endpoint {
   return { host: v6 ?? host, port: parsePort(text, port) };
 }
 
-/** The inverse of `parseEndpoint`. */
-export function formatEndpoint({ host, port }: Endpoint): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+/**
+ * `[udp:]HOST:PORT`: where sessions are, over TCP or over UDP.
+ * @throws TunnelError ERR_TUNNEL_OPTION
+ */
+export function parseSessionEndpoint(text: string): Endpoint {
+  if (!text.startsWith(UDP_PREFIX)) return parseEndpoint(text);
+  return { ...parseEndpoint(text.slice(UDP_PREFIX.length)), transport: 'udp' };
+}
+
+const UDP_PREFIX = 'udp:';
+
+/** The inverse of `parseEndpoint` and `parseSessionEndpoint`. */
+export function formatEndpoint({ host, port, transport }: Endpoint): string {
+  const prefix = transport === 'udp' ? UDP_PREFIX : '';
+  return `${prefix}${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** What an application is called in a session: over DTLS every one is of datagrams, and names are bare. */
+export function nameInSession(application: string, { transport }: Endpoint): string {
+  return transport === 'udp' && isUdp(application)
+    ? application.slice(0, -DATAGRAM_SUFFIX.length)
+    : application;
+}
+
+/**
+ * What a session over UDP cannot carry.
+ * @throws TunnelError ERR_TUNNEL_OPTION
+ */
+export function checkSessionApplications({ transport }: Endpoint, names: readonly string[]): void {
+  const stream = transport === 'udp' ? names.find((name) => !isUdp(name)) : undefined;
+  if (stream === undefined) return;
+  throw option(
+    `${stream} is a TCP application, and a session over UDP carries datagrams only; write ${stream}/udp for one that speaks UDP, or take a session over TCP.`,
+  );
 }
 
 /** What `NAME` of `--app NAME/udp=…` and of `--forward PORT/udp=NAME` is about. */

@@ -1,14 +1,24 @@
 import type { RemoteInfo } from 'node:dgram';
+import type { EventEmitter } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { ConnectionError } from '../errors/errors.ts';
 import type { ContentFormat } from '../formats/format.ts';
 import { muxClient } from '../mux/index.ts';
 import { connect } from '../node/connect.ts';
+import { connect as connectDtls, type DtlsSocket } from '../node/dtls/index.ts';
 import { type MuxConnection, type MuxDatagrams, type MuxSession, muxSession } from '../node/mux.ts';
 import type { SecureContext } from '../node/secure-context.ts';
 import type { TLSSocket } from '../node/tls-socket.ts';
 import { signClient } from '../sign/index.ts';
-import { checkForwards, type Endpoint, type Forward, formatEndpoint, isUdp } from './addresses.ts';
+import {
+  checkForwards,
+  checkSessionApplications,
+  type Endpoint,
+  type Forward,
+  formatEndpoint,
+  isUdp,
+  nameInSession,
+} from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
 import { listenOn } from './listen.ts';
@@ -33,13 +43,16 @@ import {
   algorithms,
   describeSession,
   muxLimits,
+  overUdp,
   peerOf,
   recordEnd,
+  requireForDatagrams,
   SOCKET_BUFFER,
   STREAM_OPTIONS,
   sayGoodbye,
   secureContext,
   TRANSPORT_OPTIONS,
+  watchSilence,
 } from './sessions.ts';
 import { onSignedMessage, signedPump, UnitBudget } from './signed-pump.ts';
 import { notSigned, SIGNED_BUFFER, SigningPlan, signsAnyway, warnOfUpgrade } from './signing.ts';
@@ -105,6 +118,15 @@ class Client implements ClientTunnel {
         'At least one forward is needed: --forward, --socks or --reverse.',
       );
     checkForwards(forwards);
+    checkSessionApplications(
+      options.server,
+      forwards.map(({ application }) => application),
+    );
+    if (options.server.transport === 'udp') {
+      requireForDatagrams(options);
+      if (socks.length > 0) throw overUdp('--socks');
+      if (reverses.length > 0) throw overUdp('--reverse');
+    }
     if (ca !== undefined) secureContext('The CA', { ca });
     this.#context = secureContext("The client's certificate and key", {
       ...algorithms(options),
@@ -211,7 +233,7 @@ class Client implements ClientTunnel {
     const keeper = this.#firstKeeper;
     const open = ({ session, record: owner }: OpenSession): MuxDatagrams => {
       record.session = owner;
-      return session.openDatagrams(record.application, {
+      return session.openDatagrams(nameInSession(record.application, this.#options.server), {
         localPort: source.port,
         localAddress: source.address,
       });
@@ -482,25 +504,29 @@ class Client implements ClientTunnel {
   ): Promise<OpenSession> {
     const { server, servername, onKeylog } = this.#options;
     const signing = kind === undefined ? undefined : this.#signing?.options([kind]);
-    const socket = connect({
-      ...TRANSPORT_OPTIONS,
-      host: server.host,
-      port: server.port,
-      servername,
-      secureContext: this.#context,
-      psk: this.#options.psk,
-      ALPNProtocols: this.#options.alpn,
-      ocsp: this.#options.revocation,
-      module: this.#options.module,
-      session: this.#ticket,
-      handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
-      subProtocols: [
-        muxClient(muxLimits(this.#options)),
-        ...(signing === undefined ? [] : [signClient(signing)]),
-      ],
-    });
-    if (onKeylog !== undefined) socket.on('keylog', onKeylog);
-    socket.on('session', (ticket: Buffer) => {
+    const socket =
+      server.transport === 'udp'
+        ? this.#openDtls()
+        : connect({
+            ...TRANSPORT_OPTIONS,
+            host: server.host,
+            port: server.port,
+            servername,
+            secureContext: this.#context,
+            psk: this.#options.psk,
+            ALPNProtocols: this.#options.alpn,
+            ocsp: this.#options.revocation,
+            module: this.#options.module,
+            session: this.#ticket,
+            handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+            subProtocols: [
+              muxClient(muxLimits(this.#options)),
+              ...(signing === undefined ? [] : [signClient(signing)]),
+            ],
+          });
+    const emitter: EventEmitter = socket;
+    if (onKeylog !== undefined) emitter.on('keylog', onKeylog);
+    emitter.on('session', (ticket: Buffer) => {
       this.#ticket = ticket;
     });
     return new Promise((resolve, reject) => {
@@ -523,11 +549,11 @@ class Client implements ClientTunnel {
         this.#ticket = undefined;
         reject(error);
       };
-      socket.once('connect', () => clearTimeout(timer));
-      socket.once('error', onFailure);
-      socket.once('secureConnect', () => {
+      emitter.once('connect', () => clearTimeout(timer));
+      emitter.once('error', onFailure);
+      emitter.once('secureConnect', () => {
         settle();
-        socket.off('error', onFailure);
+        emitter.off('error', onFailure);
         const session = muxSession(socket, STREAM_OPTIONS);
         if (session === undefined) {
           socket.destroy();
@@ -539,7 +565,36 @@ class Client implements ClientTunnel {
     });
   }
 
-  #register(socket: TLSSocket, session: MuxSession, keeper: SessionKeeper<OpenSession>): OpenSession {
+  /** UDP and DTLS. */
+  #openDtls(): DtlsSocket {
+    const { server, servername } = this.#options;
+    const socket = connectDtls({
+      host: server.host,
+      port: server.port,
+      servername,
+      secureContext: this.#context,
+      psk: this.#options.psk,
+      ALPNProtocols: this.#options.alpn,
+      ocsp: this.#options.revocation,
+      session: this.#ticket,
+      handshakeTimeout: this.#options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      subProtocols: [
+        muxClient({
+          ...muxLimits(this.#options),
+          mode: 'ports',
+          idleTimeout: this.#options.udpIdle ?? UDP_IDLE,
+        }),
+      ],
+    });
+    watchSilence(socket);
+    return socket;
+  }
+
+  #register(
+    socket: TLSSocket | DtlsSocket,
+    session: MuxSession,
+    keeper: SessionKeeper<OpenSession>,
+  ): OpenSession {
     socket.signing?.on();
     const record = this.#traffic.openSession(peerOf(socket), describeSession(socket));
     const open = { session, record };
@@ -574,7 +629,8 @@ class Client implements ClientTunnel {
     // In channel mode each connection names its application; whoever asks for one that is not there is told then.
     if (agreement?.mode !== 'ports' || agreement.any) return [];
     const names = new Set(agreement.applications.map(({ name }) => name));
-    const wanted = new Set(this.#options.forwards.map(({ application }) => application));
+    const { forwards, server } = this.#options;
+    const wanted = new Set(forwards.map(({ application }) => nameInSession(application, server)));
     return [...wanted].filter((name) => !names.has(name));
   }
 }

@@ -9,6 +9,7 @@ export type TunnelErrorCode =
   | 'ERR_TUNNEL_SIGN' // signing that one side wants and the other does not do; the message says what to do
   | 'ERR_TUNNEL_UNIT' // bytes that are not of the unit that is signed, or a unit that is too long
   | 'ERR_TUNNEL_LIMIT' // more connections than may be open
+  | 'ERR_TUNNEL_SILENT' // a server that does not answer over UDP; another session is opened
   | 'ERR_TUNNEL_WAIT' // no session within the time that a connection may wait for one
   | 'ERR_TUNNEL_CLOSED'; // the tunnel was closed meanwhile
 

@@ -1,4 +1,6 @@
+import type { EventEmitter } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
+import type { DtlsEndpoint } from '../node/dtls/index.ts';
 import { type Endpoint, formatEndpoint } from './addresses.ts';
 import { errorCode, errorMessage, TunnelError } from './errors.ts';
 
@@ -11,11 +13,29 @@ const PRIVILEGED_PORTS = 1024;
  * @throws TunnelError ERR_TUNNEL_LISTEN that says what to do
  */
 export async function listenOn(server: Server, endpoint: Endpoint): Promise<Endpoint> {
+  await opened(server, endpoint, (done) => server.listen({ host: endpoint.host, port: endpoint.port }, done));
+  return endpointOf(server);
+}
+
+/** The same for a port of DTLS. */
+export async function listenOnUdp(server: DtlsEndpoint, endpoint: Endpoint): Promise<Endpoint> {
+  await opened(server, endpoint, (done) => server.listen(endpoint.port, endpoint.host, done));
+  const { host } = endpoint;
+  const { address, port } = server.address() ?? { address: host, port: endpoint.port };
+  return { host: address, port, transport: 'udp' };
+}
+
+async function opened(
+  server: Server | DtlsEndpoint,
+  endpoint: Endpoint,
+  listen: (done: () => void) => void,
+): Promise<void> {
+  const emitter: EventEmitter = server;
   try {
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host: endpoint.host, port: endpoint.port }, () => {
-        server.off('error', reject);
+      emitter.once('error', reject);
+      listen(() => {
+        emitter.off('error', reject);
         resolve();
       });
     });
@@ -28,7 +48,6 @@ export async function listenOn(server: Server, endpoint: Endpoint): Promise<Endp
       },
     );
   }
-  return endpointOf(server);
 }
 
 function endpointOf(server: Server): Endpoint {

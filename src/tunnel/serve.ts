@@ -1,13 +1,22 @@
 import net from 'node:net';
 import { muxServer } from '../mux/index.ts';
+import { createServer as createDtlsServer, DtlsEndpoint, type DtlsSocket } from '../node/dtls/index.ts';
 import { type MuxConnection, type MuxDatagrams, type MuxSession, muxSession } from '../node/mux.ts';
 import { createServer, type Server } from '../node/server.ts';
-import type { TLSSocket } from '../node/tls-socket.ts';
+import { TLSSocket } from '../node/tls-socket.ts';
 import { signServer } from '../sign/index.ts';
-import { type Application, checkApplications, type Endpoint, formatEndpoint, isUdp } from './addresses.ts';
+import {
+  type Application,
+  checkApplications,
+  checkSessionApplications,
+  type Endpoint,
+  formatEndpoint,
+  isUdp,
+  nameInSession,
+} from './addresses.ts';
 import { Ending } from './ending.ts';
 import { TunnelError } from './errors.ts';
-import { listenOn } from './listen.ts';
+import { listenOn, listenOnUdp } from './listen.ts';
 import { silentLog, type TunnelLog } from './log.ts';
 import {
   CONNECT_TIMEOUT,
@@ -27,8 +36,10 @@ import {
   algorithms,
   describeSession,
   muxLimits,
+  overUdp,
   peerOf,
   recordEnd,
+  requireForDatagrams,
   SOCKET_BUFFER,
   STREAM_OPTIONS,
   sayGoodbye,
@@ -59,7 +70,7 @@ export async function serveTunnel(options: ServeOptions): Promise<ServerTunnel> 
 class Gateway implements ServerTunnel {
   readonly #options: ServeOptions;
   readonly #log: TunnelLog;
-  readonly #server: Server;
+  readonly #server: Server | DtlsEndpoint;
   readonly #traffic: Traffic;
   readonly #ending: Ending;
   readonly #units = new UnitBudget();
@@ -111,13 +122,18 @@ class Gateway implements ServerTunnel {
       );
     }
     this.#traffic = new Traffic(log);
-    this.#server = this.#makeServer(options);
+    this.#server =
+      options.listen.transport === 'udp' ? this.#makeDtlsServer(options) : this.#makeServer(options);
     this.#ending = new Ending(this.#traffic, drainTimeout, {
       stopAccepting: () => {
-        this.#server.close();
+        if (this.#server instanceof DtlsEndpoint) this.#server.stopAccepting();
+        else this.#server.close();
         this.#flows.drain();
       },
-      closeSessions: async () => void (await Promise.all([...this.#sessions].map(sayGoodbye))),
+      closeSessions: async () => {
+        await Promise.all([...this.#sessions].map(sayGoodbye));
+        if (this.#server instanceof DtlsEndpoint) this.#server.close();
+      },
     });
   }
 
@@ -138,7 +154,10 @@ class Gateway implements ServerTunnel {
   }
 
   async listen(endpoint: Endpoint): Promise<void> {
-    this.#address = await listenOn(this.#server, endpoint);
+    const server = this.#server;
+    this.#address = await (server instanceof DtlsEndpoint
+      ? listenOnUdp(server, endpoint)
+      : listenOn(server, endpoint));
     this.#server.on('error', (error) => this.#ending.fail(error));
   }
 
@@ -179,7 +198,51 @@ class Gateway implements ServerTunnel {
     return server;
   }
 
-  #accept(socket: TLSSocket): void {
+  /** The same over UDP: datagrams, and no streams. */
+  #makeDtlsServer(options: ServeOptions): DtlsEndpoint {
+    const { cert, key, clientCa, applications, onKeylog } = options;
+    checkSessionApplications(
+      options.listen,
+      applications.map(({ name }) => name),
+    );
+    requireForDatagrams(options);
+    if (options.mux === 'allow') throw overUdp('--mux allow');
+    if (clientCa !== undefined) secureContext('The client CA', { ca: clientCa });
+    const server = createDtlsServer({
+      secureContext: secureContext("The server's certificate and key", {
+        ...algorithms(options),
+        cert,
+        key,
+        ca: clientCa,
+        crl: options.crl,
+      }),
+      psk: options.psk,
+      ALPNProtocols: options.alpn,
+      requestCert: clientCa !== undefined,
+      handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      maxSessions: options.maxSessions ?? SESSIONS_MAX,
+      subProtocols: [
+        muxServer({
+          ...muxLimits(options),
+          mode: 'ports',
+          idleTimeout: options.udpIdle ?? UDP_IDLE,
+          applications: applications.map(({ name, port }) => ({
+            name: nameInSession(name, options.listen),
+            port,
+          })),
+          policy: 'require',
+        }),
+      ],
+    });
+    server.on('secureConnection', (socket) => this.#accept(socket));
+    server.on('tlsClientError', (error, socket) => {
+      this.#log.warn({ event: 'session.refused', peer: peerOf(socket), ...fault(error) }, 'session refused');
+    });
+    if (onKeylog !== undefined) server.on('keylog', onKeylog);
+    return server;
+  }
+
+  #accept(socket: TLSSocket | DtlsSocket): void {
     socket.signing?.on();
     const session = muxSession(socket, STREAM_OPTIONS);
     const client =
@@ -190,7 +253,8 @@ class Gateway implements ServerTunnel {
       subject: client?.subject,
     });
     if (session === undefined) {
-      this.#acceptOrdinary(socket, record, client);
+      // Over UDP the handshake has required it.
+      if (socket instanceof TLSSocket) this.#acceptOrdinary(socket, record, client);
       return;
     }
     this.#sessions.add(session);

@@ -1,5 +1,6 @@
 import { TrellisError } from '../errors/errors.ts';
 import type { MuxOptions } from '../mux/index.ts';
+import type { DtlsSocket } from '../node/dtls/index.ts';
 import type { MuxSession } from '../node/mux.ts';
 import {
   createSecureContext,
@@ -72,7 +73,7 @@ export function muxLimits(options: TunnelOptions): MuxOptions {
 }
 
 /** What the log tells of a session when it opens. */
-export function describeSession(socket: TLSSocket): LogFields {
+export function describeSession(socket: TLSSocket | DtlsSocket): LogFields {
   return {
     protocol: socket.getProtocol() ?? undefined,
     cipher: socket.getCipher()?.name,
@@ -113,4 +114,41 @@ export function peerOf(socket: {
   return remoteAddress === undefined
     ? 'unknown'
     : formatEndpoint({ host: remoteAddress, port: remotePort ?? 0 });
+}
+
+/** Milliseconds of sending without an answer after which a client believes that the server has lost its session. */
+export const SILENCE_LIMIT = 60_000;
+
+/** Looks for it so many times within that. */
+const SILENCE_LOOKS = 4;
+
+/**
+ * UDP does not say that a server was restarted, and what it does not know it drops. So a client that has sent and heard
+ * nothing for `SILENCE_LIMIT` begins anew: where nothing is to be heard, that costs a handshake a minute.
+ */
+export function watchSilence(socket: DtlsSocket): void {
+  let { sent, received } = socket.counts;
+  let silent = 0;
+  const timer = setInterval(() => {
+    const now = socket.counts;
+    silent = now.received > received ? 0 : silent + (now.sent > sent || silent > 0 ? 1 : 0);
+    ({ sent, received } = now);
+    if (silent < SILENCE_LOOKS) return;
+    socket.destroy(new TunnelError('ERR_TUNNEL_SILENT', 'The server has not answered for a minute.'));
+  }, SILENCE_LIMIT / SILENCE_LOOKS).unref();
+  socket.once('close', () => clearInterval(timer));
+}
+
+/** @throws TunnelError ERR_TUNNEL_OPTION for what there is over TCP only */
+export function requireForDatagrams({ module, signing, muxMode }: TunnelOptions): void {
+  if (module !== undefined) throw overUdp('--module');
+  if (signing !== undefined) throw overUdp('--sign');
+  if (muxMode === 'channels') throw overUdp('--mux-mode channels');
+}
+
+export function overUdp(what: string): TunnelError {
+  return new TunnelError(
+    'ERR_TUNNEL_OPTION',
+    `${what} needs a session over TCP; take it out, or write HOST:PORT in the place of udp:HOST:PORT.`,
+  );
 }

@@ -40,6 +40,7 @@ const REASON_BY_CODE: Readonly<Record<string, ConnectionReason>> = {
   ERR_TLS_CLOSED: 'session-lost',
   ERR_TUNNEL_LIMIT: 'limit',
   ERR_TUNNEL_SIGN: 'unsigned',
+  ERR_TUNNEL_SILENT: 'session-lost',
   ERR_TUNNEL_UNIT: 'unit',
   ERR_TUNNEL_WAIT: 'no-session',
   ERR_TUNNEL_CLOSED: 'stopped',

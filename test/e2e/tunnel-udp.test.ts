@@ -32,14 +32,16 @@ async function ask(socket: Socket, port: number, datagram: Uint8Array): Promise<
 
 interface UdpTunnelOptions {
   readonly applications: Readonly<Record<string, number>>;
+  /** Default: over TCP. */
+  readonly listen?: string | undefined;
   readonly serve?: readonly string[];
   readonly connect?: readonly string[];
 }
 
 /** The same as `startTunnel`, with forwards as `--forward` wants them for UDP. */
-async function startUdpTunnel({ applications, serve = [], connect = [] }: UdpTunnelOptions) {
+async function startUdpTunnel({ applications, listen, serve = [], connect = [] }: UdpTunnelOptions) {
   const certificates = await pki();
-  const { server, address } = await startServer(certificates, applications, serve);
+  const { server, address } = await startServer(certificates, applications, serve, listen);
   const forwards = Object.keys(applications).flatMap((name) => ['--forward', forward(name)]);
   const { client, ports } = await startClient(certificates, address, [], [...forwards, ...connect]);
   return { server, client, ports, address };
@@ -49,27 +51,37 @@ function forward(name: string): string {
   return name.endsWith('/udp') ? `0/udp=${name.slice(0, -4)}` : `0=${name}`;
 }
 
-const MODES = ['channels', 'ports'] as const;
+const SESSIONS = [
+  ['TLS, channel mode', undefined, ['--mux-mode', 'channels'], 65_506],
+  ['TLS, ports mode', undefined, ['--mux-mode', 'ports'], 65_506],
+  ['DTLS', 'udp:127.0.0.1:0', [], 1_150],
+] as const;
 
-describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
-  const options = ['--mux-mode', mode];
-
+describe.each(SESSIONS)('UDP applications over %s', (name, listen, options, largest) => {
   it('keeps boundaries and contents, from nothing to the largest datagram', async () => {
-    const tunnel = await startUdpTunnel({ applications: { 'echo/udp': await echo() }, connect: options });
+    const tunnel = await startUdpTunnel({
+      applications: { 'echo/udp': await echo() },
+      listen,
+      connect: options,
+    });
     const socket = await udpSocket();
     const port = tunnel.ports['echo/udp'] as number;
-    for (const length of [1, 2, 500, 1_472, 16_384, 65_506]) {
+    for (const length of [1, 2, 500, 1_150, 1_472, 16_384, 65_506].filter((one) => one <= largest)) {
       const datagram = Buffer.alloc(length, length % 251);
       const answer = await ask(socket, port, datagram);
       expect(answer.length).toBe(length + 1);
       expect(answer.subarray(1).equals(datagram)).toBe(true);
     }
-    // Over TLS in ports mode an empty frame is an end, so that one is dropped; in channel mode it arrives.
-    if (mode === 'channels') expect((await ask(socket, port, Buffer.alloc(0))).toString()).toBe('e');
+    // Over TLS in ports mode an empty frame is an end, so that one is dropped; elsewhere it arrives.
+    if (name !== 'TLS, ports mode') expect((await ask(socket, port, Buffer.alloc(0))).toString()).toBe('e');
   });
 
   it('gives each local address a flow of its own, and answers only to it', async () => {
-    const tunnel = await startUdpTunnel({ applications: { 'echo/udp': await echo() }, connect: options });
+    const tunnel = await startUdpTunnel({
+      applications: { 'echo/udp': await echo() },
+      listen,
+      connect: options,
+    });
     const port = tunnel.ports['echo/udp'] as number;
     const sockets = await Promise.all(Array.from({ length: 20 }, () => udpSocket()));
     const answers = await Promise.all(
@@ -82,6 +94,7 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
   it('ends a flow when nothing moves, and begins another with the next datagram', async () => {
     const tunnel = await startUdpTunnel({
       applications: { 'echo/udp': await echo() },
+      listen,
       connect: [...options, '--udp-idle', '200ms'],
     });
     const socket = await udpSocket();
@@ -94,8 +107,8 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
       datagramsIn: 1,
       datagramsDropped: 0,
     });
-    // The other side has been told.
-    await tunnel.server.event('connection.close');
+    // The other side has been told; over DTLS there is no word for it, and its own clock decides.
+    if (listen === undefined) await tunnel.server.event('connection.close');
     expect((await ask(socket, port, Buffer.from('b'))).toString()).toBe('eb');
     const { code } = await tunnel.client.stop();
     expect(code).toBe(0);
@@ -105,6 +118,7 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
   it('bounds the flows: the one that was silent longest gives way', async () => {
     const tunnel = await startUdpTunnel({
       applications: { 'echo/udp': await echo() },
+      listen,
       connect: [...options, '--max-udp-flows', '2'],
     });
     const port = tunnel.ports['echo/udp'] as number;
@@ -118,7 +132,7 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
 
   it('stands beside TCP applications of the same name', async () => {
     const applications = { 'a/udp': await echo('a'), 'b/udp': await echo('b') };
-    const tunnel = await startUdpTunnel({ applications, connect: options });
+    const tunnel = await startUdpTunnel({ applications, listen, connect: options });
     const socket = await udpSocket();
     expect((await ask(socket, tunnel.ports['a/udp'] as number, Buffer.from('1'))).toString()).toBe('a1');
     expect((await ask(socket, tunnel.ports['b/udp'] as number, Buffer.from('2'))).toString()).toBe('b2');
@@ -129,7 +143,7 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
     await once(gone, 'listening');
     const { port: target } = gone.address();
     await new Promise<void>((resolve) => gone.close(() => resolve()));
-    const tunnel = await startUdpTunnel({ applications: { 'echo/udp': target }, connect: options });
+    const tunnel = await startUdpTunnel({ applications: { 'echo/udp': target }, listen, connect: options });
     const socket = await udpSocket();
     const port = tunnel.ports['echo/udp'] as number;
     socket.send('lost', port, '127.0.0.1');
@@ -141,6 +155,61 @@ describe.each(MODES)('UDP applications over TLS, mode %s', (mode) => {
     back.on('message', (datagram, { port: from }) => back.send(datagram, from, '127.0.0.1'));
     expect((await ask(socket, port, Buffer.from('there'))).toString()).toBe('there');
   });
+});
+
+describe('sessions over UDP', () => {
+  it('are of DTLS, and the log says so', async () => {
+    const { client, server, ports } = await startUdpTunnel({
+      applications: { 'echo/udp': await echo() },
+      listen: 'udp:127.0.0.1:0',
+    });
+    await ask(await udpSocket(), ports['echo/udp'] as number, Buffer.from('x'));
+    expect(await client.event('session.open')).toMatchObject({ protocol: 'DTLSv1.3' });
+    expect(await server.event('session.open')).toMatchObject({ protocol: 'DTLSv1.3', mux: true });
+    const { code } = await server.stop();
+    expect(code).toBe(0);
+    expect(await client.event('session.close')).toMatchObject({ reason: 'closed' });
+  });
+
+  it('carry a hundred applications at once', async () => {
+    const applications: Record<string, number> = {};
+    for (let n = 0; n < 100; n++)
+      applications[`app-${n}/udp`] = await echo(String.fromCharCode(33 + (n % 90)));
+    const { ports, server } = await startUdpTunnel({ applications, listen: 'udp:127.0.0.1:0' });
+    const answers = await Promise.all(
+      Object.keys(applications).map(async (name) => {
+        const socket = await udpSocket();
+        return String(await ask(socket, ports[name] as number, Buffer.from(name)));
+      }),
+    );
+    expect(answers).toEqual(
+      Object.keys(applications).map((name, n) => `${String.fromCharCode(33 + (n % 90))}${name}`),
+    );
+    expect(server.events('session.open')).toHaveLength(1);
+  });
+
+  it.each([
+    [['--app', 'web=127.0.0.1:80'], 'TCP application'],
+    [['--app', 'dns/udp=127.0.0.1:53', '--mux', 'allow'], '--mux allow'],
+    [['--app', 'dns/udp=127.0.0.1:53', '--mux-mode', 'channels'], '--mux-mode channels'],
+  ])('serve %j is refused: it needs TCP', async (words, hint) => {
+    const { server, serverKey } = await pki();
+    const result = await trellis(
+      ...['serve', '--listen', 'udp:127.0.0.1:0', '--cert', server, '--key', serverKey],
+      ...words,
+    );
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(hint);
+  });
+
+  it.each([[['--forward', '5300=dns']], [['--socks', '0']]])(
+    'connect %j is refused: it needs TCP',
+    async (words) => {
+      const result = await trellis('connect', 'udp:127.0.0.1:1', ...words);
+      expect(result.code).toBe(2);
+      expect(result.stderr).toContain('TCP');
+    },
+  );
 });
 
 describe('refusals', () => {
@@ -225,3 +294,44 @@ async function freePort(): Promise<number> {
   await new Promise<void>((resolve) => socket.close(() => resolve()));
   return port;
 }
+
+const dig = need('dig');
+
+itWith(dig, 'dig asks a name server over a DTLS session', async () => {
+  // Answers any question with 192.0.2.1 (RFC 1035 §4).
+  const dns = await udpSocket();
+  dns.on('message', (query: Buffer, { port }: RemoteInfo) => {
+    const end = query.indexOf(0, 12) + 5;
+    const head = Buffer.concat([query.subarray(0, 2), Buffer.from([0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0])]);
+    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+    dns.send(Buffer.concat([head, query.subarray(12, end), answer]), port, '127.0.0.1');
+  });
+  const { ports } = await startUdpTunnel({
+    applications: { 'dns/udp': dns.port },
+    listen: 'udp:127.0.0.1:0',
+  });
+  const port = String(ports['dns/udp']);
+  const result = await run(dig.path, ['@127.0.0.1', '-p', port, '+short', '+tries=2', 'tunnel.example', 'A']);
+  expect(result.stdout.trim()).toBe('192.0.2.1');
+});
+
+itWith(iperf3, 'iperf3 -u goes through a DTLS session, its control connection beside it', async () => {
+  const port = await freePort();
+  const measured = run(iperf3.path, ['-s', '-1', '-p', String(port), '-B', '127.0.0.1'], { limit: 30_000 });
+  const certificates = await pki();
+  const data = await startServer(certificates, { 'data/udp': port }, [], 'udp:127.0.0.1:0');
+  const control = await startServer(certificates, { control: port });
+  const local = await freePort();
+  await startClient(certificates, data.address, [], ['--forward', `${local}/udp=data`]);
+  await startClient(certificates, control.address, [], ['--forward', `${local}=control`]);
+  const result = await run(
+    iperf3.path,
+    ['-u', '-c', '127.0.0.1', '-p', String(local), '-b', '2M', '-l', '1000', '-t', '2', '-J'],
+    { limit: 30_000 },
+  );
+  expect(result.code, result.stdout + result.stderr).toBe(0);
+  const { end } = JSON.parse(result.stdout) as { end: { sum: { packets: number; lost_packets: number } } };
+  expect(end.sum.packets).toBeGreaterThan(100);
+  expect(end.sum.lost_packets).toBeLessThan(end.sum.packets / 10);
+  await measured;
+});

@@ -161,6 +161,12 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     return this;
   }
 
+  /** No new sessions that peers begin; those that are there go on. */
+  stopAccepting(): this {
+    this.#greeter = undefined;
+    return this;
+  }
+
   ref(): this {
     this.#udp?.ref();
     return this;

@@ -280,6 +280,8 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     this.#pump();
   }
 
+  /** Signing over DTLS is still to come (docs/dtls.md). */
+  readonly signing = undefined;
   /** Datagrams wait for nobody. */
   readonly outputBlocked = false;
   pauseReading(): void {}
