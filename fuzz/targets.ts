@@ -27,6 +27,7 @@ import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
 import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
 import { CONNECTION_TARGETS } from './connection-targets.ts';
+import { LEGACY_TARGETS } from './legacy-targets.ts';
 import { traceMessages } from './seeds.ts';
 import { SIGN_TARGETS } from './sign-targets.ts';
 import { decoder, isVerdict, type Target } from './target.ts';
@@ -280,5 +281,6 @@ export const TARGETS: readonly Target[] = [
   ...X509_TARGETS,
   ...CONNECTION_TARGETS,
   ...TUNNEL_TARGETS,
+  ...LEGACY_TARGETS,
   ...SIGN_TARGETS,
 ];

@@ -37,7 +37,11 @@ export class NetworkKeys12 {
   /** A record has passed as it is. */
   skip(record: Uint8Array): void {
     this.sequence++;
-    if (this.#chain !== undefined) this.#chain = record.slice(-this.#chain.length);
+    if (this.#chain !== undefined) {
+      const behind = this.#keys.macThenEncrypt === true ? 0 : this.#keys.macKey.length;
+      const blocks = record.subarray(0, record.length - behind);
+      this.#chain = blocks.slice(-this.#chain.length);
+    }
     // The key stream goes on.
     this.#stream?.(record.subarray(5));
   }

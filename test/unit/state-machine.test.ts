@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Role } from '../../src/connection/sub-protocol.ts';
+import { LEGACY_SUITES } from '../../src/crypto/suites12.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
-import { ContentType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import { ContentType, HandshakeType, NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import {
   clientConfig,
@@ -36,6 +37,9 @@ const askForCertificate = {
   server: { clientCertificate: 'require', tickets: testTickets },
 } as const;
 
+const rsaIdentity = testIdentity('rsa');
+const RSA_12 = { suites: LEGACY_SUITES, requireExtendedMasterSecret: true } as const;
+
 const RETRY = { groups: [NamedGroup.secp256r1] };
 
 const TLS13: readonly Scenario[] = [
@@ -57,6 +61,40 @@ const TLS12: readonly Scenario[] = [
     client: ONLY_TLS12,
     server: { ...ONLY_TLS12, tickets: testTickets },
     resumes: true,
+  },
+];
+
+/** The states are those of TLS 1.2; what is said in them differs. */
+const LEGACY = {
+  legacy: ['tls1.0', 'tls1.1', 'rsa', 'cbc'],
+  tls12: { suites: LEGACY_SUITES, requireExtendedMasterSecret: true, newest: ProtocolVersion.tls11 },
+} as const;
+const OLDER: readonly Scenario[] = [
+  {
+    name: 'TLS 1.0, client certificate and ticket',
+    client: {
+      ...ONLY_TLS12,
+      ...askForCertificate.client,
+      legacy: ['tls1.0', 'cbc'],
+      tls12: { ...ONLY_TLS12.tls12, newest: ProtocolVersion.tls10 },
+    },
+    server: { ...ONLY_TLS12, ...askForCertificate.server, legacy: ['tls1.0', 'cbc'] },
+  },
+  {
+    name: 'TLS 1.1, RSA key exchange',
+    client: { ...ONLY_TLS12, ...LEGACY },
+    server: { ...ONLY_TLS12, ...LEGACY, selectIdentities: () => [rsaIdentity] },
+  },
+  {
+    name: 'TLS 1.2, RSA key exchange, client certificate',
+    client: { ...ONLY_TLS12, ...LEGACY, ...askForCertificate.client, tls12: RSA_12 },
+    server: {
+      ...ONLY_TLS12,
+      ...LEGACY,
+      clientCertificate: 'require',
+      selectIdentities: () => [rsaIdentity],
+      tls12: RSA_12,
+    },
   },
 ];
 
@@ -115,7 +153,7 @@ function sessionFor(scenario: Scenario): ResumableSession | undefined {
 
 /** TLS 1.3's ChangeCipherSpec is dropped unread, so no state awaits it. */
 const isState = (scenario: Scenario, { awaited }: Place): boolean =>
-  awaited !== undefined || TLS12.includes(scenario);
+  awaited !== undefined || !TLS13.includes(scenario);
 
 /** Beside the message that came: what the state would have taken as well. */
 function alsoAwaited(scenario: Scenario, { from, awaited }: Place): readonly number[] {
@@ -132,7 +170,7 @@ function alsoAwaited(scenario: Scenario, { from, awaited }: Place): readonly num
   return [];
 }
 
-describe.each([...TLS13, ...TLS12])('$name', (scenario) => {
+describe.each([...TLS13, ...TLS12, ...OLDER])('$name', (scenario) => {
   const session = sessionFor(scenario);
   const places: Place[] = [];
   const clean = play(

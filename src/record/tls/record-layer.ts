@@ -334,7 +334,9 @@ export class RecordLayer {
     const frame = this.#deframer.next(opener === undefined ? MAX_PLAINTEXT : MAX_CIPHERTEXT_12);
     if (frame === undefined) return undefined;
     const { type, header, fragment } = frame;
-    if (((header[1] as number) << 8) + (header[2] as number) !== version) {
+    // A peer that has refused our hello did not know the version yet, and could only tell us so in its own.
+    const mayDiffer = opener === undefined && type === ContentType.alert;
+    if (((header[1] as number) << 8) + (header[2] as number) !== version && !mayDiffer) {
       // RFC 5246 §6.2.1: the version being employed.
       throw new TlsError('ERR_TLS_UNSUPPORTED_VERSION', 'A record has another version than was agreed on');
     }
