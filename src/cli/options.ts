@@ -286,6 +286,11 @@ const moduleOptions = [
     help: 'user PIN of the module, or of the token of --key pkcs11:…',
   },
   {
+    name: 'reconnect',
+    type: 'flag',
+    help: 'with --module: when the card was removed or reset, or the module has ended, its sessions end, and the next one connects to it anew',
+  },
+  {
     name: 'offload',
     type: 'flag',
     help: 'with --module: sessions of TLS 1.3 leave the module after their handshake, with the keys of their records, and go on at the speed of this process; the identity must permit it (identity add --permit traffic-keys)',

@@ -11,6 +11,7 @@ interface Values {
   readonly module: string | undefined;
   readonly 'pin-file': string | undefined;
   readonly offload: boolean | undefined;
+  readonly reconnect: boolean | undefined;
 }
 
 /** With what a session is authenticated. */
@@ -32,7 +33,9 @@ export async function withIdentity(
 ): Promise<number> {
   const { cert, key, module: uri, 'pin-file': pinFile } = values;
   if (uri === undefined) {
-    if (values.offload === true) throw option('--offload is for --module, which is not given.');
+    for (const name of ['offload', 'reconnect'] as const) {
+      if (values[name] === true) throw option(`--${name} is for --module, which is not given.`);
+    }
     if (pinFile !== undefined && !isTokenKey(key)) {
       throw option('--pin-file is for --module, or for --key pkcs11:…, and neither is given.');
     }
@@ -54,8 +57,10 @@ export async function withIdentity(
   if (cert !== undefined || key !== undefined) {
     throw option('--module has the certificate and the key inside; leave --cert and --key out.');
   }
+  const reconnect = values.reconnect === true;
   const module = await openModule(uri, {
-    pin: readSecret('--pin-file', pinFile),
+    pin: reconnect ? () => readSecret('--pin-file', pinFile) : readSecret('--pin-file', pinFile),
+    reconnect,
     offload: values.offload === true,
   });
   try {

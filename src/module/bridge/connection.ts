@@ -57,6 +57,8 @@ export interface ModuleConnectionOptions {
   readonly fragmentSize: number;
   /** Judges the peer once more, with the host's own anchors; absent: as the module has judged. */
   readonly verifyPeer?: PeerVerifier | undefined;
+  /** The module has forgotten this session: it was reset. */
+  readonly onReset?: (() => void) | undefined;
   /**
    * Takes a session of TLS 1.3 once its handshake is complete: the module is asked for its traffic keys, and this session
    * is over but for signatures. Sessions of TLS 1.2 stay in the module.
@@ -182,6 +184,7 @@ export class ModuleConnection implements SessionEngine {
     else if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
     else if (this.#eap === undefined || !wasReset(error)) this.#end(error);
     else {
+      this.#options.onReset?.();
       this.#end(
         new ModuleError('ERR_MODULE_RESET', 'The module has forgotten this session: it was reset meanwhile', {
           cause: error,

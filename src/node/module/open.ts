@@ -41,8 +41,8 @@ export async function openModule(uri: string, options: SecurityModuleOptions): P
   try {
     transport = await connectModule(address);
   } catch (error) {
-    if (typeof options.pin !== 'string') options.pin.fill(0);
+    if (options.pin instanceof Uint8Array) options.pin.fill(0);
     throw error;
   }
-  return SecurityModule.open(transport, { alias: address.alias, ...options });
+  return SecurityModule.open(transport, { alias: address.alias, ...options }, () => connectModule(address));
 }

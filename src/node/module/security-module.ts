@@ -1,6 +1,7 @@
 import type { EngineSource, SessionEngine } from '../../connection/engine.ts';
 import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import { ConnectionError } from '../../errors/errors.ts';
+import { ModuleError } from '../../errors/module.ts';
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { Card } from '../../module/bridge/card.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
@@ -12,7 +13,7 @@ import { MAX_EAP_PACKET } from '../../module/eap/packet.ts';
 
 export interface SecurityModuleOptions {
   /** The user PIN, 4 to 8 digits. Bytes are wiped, whether it was right or not; text cannot be, and stays in memory. */
-  pin: string | Uint8Array;
+  pin: string | Uint8Array | (() => Uint8Array);
   /** The identity for sessions. Default: the module's first. */
   alias?: string | undefined;
   /** Bytes of an EAP packet, 32 to 65,535. Default: as much as one APDU carries. */
@@ -23,34 +24,55 @@ export interface SecurityModuleOptions {
    * (ERR_MODULE_NOT_PERMITTED). Sessions of TLS 1.2 stay. Default false.
    */
   offload?: boolean | undefined;
+  /**
+   * When the card was removed or reset, or the way to it is gone, its sessions end with typed errors; the next session then
+   * connects anew, verifies the PIN again, and waits for that. A PIN that is refused is not tried twice. `pin` must be text
+   * or a function, since bytes are wiped. Default false: the module is of no use any more.
+   */
+  reconnect?: boolean | undefined;
 }
+
+/** The way to the module, once more. */
+export type Reconnect = () => Promise<CardTransport>;
 
 /**
  * A security module in which sessions run: give it to `connect`, `createServer` or `connectMux` as `module`. All its
  * sessions share the way to it, and take turns.
  */
 export class SecurityModule implements EngineSource {
-  readonly #card: Card;
+  #card: Card;
+  readonly #again: (() => Promise<CardTransport>) | undefined;
+  #closed = false;
   readonly #alias: string | undefined;
   readonly #fragmentSize: number;
   readonly #offload: boolean;
 
-  private constructor(card: Card, alias: string | undefined, fragmentSize: number, offload: boolean) {
+  private constructor(
+    card: Card,
+    { alias, offload = false }: SecurityModuleOptions,
+    fragmentSize: number,
+    again: Reconnect | undefined,
+  ) {
     this.#card = card;
     this.#alias = alias;
     this.#fragmentSize = fragmentSize;
     this.#offload = offload;
+    this.#again = again;
   }
 
   /**
    * Selects the module and verifies the user PIN.
+   * @param connect needed for the option `reconnect`: makes another transport
    * @throws ModuleError; ConnectionError ERR_TLS_OPTION for a fragment size that cannot be. The transport is closed then
    */
-  static async open(transport: CardTransport, options: SecurityModuleOptions): Promise<SecurityModule> {
+  static async open(
+    transport: CardTransport,
+    options: SecurityModuleOptions,
+    connect?: Reconnect,
+  ): Promise<SecurityModule> {
     const size =
       options.fragmentSize ?? Math.min(transport.maxCommandData, transport.maxResponseData, MAX_EAP_PACKET);
-    const card = new Card(transport);
-    const pin = typeof options.pin === 'string' ? Buffer.from(options.pin) : options.pin;
+    const { pin, reconnect = false } = options;
     try {
       if (!Number.isInteger(size) || size < MIN_FRAGMENT_SIZE || size > MAX_EAP_PACKET) {
         const range = `${MIN_FRAGMENT_SIZE} to ${MAX_EAP_PACKET}`;
@@ -59,16 +81,29 @@ export class SecurityModule implements EngineSource {
           `Option fragmentSize: ${size} is not an integer from ${range}`,
         );
       }
-      const client = new ModuleClient(card);
-      await client.select();
-      await client.verifyPin('user', pin);
+      if (reconnect && (connect === undefined || pin instanceof Uint8Array)) {
+        throw new ConnectionError(
+          'ERR_TLS_OPTION',
+          'Option reconnect: the PIN is needed again, as text or as a function that reads it, and a way to connect',
+        );
+      }
+      await admit(transport, pin);
     } catch (error) {
-      card.close();
+      if (pin instanceof Uint8Array) pin.fill(0);
+      transport.close();
       throw error;
-    } finally {
-      pin.fill(0);
     }
-    return new SecurityModule(card, options.alias, size, options.offload ?? false);
+    const again = async () => {
+      const next = await (connect as Reconnect)();
+      try {
+        await admit(next, pin);
+      } catch (error) {
+        next.close();
+        throw error;
+      }
+      return next;
+    };
+    return new SecurityModule(new Card(transport), options, size, reconnect ? again : undefined);
   }
 
   client(
@@ -91,7 +126,33 @@ export class SecurityModule implements EngineSource {
 
   /** Ends the use of the module; its sessions fail with ERR_MODULE_GONE. */
   close(): void {
+    this.#closed = true;
     this.#card.close();
+  }
+
+  /** The card, or after its loss another one, to which the way is made with its first command. */
+  #current(): Card {
+    const lost = this.#card;
+    if (lost.failure === undefined || this.#again === undefined || this.#closed) return lost;
+    lost.transport.close();
+    const way = new LateTransport(lost.transport, this.#again());
+    const card = new Card(way);
+    way.ready.catch((error: unknown) => {
+      // A PIN that was refused is refused for good; all else may be over by the next session.
+      if (error instanceof ModuleError && !REFUSED.has(error.code)) card.fail(error);
+    });
+    this.#card = card;
+    return card;
+  }
+
+  /** One session was forgotten. When the PIN was as well, all of them were. */
+  #suspectReset(card: Card): void {
+    new ModuleClient(card).pinState('user').then(
+      (state) => {
+        if (state !== 'verified') card.fail(new ModuleError('ERR_MODULE_RESET', 'The module was reset'));
+      },
+      () => undefined,
+    );
   }
 
   #session(
@@ -102,9 +163,49 @@ export class SecurityModule implements EngineSource {
     judges: boolean,
   ): SessionEngine {
     const verifyPeer = judges ? config.verifyPeer : undefined;
-    const options = { card: this.#card, alias: this.#alias, fragmentSize: this.#fragmentSize, verifyPeer };
+    const card = this.#current();
+    const onReset = this.#again === undefined ? undefined : () => this.#suspectReset(card);
+    const options = { card, alias: this.#alias, fragmentSize: this.#fragmentSize, verifyPeer, onReset };
     return this.#offload
       ? new OffloadedConnection(role, config, options, now, subProtocols)
       : new ModuleConnection(role, config, options, now, subProtocols);
+  }
+}
+
+const REFUSED: ReadonlySet<string> = new Set(['ERR_MODULE_PIN_WRONG', 'ERR_MODULE_PIN_BLOCKED']);
+
+/** Selects the module and verifies the user PIN, which is wiped where that can be. */
+async function admit(transport: CardTransport, pin: SecurityModuleOptions['pin']): Promise<void> {
+  const client = new ModuleClient(new Card(transport));
+  await client.select();
+  const bytes = typeof pin === 'function' ? pin() : typeof pin === 'string' ? Buffer.from(pin) : pin;
+  try {
+    await client.verifyPin('user', bytes);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** A transport that is still being made; like the one before it. */
+class LateTransport implements CardTransport {
+  readonly maxCommandData: number;
+  readonly maxResponseData: number;
+  readonly ready: Promise<CardTransport>;
+
+  constructor(before: CardTransport, ready: Promise<CardTransport>) {
+    this.maxCommandData = before.maxCommandData;
+    this.maxResponseData = before.maxResponseData;
+    this.ready = ready;
+  }
+
+  async transmit(command: Uint8Array): Promise<Uint8Array> {
+    return (await this.ready).transmit(command);
+  }
+
+  close(): void {
+    this.ready.then(
+      (transport) => transport.close(),
+      () => undefined,
+    );
   }
 }
