@@ -60,7 +60,10 @@ function buildProgram(context: CommandContext, choose: (run: () => Promise<numbe
         collect,
       );
   const keyed = (command: Command): Command =>
-    command.option('--key <FILE>', "the archive's key (default: ARCHIVE.key)");
+    command.option(
+      '--key <FILE|URI>',
+      "the archive's key, or pkcs11:… of one in a token (default: ARCHIVE.key)",
+    );
 
   add('find', 'list records')
     .option('--from <TIME>', 'archived at or after: 2026-01-31 or 2026-01-31T12:30:00Z')

@@ -16,6 +16,24 @@ export function isTokenKey(key: unknown): key is string {
 }
 
 /**
+ * Runs with the key of an archive, as `openArchive` takes it: in a file, or in a token that has a certificate of it too.
+ * @param key as it was typed; without one the archive has its own beside it
+ */
+export async function withArchiveKey<T>(
+  key: string | undefined,
+  run: (key: { readonly key?: Pkcs11Key; readonly keyPath?: string }) => Promise<T>,
+): Promise<T> {
+  if (key === undefined) return run({});
+  if (!isTokenKey(key)) return run({ keyPath: key });
+  const token = await Pkcs11Key.open(key);
+  try {
+    return await run({ key: token });
+  } finally {
+    await token.close();
+  }
+}
+
+/**
  * Opens what `--cert` and `--key` name: PEM files, or a key in a PKCS #11 token, whose certificate may be there as well.
  * @param options their names, for messages
  * @throws TunnelError, ModuleError, ConnectionError

@@ -234,6 +234,12 @@ const sessionOptions = [
     help: 'where the evidence is kept; made if missing, with its key in FILE.key; see trellis evidence --help',
   },
   {
+    name: 'archive-key',
+    type: 'key',
+    value: 'FILE|URI',
+    help: 'the key that signs its checkpoints, PEM, or pkcs11:… of one in a token with a certificate (default: FILE.key)',
+  },
+  {
     name: 'timestamp',
     type: 'text',
     value: 'URL',

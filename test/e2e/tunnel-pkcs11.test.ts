@@ -32,6 +32,7 @@ describeWith(softhsm, 'a tunnel with keys in a token', () => {
       ...['serve', '--json', '--listen', '127.0.0.1:0', '--app', `app=127.0.0.1:${port}`],
       ...['--key', hsm.uri('token=tunnel;object=server;type=private'), '--client-ca', files.ca],
       ...sign('server.db'),
+      ...['--archive-key', hsm.uri('token=tunnel;object=server')],
     ]);
     const { listen: address } = await server.result<{ listen: string }>();
     const clientKey = hsm.uri('token=tunnel;object=client', `pin-value=${PIN}`);
@@ -50,6 +51,19 @@ describeWith(softhsm, 'a tunnel with keys in a token', () => {
       files.ca,
     );
     expect(audit).toMatchObject({ code: 0 });
+  });
+
+  itWith(softhsm, 'signs the checkpoints of an archive', async () => {
+    const archive = join(hsm.folder, 'server.db');
+    const key = hsm.uri('token=tunnel;object=server');
+    expect(await trellis('evidence', 'checkpoint', '--archive', archive, '--key', key)).toMatchObject({
+      code: 0,
+    });
+    // That is the archive's key, and no other.
+    const other = hsm.uri('token=tunnel;object=client');
+    const refused = await trellis('evidence', 'checkpoint', '--archive', archive, '--key', other);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('not the one that this archive was made with');
   });
 
   itWith(softhsm, 'says what is wrong with a PIN and with a URI', async () => {

@@ -1,4 +1,5 @@
 import type { Archive } from '../../evidence/archive/archive.ts';
+import type { OpenOptions } from '../../evidence/archive/open.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
 import type { TunnelLog } from '../../tunnel/log.ts';
@@ -9,12 +10,13 @@ import {
   signedApplications,
   type UnitRule,
 } from '../../tunnel/signing-rules.ts';
-import { isTokenKey, openKey } from '../keys.ts';
+import { isTokenKey, openKey, withArchiveKey } from '../keys.ts';
 
 interface SigningValues {
   readonly sign: readonly SignRule[] | undefined;
   readonly 'sign-unit': readonly UnitRule[] | undefined;
   readonly archive: string | undefined;
+  readonly 'archive-key': string | undefined;
   readonly timestamp: string | undefined;
   readonly 'sign-cert': string | undefined;
   readonly 'sign-key': string | undefined;
@@ -36,9 +38,9 @@ export async function withSigning<T>(
 ): Promise<T> {
   const { sign, archive: path, 'sign-cert': cert, 'sign-key': key, 'sign-ca': ca } = values;
   if (sign === undefined) {
-    const idle = (['sign-unit', 'archive', 'timestamp', 'sign-cert', 'sign-key', 'sign-ca'] as const).find(
-      (name) => values[name] !== undefined,
-    );
+    const idle = (
+      ['sign-unit', 'archive', 'archive-key', 'timestamp', 'sign-cert', 'sign-key', 'sign-ca'] as const
+    ).find((name) => values[name] !== undefined);
     if (idle !== undefined)
       throw option(`--${idle} is for signing: say what is signed, as in --sign ${offered[0]}=pkcs7:receipt.`);
     return run(undefined);
@@ -55,8 +57,10 @@ export async function withSigning<T>(
   const trust = ca === undefined ? undefined : await readCredential('--sign-ca', ca, 'certificate');
   const signer = await openKey({ cert: '--sign-cert', key: '--sign-key' }, cert, key);
   try {
-    return await withArchive(path, values.timestamp, applications, log, (archive) =>
-      run({ applications, archive, cert: signer.cert, key: signer.key, ca: trust }),
+    return await withArchiveKey(values['archive-key'], (key) =>
+      withArchive(path, { key, authority: values.timestamp }, applications, log, (archive) =>
+        run({ applications, archive, cert: signer.cert, key: signer.key, ca: trust }),
+      ),
     );
   } finally {
     await signer.close();
@@ -65,7 +69,7 @@ export async function withSigning<T>(
 
 async function withArchive<T>(
   path: string,
-  authority: string | undefined,
+  { key, authority }: { readonly key: OpenOptions; readonly authority: string | undefined },
   applications: readonly SignedApplication[],
   log: TunnelLog,
   run: (archive: Archive) => Promise<T>,
@@ -73,6 +77,7 @@ async function withArchive<T>(
   // SQLite is loaded by who signs alone.
   const { openArchive } = await import('../../evidence/archive/open.ts');
   const archive = await openArchive(path, {
+    ...key,
     timestamps: authority === undefined ? undefined : { authority },
     onCheckpointError: (error) =>
       log.error({ event: 'archive.checkpoint', archive: path, error: String(error) }, 'no checkpoint'),

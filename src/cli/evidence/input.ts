@@ -9,6 +9,7 @@ import type { EvidenceSnapshot } from '../../evidence/archive/store.ts';
 import { BundleReader } from '../../evidence/bundle/reader.ts';
 import { EvidenceError, reasonOf } from '../../evidence/errors.ts';
 import { TrustStore } from '../../x509/trust-store.ts';
+import { withArchiveKey } from '../keys.ts';
 
 /** What the options of `trellis evidence` are, as they were typed. */
 export interface EvidenceArguments {
@@ -47,15 +48,14 @@ export async function writing<T>(
   const path = archivePath(options);
   // Its error says that there is no such file; nothing is made by mistake.
   if (mustExist) await openSqliteReaderOnce(path);
-  const archive = await openArchive(path, {
-    checkpointInterval: 0,
-    ...(options.key !== undefined && { keyPath: options.key }),
+  return withArchiveKey(options.key, async (key) => {
+    const archive = await openArchive(path, { checkpointInterval: 0, ...key });
+    try {
+      return await use(archive);
+    } finally {
+      await archive.close();
+    }
   });
-  try {
-    return await use(archive);
-  } finally {
-    await archive.close();
-  }
 }
 
 /** Both trust stores; undefined where no file was named. */
