@@ -90,3 +90,31 @@ export function randomFrom(seed: number): () => number {
     return state / 2 ** 32;
   };
 }
+
+/** A NAT for one client that can take another port, as one that has forgotten it does. */
+export async function rebindingRelay(port: number): Promise<{ readonly port: number; rebind(): void }> {
+  const front = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(front, 'listening');
+  let client = 0;
+  const makeBack = (): Socket => {
+    const back = createSocket('udp4').bind(0, '127.0.0.1');
+    back.on('message', (answer) => front.send(answer, client, '127.0.0.1'));
+    return back;
+  };
+  let back = makeBack();
+  front.on('message', (datagram, { port: from }) => {
+    client = from;
+    back.send(datagram, port, '127.0.0.1');
+  });
+  onTestFinished(() => {
+    front.close();
+    back.close();
+  });
+  return {
+    port: front.address().port,
+    rebind: () => {
+      back.close();
+      back = makeBack();
+    },
+  };
+}

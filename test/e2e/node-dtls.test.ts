@@ -10,7 +10,7 @@ import {
   type Remote,
 } from '../../src/node/dtls/index.ts';
 import { muxSession } from '../../src/node/mux.ts';
-import { ask, dial, dialed, dtlsServer, echo, randomFrom, relay } from './dtls-kit.ts';
+import { ask, dial, dialed, dtlsServer, echo, randomFrom, rebindingRelay, relay } from './dtls-kit.ts';
 import { CA, CLIENT, OTHER_CA, SERVER } from './node-kit.ts';
 
 const VERSIONS = [
@@ -227,6 +227,60 @@ describe('addresses', () => {
     );
     expect(endpoint.stats.sessions).toBe(3);
     expect(() => endpoint.listen(0)).toThrow(expect.objectContaining({ code: 'ERR_TLS_OPTION' }));
+  });
+
+  it.each(VERSIONS)(
+    '%s: a client whose address changes keeps its session, by its connection ID',
+    async (_name, version) => {
+      const versions = { minVersion: version, maxVersion: version } as const;
+      const moves: Remote[] = [];
+      const { server, port } = await dtlsServer(versions, (socket) => {
+        socket.on('move', (remote) => moves.push(remote));
+        echo(socket);
+      });
+      const nat = await rebindingRelay(port);
+      const socket = await dialed(nat.port, versions);
+      expect((await ask(socket, 'from here')).toString()).toBe('from here');
+      nat.rebind();
+      expect((await ask(socket, 'from there')).toString()).toBe('from there');
+      expect((await ask(socket, 'proven')).toString()).toBe('proven');
+      expect(moves).toHaveLength(1);
+      expect(server.stats.sessions).toBe(1);
+    },
+  );
+
+  it.each(VERSIONS)(
+    '%s: without connection IDs nobody can tell, and what comes is dropped',
+    async (_name, version) => {
+      const versions = { minVersion: version, maxVersion: version } as const;
+      const { server, port } = await dtlsServer({ ...versions, connectionId: false }, echo);
+      const nat = await rebindingRelay(port);
+      const socket = await dialed(nat.port, versions);
+      await ask(socket, 'from here');
+      nat.rebind();
+      socket.send('from there');
+      await expect.poll(() => server.stats.strays).toBeGreaterThan(0);
+    },
+  );
+
+  it('a copy of an old datagram from elsewhere moves nobody', async () => {
+    const { server, port } = await dtlsServer({}, (socket) => {
+      socket.on('move', () => socket.destroy(new Error('moved')));
+      echo(socket);
+    });
+    const seen: Buffer[] = [];
+    const via = await relay(port, (datagram, towards) => {
+      if (towards === 'server') seen.push(datagram);
+      return [0];
+    });
+    const socket = await dialed(via);
+    await ask(socket, 'one');
+    await ask(socket, 'two');
+    const copier = createSocket('udp4').bind(0, '127.0.0.1');
+    onTestFinished(() => void copier.close());
+    for (const datagram of seen) copier.send(datagram, port, '127.0.0.1');
+    expect((await ask(socket, 'three')).toString()).toBe('three');
+    expect(server.stats.sessions).toBe(1);
   });
 
   it('forgets a peer of which nothing has come for the idle time', async () => {

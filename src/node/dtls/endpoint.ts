@@ -18,6 +18,7 @@ import {
   type SecureContextOptions,
 } from '../secure-context.ts';
 import { ownerOf } from './cluster.ts';
+import { connectionIdOf, MAX_WORKERS, makeConnectionId, nameOfId } from './connection-id.ts';
 import {
   type DtlsConnectOptions,
   type DtlsServerOptions,
@@ -93,6 +94,8 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
   #udp: Socket | undefined;
   readonly #peers = new Map<string, Peer>();
   readonly #host: SocketHost;
+  /** Sessions by the connection ID that their peers put in front of their records. */
+  readonly #byId = new Map<string, DtlsSocket>();
   #halfOpen = 0;
   #sweep: NodeJS.Timeout | undefined;
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
@@ -112,6 +115,10 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     if (server === undefined) return;
     if (this.#cookieSecret.length < COOKIE_SECRET_LENGTH) {
       throw optionError('cookieSecret', `it must have ${COOKIE_SECRET_LENGTH} bytes or more`);
+    }
+    const { workers = 1, workerId = 0 } = server.cluster ?? {};
+    if (!(workers >= 1 && workers <= MAX_WORKERS && workerId >= 0 && workerId < workers)) {
+      throw optionError('cluster', `workerId must be below workers, and workers at most ${MAX_WORKERS}`);
     }
     this.#useContext(contextOf(server), server);
   }
@@ -182,6 +189,14 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
    * @see DtlsServerOptions.cluster
    */
   inject(datagram: Uint8Array, remote: Remote): void {
+    const id = connectionIdOf(datagram);
+    const known = id === undefined ? undefined : this.#byId.get(nameOfId(id));
+    if (known !== undefined) {
+      const peer = this.#peers.get(keyOf(known.remote));
+      if (peer !== undefined) peer.active = true;
+      known[kReceive](datagram, remote);
+      return;
+    }
     const key = keyOf(remote);
     const peer = this.#peers.get(key);
     if (peer === undefined) {
@@ -195,8 +210,8 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
       return;
     }
     // Which of the two it is for is told by whose keys open it; the other discards it.
-    peer.candidate?.[kReceive](datagram);
-    peer.socket[kReceive](datagram);
+    peer.candidate?.[kReceive](datagram, remote);
+    peer.socket[kReceive](datagram, remote);
   }
 
   // ── as a server ────────────────────────────────────────────────────────────────────────────────
@@ -233,7 +248,9 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     const context = contextOf(options);
     const wantsKeyLog = (): boolean => socket.listenerCount('keylog') + this.listenerCount('keylog') > 0;
     const config = clientConfig(context, { ...options, host }, session, wantsKeyLog);
-    const datagrams = datagramConfig(options);
+    // It wants none itself: its port is its own.
+    const connectionId = options.connectionId === false ? undefined : new Uint8Array(0);
+    const datagrams = { ...datagramConfig(options), connectionId };
     const factories = remember(options.subProtocols, made);
     resolveHost(host, (error, address) => {
       if (socket.destroyed) return;
@@ -332,6 +349,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
   #makeHost(): SocketHost {
     const local = (): Remote | undefined => this.address();
     return {
+      moved: (socket, to) => this.#moved(socket, to),
       send: (datagram, { address, port }) => this.#send(datagram, address, port),
       secured: (socket) => this.#secured(socket),
       failed: (error, socket) => this.#handshakeFailed(error, socket),
@@ -392,9 +410,31 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     this.#halfOpen++;
     if (peer === undefined) this.#peers.set(key, { key, socket, candidate: undefined, active: true });
     else peer.candidate = socket;
-    const config = this.#serverConfig as ServerConfig;
+    const config = this.#configFor(socket);
     socket[kBegin](DtlsConnection.server(config, Date.now(), remember(subProtocols, made), seed));
-    socket[kReceive](datagram);
+    socket[kReceive](datagram, { address, port });
+  }
+
+  /** With a connection ID of its own. */
+  #configFor(socket: DtlsSocket): ServerConfig {
+    const config = this.#serverConfig as ServerConfig;
+    const { connectionId = true, cluster } = this.#serverOptions as DtlsServerOptions;
+    if (!connectionId || config.datagrams === undefined) return config;
+    const id = makeConnectionId(cluster?.workerId ?? 0);
+    this.#byId.set(nameOfId(id), socket);
+    socket.once('close', () => this.#byId.delete(nameOfId(id)));
+    return { ...config, datagrams: { ...config.datagrams, connectionId: id } };
+  }
+
+  #moved(socket: DtlsSocket, to: Remote): boolean {
+    const from = keyOf(socket.remote);
+    const key = keyOf(to);
+    const peer = this.#peers.get(from);
+    // Who is there already stays: two sessions cannot be told apart by one address.
+    if (peer?.socket !== socket || this.#peers.has(key)) return false;
+    this.#peers.delete(from);
+    this.#peers.set(key, { ...peer, key });
+    return true;
   }
 
   #secured(socket: DtlsSocket): void {

@@ -22,6 +22,11 @@ export interface DatagramOptions {
   readonly mtu?: number | undefined;
   /** Milliseconds until a flight is sent again, doubled each time (RFC 6347 §4.2.4.1). Default 1,000. */
   readonly retransmitTimeout?: number | undefined;
+  /**
+   * Agree on connection IDs where the other side does (RFC 9146, RFC 9147 §9): a client whose address changes keeps its
+   * session. Who watches both addresses can tell that it is the same one. Default true.
+   */
+  readonly connectionId?: boolean | undefined;
   /** Protocols that share the session with the application's datagrams. */
   readonly subProtocols?: readonly SubProtocolFactory[] | undefined;
 }
@@ -55,8 +60,9 @@ export interface DtlsServerOptions extends PortOptions, DatagramOptions, Context
  * that reads another's hands it over, and that one calls `endpoint.inject`.
  */
 export interface ClusterOptions {
-  /** This one, from 0. */
+  /** This one, from 0; the first byte of the connection IDs that it gives. */
   readonly workerId: number;
+  /** At most 256. */
   readonly workers: number;
   readonly forward: (workerId: number, datagram: Buffer, remote: Remote) => void;
 }

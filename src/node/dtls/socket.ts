@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { isIPv6 } from 'node:net';
 import type { ConnectionEvent, ConnectionInfo } from '../../connection/connection.ts';
 import type { DtlsConnection } from '../../connection/dtls-connection.ts';
+import { MAX_AMPLIFICATION } from '../../connection/dtls-greeter.ts';
 import type { SubProtocol } from '../../connection/sub-protocol.ts';
 import { type X509Certificate, x509Certificate } from '../../crypto/node/certificate-object.ts';
 import { ConnectionError } from '../../errors/errors.ts';
@@ -17,6 +18,8 @@ export interface Remote {
 
 /** What a session needs of the UDP port that it shares. */
 export interface SocketHost {
+  /** The peer's newest datagram came from somewhere else. @returns whether it is there now */
+  moved(socket: DtlsSocket, to: Remote): boolean;
   /** @returns false when the datagram was dropped: too many wait in the port's socket already */
   send(datagram: Uint8Array, remote: Remote): boolean;
   /** The handshake is complete. */
@@ -35,6 +38,7 @@ interface DtlsSocketEvents {
   message: [datagram: Buffer];
   session: [session: Buffer];
   keylog: [line: Buffer];
+  move: [remote: Remote];
   end: [];
   error: [error: Error];
   close: [];
@@ -60,7 +64,7 @@ export const kMove = Symbol('move');
  * or not at all, and not always in order.
  *
  * Events: 'secureConnect' (client), 'message' (datagram), 'end' (the peer has closed the session; 'close' follows),
- * 'session' (client: what a later connection can resume), 'keylog' (line), 'error' (a stable `code`; 'close' follows),
+ * 'move' (the peer has another address; with connection IDs), 'session' (client: what a later connection can resume), 'keylog' (line), 'error' (a stable `code`; 'close' follows),
  * 'close'.
  */
 export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
@@ -85,6 +89,10 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   #timer: NodeJS.Timeout | undefined;
   #timerAt: number | undefined;
   #destroyed = false;
+  /** Bytes that may go to an address that the peer has moved to, until it has answered from there; none when it has. */
+  #credit: number | undefined;
+  /** Something was sent there. */
+  #spent = false;
   #resumable: Buffer | undefined;
   #sent = 0;
   #received = 0;
@@ -270,7 +278,8 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     const engine = this.#engine;
     if (engine === undefined) return;
     for (const datagram of engine.transmit()) {
-      if (!this.#host.send(datagram, this.#remote)) this.#dropped++;
+      if (this.#maySend(datagram.length) && this.#host.send(datagram, this.#remote)) continue;
+      this.#dropped++;
     }
     this.#arm(engine);
   }
@@ -306,10 +315,39 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     this.#pump();
   }
 
-  [kReceive](datagram: Uint8Array): void {
-    if (this.#destroyed || this.#engine === undefined) return;
-    this.#engine.receive(datagram, Date.now());
+  [kReceive](datagram: Uint8Array, from: Remote): void {
+    const engine = this.#engine;
+    if (this.#destroyed || engine === undefined) return;
+    engine.receive(datagram, Date.now());
+    if (engine.receivedNewest) this.#heardFrom(from, datagram.length);
     this.#pump();
+  }
+
+  /**
+   * RFC 9146 §6: only the newest genuine record says that the peer has moved, and until something comes from there again
+   * after we have sent something, it may be a copy that somebody else has sent: then nobody gets more than three times as
+   * much as came.
+   */
+  #heardFrom(from: Remote, bytes: number): void {
+    const { address, port } = this.#remote;
+    if (from.address === address && from.port === port) {
+      if (this.#credit !== undefined)
+        this.#credit = this.#spent ? undefined : this.#credit + MAX_AMPLIFICATION * bytes;
+      return;
+    }
+    if (!this.#host.moved(this, from)) return;
+    this.#remote = { address: from.address, port: from.port };
+    this.#credit = MAX_AMPLIFICATION * bytes;
+    this.#spent = false;
+    this.emit('move', this.#remote);
+  }
+
+  #maySend(bytes: number): boolean {
+    if (this.#credit === undefined) return true;
+    if (bytes > this.#credit) return false;
+    this.#credit -= bytes;
+    this.#spent = true;
+    return true;
   }
 
   /** Lets the engine say everything that it has to say, answers what it wants, and sends what it has to send. */

@@ -1,0 +1,32 @@
+import { randomBytes } from '../../crypto/node/random.ts';
+import { nextFrame } from '../../record/dtls/frames.ts';
+
+/**
+ * ```
+ * struct { uint8 worker; opaque random[7]; } ConnectionID;
+ * ```
+ * Seven random bytes: that nobody can guess one of a session matters little, since records are authenticated, but two
+ * sessions must not have the same. The first byte tells processes that share a port whose it is.
+ */
+export const CONNECTION_ID_LENGTH = 8;
+
+/** Workers that the first byte can name. */
+export const MAX_WORKERS = 256;
+
+export function makeConnectionId(workerId: number): Uint8Array {
+  const id = Uint8Array.from(randomBytes(CONNECTION_ID_LENGTH));
+  id[0] = workerId;
+  return id;
+}
+
+/** The connection ID of a datagram's first record, if it has one of ours (RFC 9146 §4, RFC 9147 §4). */
+export function connectionIdOf(datagram: Uint8Array): Uint8Array | undefined {
+  const cut = nextFrame(datagram, 0, CONNECTION_ID_LENGTH);
+  const id = cut?.frame.cid;
+  return id === undefined || id.length !== CONNECTION_ID_LENGTH ? undefined : id;
+}
+
+/** As a key of a Map. */
+export function nameOfId(id: Uint8Array): string {
+  return Buffer.from(id).toString('latin1');
+}
