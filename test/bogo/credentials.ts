@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { importPrivateKey } from '../../src/crypto/node/import-key.ts';
 import type { SigningKey } from '../../src/crypto/provider.ts';
@@ -18,10 +19,17 @@ export interface NumberedIdentity extends Identity {
 }
 
 /** In BoringSSL's order: those of `-new-…-credential` first, the one of the older flags last. */
-export function identitiesOf({ credentials, credential, async }: Flags): NumberedIdentity[] {
+export function identitiesOf({
+  credentials,
+  credential,
+  availableClientCertTypes: types,
+  async,
+}: Flags): NumberedIdentity[] {
   const numbered = [...credentials.entries(), [-1, credential] as const];
   return numbered.flatMap(([number, one]) =>
-    one.certFile === '' ? [] : [{ ...identityOf(one, async), credential: number }],
+    isMissing(one) || !(types.length === 0 || types.includes(one.raw ? 2 : 0))
+      ? []
+      : [{ ...identityOf(one, async), credential: number }],
   );
 }
 
@@ -36,10 +44,11 @@ export function psksOf({ credentials }: Flags): PskInput[] {
 
 function identityOf(flags: CredentialFlags, slow: boolean): Identity {
   const { certFile, keyFile, signingPrefs, mustMatchIssuer, ocspResponse, signedCertTimestamps } = flags;
-  const chain = readCertificates(certFile);
+  const chain = flags.raw ? [] : readCertificates(certFile);
   const key = readKey(keyFile);
   return {
     chain,
+    spki: flags.raw ? spkiOf(keyFile) : undefined,
     issuers: mustMatchIssuer ? chain.map((der) => Certificate.parse(der).issuer.raw) : undefined,
     ocspResponse: ocspResponse.length > 0 ? ocspResponse : undefined,
     scts: readTimestamps(signedCertTimestamps),
@@ -78,6 +87,13 @@ function readKey(file: string) {
 function decrypting({ decrypt }: SigningKey, slow: boolean): Pick<SigningKey, 'decrypt'> {
   if (decrypt === undefined) return {};
   return { decrypt: (ciphertext) => (slow ? later(() => decrypt(ciphertext)) : decrypt(ciphertext)) };
+}
+
+const isMissing = ({ certFile, raw }: CredentialFlags): boolean => certFile === '' && !raw;
+
+function spkiOf(file: string): Uint8Array {
+  const key = createPublicKey(readFileSync(file));
+  return new Uint8Array(key.export({ type: 'spki', format: 'der' }));
 }
 
 /** As a card or an HSM would. */

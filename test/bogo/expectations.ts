@@ -1,6 +1,7 @@
 import type { ConnectionInfo } from '../../src/connection/connection.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
-import { ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { CertificateType, ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { VerifiedRawKey } from '../../src/x509/raw-key.ts';
 import { type NumberedIdentity, readCertificates, readTimestamps } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
@@ -89,6 +90,10 @@ function checkPeer(flags: Flags, { peer, resumed }: ConnectionInfo, seen: Seen):
   else if (hasPsks(flags)) return;
   else if (!flags.server || flags.requireAnyClientCertificate) {
     require(peer !== undefined, 'the peer has no certificate');
+  }
+  if (flags.expectPeerCertificateType !== undefined) {
+    const type = peer instanceof VerifiedRawKey ? CertificateType.raw_public_key : CertificateType.x509;
+    require(type === flags.expectPeerCertificateType, `the peer showed a certificate of type ${type}`);
   }
   if (flags.expectVerifyResult && peer !== undefined && !seen.resumes) {
     require(seen.refused === flags.verifyFail, 'the verdict on the certificate is another');

@@ -23,6 +23,9 @@ export interface Flags {
   curves: number[];
   keyShares: number[] | undefined;
   verifyPrefs: number[];
+  /** CertificateType values (RFC 7250 §3), best first; none: X.509. */
+  acceptedPeerCertTypes: number[];
+  availableClientCertTypes: number[];
   cipher: string;
 
   /** The credential of the flags that precede any `-new-…-credential`. */
@@ -107,6 +110,8 @@ export interface Flags {
   expectHrr: boolean;
   expectNoHrr: boolean;
   expectSelectedCredential: number | undefined;
+  expectPeerCertificateType: number | undefined;
+  expectPeerRpkSha256: Uint8Array;
   expectOcspResponse: Uint8Array;
   /** SignedCertificateTimestampList, RFC 6962 §3.3. */
   expectSignedCertTimestamps: Uint8Array;
@@ -119,6 +124,8 @@ export interface CredentialFlags {
   mustMatchIssuer: boolean;
   /** An external key of TLS 1.3, to be imported (RFC 9258); with its hash, absent for certificates. */
   pskHash: 'sha256' | 'sha384' | undefined;
+  /** Its key is shown raw (RFC 7250). */
+  raw: boolean;
   psk: Uint8Array;
   pskIdentity: Uint8Array;
   pskContext: Uint8Array;
@@ -141,6 +148,7 @@ const newCredential = (): CredentialFlags => ({
   signingPrefs: [],
   mustMatchIssuer: false,
   pskHash: undefined,
+  raw: false,
   psk: NONE,
   pskIdentity: NONE,
   pskContext: NONE,
@@ -165,6 +173,8 @@ function defaults(): Flags {
     curves: [],
     keyShares: undefined,
     verifyPrefs: [],
+    acceptedPeerCertTypes: [],
+    availableClientCertTypes: [],
     cipher: '',
     credential: newCredential(),
     credentials: [],
@@ -242,6 +252,8 @@ function defaults(): Flags {
     expectHrr: false,
     expectNoHrr: false,
     expectSelectedCredential: undefined,
+    expectPeerCertificateType: undefined,
+    expectPeerRpkSha256: NONE,
     expectOcspResponse: NONE,
     expectSignedCertTimestamps: NONE,
   };
@@ -336,6 +348,8 @@ const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
 const LISTS: Readonly<Record<string, FieldOf<number[]>>> = {
   '-curves': 'curves',
   '-verify-prefs': 'verifyPrefs',
+  '-accepted-peer-cert-types': 'acceptedPeerCertTypes',
+  '-available-client-cert-types': 'availableClientCertTypes',
 };
 
 const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
@@ -358,6 +372,7 @@ const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
 
 const BASE64: Readonly<Record<string, FieldOf<Uint8Array>>> = {
   '-expect-ocsp-response': 'expectOcspResponse',
+  '-expect-peer-rpk-sha256': 'expectPeerRpkSha256',
   '-expect-signed-cert-timestamps': 'expectSignedCertTimestamps',
 };
 
@@ -471,6 +486,8 @@ function setterOf(name: string, parameter: () => string): Setter | undefined {
     parameter();
     return () => {};
   }
+  if (name === '-new-rpk-credential')
+    return (flags) => flags.credentials.push({ ...newCredential(), raw: true });
   if (NEW_CREDENTIAL.has(name)) return (flags) => flags.credentials.push(newCredential());
   return switchSetter(name) ?? parameterSetter(name, parameter);
 }
@@ -516,6 +533,12 @@ function parameterSetter(name: string, parameter: () => string): Setter | undefi
     const index = integer(parameter());
     return (flags) => {
       flags.expectSelectedCredential = index;
+    };
+  }
+  if (name === '-expect-peer-certificate-type') {
+    const type = integer(parameter());
+    return (flags) => {
+      flags.expectPeerCertificateType = type;
     };
   }
   const ofCredential = CREDENTIAL[name];

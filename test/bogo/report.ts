@@ -32,9 +32,13 @@ export function passed(stdout = ''): Result {
   return { exitCode: ExitCode.passed, stdout, stderr: '' };
 }
 
-export function failed(error: unknown): Result {
+/** @param connection which of a test, from 1 on */
+export function failed(error: unknown, connection: number): Result {
   const exitCode = error instanceof Unimplemented ? ExitCode.unimplemented : ExitCode.failed;
-  return { exitCode, stdout: '', stderr: `${error instanceof Error ? tell(error) : String(error)}\n` };
+  const text = error instanceof Error ? tell(error) : String(error);
+  // What is not implemented is counted by its text.
+  const where = exitCode === ExitCode.unimplemented ? '' : ` (connection ${connection})`;
+  return { exitCode, stdout: '', stderr: `${text}${where}\n` };
 }
 
 /** Ours, to the point; anything else is a bug in the shim, for which the stack is wanted. */

@@ -9,14 +9,17 @@ import type {
   ClientConfig,
   EarlyDataPolicy,
   PeerVerifier,
+  RawKeyVerifier,
   ServerConfig,
 } from '../../src/handshake/config.ts';
 import { EarlyDataGuard } from '../../src/handshake/early-data-guard.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TICKET_KEYS_LENGTH, TicketKeys } from '../../src/handshake/tickets.ts';
 import { clientPsks, pskFinder } from '../../src/node/psk.ts';
+import { CertificateType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
+import { verifyRawKey } from '../../src/x509/raw-key.ts';
 import { TrustStore } from '../../src/x509/trust-store.ts';
 import { acceptUnverified, verifyPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
@@ -164,6 +167,11 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     legacy: versions.legacy,
     schemes: verifiable(flags),
     verifyPeer: judge(flags, shared, resumes, observed),
+    verifyRawKey: flags.acceptedPeerCertTypes.includes(CertificateType.raw_public_key)
+      ? judgeRawKey(flags, observed)
+      : undefined,
+    rawKeysOnly:
+      flags.acceptedPeerCertTypes.length > 0 && !flags.acceptedPeerCertTypes.includes(CertificateType.x509),
     certificateCompression: COMPRESSIONS.filter(
       ({ id }) => flags.installCertCompressionAlgs || flags.installOneCertCompressionAlg === id,
     ),
@@ -203,6 +211,19 @@ function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observe
           });
     shared.accepted.add(key);
     return peer;
+  };
+}
+
+/** Trusts the key of which the runner gives the hash, and where it gives none everyone who has one. */
+function judgeRawKey(flags: Flags, observed: Observed): RawKeyVerifier {
+  return (spki) => {
+    const hash = nodeCrypto.digest('sha256', spki);
+    const isExpected = flags.expectPeerRpkSha256.length === 0 || hex(hash) === hex(flags.expectPeerRpkSha256);
+    if (flags.verifyFail || !isExpected) {
+      observed.refused = true;
+      throw new CertificateError('CERT_REJECTED', 'A flag says to refuse this key');
+    }
+    return verifyRawKey(nodeCrypto, spki, [spki]);
   };
 }
 

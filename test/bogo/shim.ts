@@ -10,12 +10,14 @@ import { Shared } from './settings.ts';
  * @param signal ends the run where it is
  */
 export async function runShim(argv: readonly string[], signal?: AbortSignal): Promise<Result> {
+  let connection = 0;
   try {
     const { initial, resume, retry } = parseFlags(argv);
     // Splitting a handshake between processes is a feature of BoringSSL's servers.
     if (initial.isHandshakerSupported) return passed('No\n');
     const shared = new Shared();
     for (let i = 0; i <= initial.resumeCount; i++) {
+      connection = i + 1;
       const flags = i === 0 ? initial : resume;
       if (i > 0 && !flags.server && shared.session === undefined) {
         throw new Unexpected('there is no session to offer');
@@ -25,6 +27,6 @@ export async function runShim(argv: readonly string[], signal?: AbortSignal): Pr
     }
     return passed();
   } catch (error) {
-    return failed(error);
+    return failed(error, connection);
   }
 }
