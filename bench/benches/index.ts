@@ -1,6 +1,7 @@
 import type { Bench } from '../harness.ts';
 import audit from './audit.ts';
 import bulk from './bulk.ts';
+import { dtlsDatagrams, dtlsHandshake, dtlsLoss, dtlsMemory } from './dtls.ts';
 import handshake from './handshake.ts';
 import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';
@@ -24,6 +25,10 @@ export const benches: readonly Bench[] = [
   bulk,
   handshake,
   handshake12,
+  dtlsHandshake,
+  dtlsDatagrams,
+  dtlsLoss,
+  dtlsMemory,
   resume,
   resume12,
   mlkem,
