@@ -11,6 +11,7 @@ import {
 /** How an option's text becomes a value; `values.ts` has a schema for each. */
 export type ValueType =
   | 'application'
+  | 'card-profile'
   | 'count'
   | 'duration'
   | 'time-limit'
@@ -295,6 +296,12 @@ const moduleOptions = [
     name: 'reconnect',
     type: 'flag',
     help: 'with --module: when the card was removed or reset, or the module has ended, its sessions end, and the next one connects to it anew',
+  },
+  {
+    name: 'card-profile',
+    type: 'card-profile',
+    value: 'NAME',
+    help: 'with --module: what interface the card speaks: trellis, openeap or tls-se (default: trellis); the other two are old cards, without multiplexing',
   },
   {
     name: 'offload',

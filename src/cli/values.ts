@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import * as v from 'valibot';
 import { LEGACY, type Legacy } from '../crypto/legacy.ts';
+import { CARD_PROFILES, type CardProfile } from '../module/bridge/cards/old-card.ts';
 import type { PskInput } from '../node/psk.ts';
 import {
   type Application,
@@ -39,6 +40,7 @@ interface ValueOf {
   forward: Forward;
   host: string;
   legacy: Legacy[];
+  'card-profile': CardProfile;
   level: LogLevel;
   listen: Endpoint;
   mode: 'channels' | 'ports';
@@ -146,6 +148,7 @@ const SCHEMAS = {
   ),
   flag: v.boolean('write true or false'),
   level: v.picklist(['debug', 'info', 'warn', 'error', 'silent'], 'use debug, info, warn, error or silent'),
+  'card-profile': v.picklist(CARD_PROFILES, 'use trellis, openeap or tls-se'),
   policy: v.picklist(['require', 'allow'], 'use require or allow'),
   revocation: v.picklist(['off', 'soft', 'hard'], 'use off, soft or hard'),
   psk: parsedBy(parsePsk),

@@ -1,4 +1,5 @@
 import type { SigningKey } from '../../crypto/provider.ts';
+import type { CardProfile } from '../../module/bridge/cards/old-card.ts';
 import { openModule } from '../../node/module/open.ts';
 import type { SecurityModule } from '../../node/module/security-module.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
@@ -12,6 +13,7 @@ interface Values {
   readonly 'pin-file': string | undefined;
   readonly offload: boolean | undefined;
   readonly reconnect: boolean | undefined;
+  readonly 'card-profile': CardProfile | undefined;
 }
 
 /** With what a session is authenticated. */
@@ -33,8 +35,10 @@ export async function withIdentity(
 ): Promise<number> {
   const { cert, key, module: uri, 'pin-file': pinFile } = values;
   if (uri === undefined) {
-    for (const name of ['offload', 'reconnect'] as const) {
-      if (values[name] === true) throw option(`--${name} is for --module, which is not given.`);
+    for (const name of ['offload', 'reconnect', 'card-profile'] as const) {
+      if (values[name] !== undefined && values[name] !== false) {
+        throw option(`--${name} is for --module, which is not given.`);
+      }
     }
     if (pinFile !== undefined && !isTokenKey(key)) {
       throw option('--pin-file is for --module, or for --key pkcs11:…, and neither is given.');
@@ -62,6 +66,7 @@ export async function withIdentity(
     pin: reconnect ? () => readSecret('--pin-file', pinFile) : readSecret('--pin-file', pinFile),
     reconnect,
     offload: values.offload === true,
+    cardProfile: values['card-profile'],
   });
   try {
     return await run({ module });

@@ -1,6 +1,5 @@
 import { ModuleError } from '../../errors/module.ts';
 import { Status } from '../apdu/status.ts';
-import { Instruction } from '../protocol.ts';
 import { type CardRequest, type CardTransport, exchange } from './exchange.ts';
 
 /** Requests that wait for a card, all sessions together: more means that the card is much too slow for them. */
@@ -54,15 +53,8 @@ export class Card {
   }
 
   /** Ends a session in the card, whatever becomes of it. */
-  release(owner: object, handle: number): void {
+  release(owner: object, request: CardRequest): void {
     if (this.#failure !== undefined) return;
-    const request = {
-      ins: Instruction.resetState,
-      p1: 0x10,
-      p2: handle,
-      data: NOTHING,
-      doing: 'Reset-State',
-    };
     try {
       const done = this.run(owner, request);
       // It may be gone already, after a reset of the card.
@@ -173,5 +165,3 @@ export function wasReset(error: unknown): boolean {
     (error.status === Status.wrongState || error.status === Status.notPermitted)
   );
 }
-
-const NOTHING = new Uint8Array(0);

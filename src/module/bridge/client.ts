@@ -3,7 +3,8 @@ import { ModuleError } from '../../errors/module.ts';
 import { writeChain } from '../../handshake/session.ts';
 import { secretBytes } from '../../wire/secret.ts';
 import { Writer } from '../../wire/writer.ts';
-import { statusError } from '../apdu/status.ts';
+import { type Command, encodeCommand } from '../apdu/command.ts';
+import { parseStatus, statusError } from '../apdu/status.ts';
 import {
   CapabilityTag,
   INTERFACE_VERSION,
@@ -17,6 +18,8 @@ import {
 } from '../protocol.ts';
 import { TlvFields, writeTlvs } from '../tlv.ts';
 import type { Card } from './card.ts';
+import { cardRequest, type OldCard } from './cards/old-card.ts';
+import { readResponse } from './exchange.ts';
 
 const PIN_BLOCK = 8;
 
@@ -75,6 +78,18 @@ export class ModuleClient {
       await this.#run(Instruction.verifyPin, 0, PinKind[owner], block, 'Verify PIN', true);
     } finally {
       block.fill(0);
+    }
+  }
+
+  /** SELECT and PIN of a card of another kind, which takes its digits as they are. */
+  async login({ aid, cla }: OldCard, pin: Uint8Array): Promise<void> {
+    const steps: [number, number, Uint8Array, string][] = [[Instruction.verifyPin, 0, pin, 'Verify PIN']];
+    if (aid !== undefined) steps.unshift([Instruction.select, 4, aid, 'SELECT']);
+    for (const [ins, p1, data, doing] of steps) {
+      await this.card.run(this, {
+        ...cardRequest(doing, () => plainCommand({ cla, ins, p1, p2: 0, data, le: 0 }, doing)),
+        secret: true,
+      });
     }
   }
 
@@ -213,6 +228,14 @@ function certificates(chain: readonly Uint8Array[]): Uint8Array {
   const writer = new Writer(4096);
   writeChain(writer, chain);
   return writer.finish();
+}
+
+function* plainCommand(command: Command, doing: string): Generator<Uint8Array, Uint8Array, Uint8Array> {
+  const { data, status } = readResponse(yield encodeCommand(command, 'short'));
+  // An answer that could be fetched is of no use here.
+  const { kind } = parseStatus(status);
+  if (kind !== 'success' && kind !== 'more') throw statusError(status, doing);
+  return data;
 }
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);

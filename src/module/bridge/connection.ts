@@ -10,14 +10,13 @@ import type {
   SubProtocolLink,
 } from '../../connection/sub-protocol.ts';
 import type { SignedStatement } from '../../crypto/provider.ts';
+import { isRsaKeyExchange, suite12ById } from '../../crypto/suites12.ts';
 import { equalBytes } from '../../der/bytes.ts';
 import { AlertDescription, AlertLevel } from '../../errors/alerts.ts';
 import {
-  AlertReceivedError,
   alertFor,
   asTrellisError,
   ConnectionError,
-  errorForCode,
   TlsError,
   type TrellisError,
 } from '../../errors/errors.ts';
@@ -30,13 +29,15 @@ import { concat, Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
 import { exporterRequest } from '../applet/exporter-request.ts';
-import { InformationKind, Instruction, RECORDS_ITEM, SessionState, SignatureKind } from '../protocol.ts';
+import { InformationKind, Instruction, RECORDS_ITEM, SignatureKind } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
-import { type Dialogue, EapClient, guarded } from './eap-client.ts';
+import { type CardSession, ModuleSession, releaseRequest } from './card-session.ts';
+import type { OldCard } from './cards/old-card.ts';
+import { type Dialogue, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
 import { HelloPeek, type PeekedHello } from './hello-peek.ts';
-import { type AgreedSession, attestedPeer, readInformation, schemesOf } from './information.ts';
-import { type Item, readItems } from './items.ts';
+import { type AgreedSession, attestedPeer, schemesOf } from './information.ts';
+import type { Item } from './items.ts';
 import { openRequest } from './open-request.ts';
 import { Outbox } from './outbox.ts';
 import { RecordSplitter } from './record-splitter.ts';
@@ -64,6 +65,8 @@ export interface ModuleConnectionOptions {
    * is over but for signatures. Sessions of TLS 1.2 stay in the module.
    */
   readonly handOver?: ((session: Connection) => void) | undefined;
+  /** The card is of another kind; absent: a module that keeps to docs/security-module.md. */
+  readonly oldCard?: OldCard | undefined;
 }
 
 /** Waits until there is something to do. */
@@ -86,7 +89,7 @@ export class ModuleConnection implements SessionEngine {
   readonly #script: Script<void>;
   #seats: readonly Seat[];
   #watchers: readonly SubProtocol[] = [];
-  #eap: EapClient | undefined;
+  #session: CardSession | undefined;
   #request: CardRequest | undefined;
   #inbox: Uint8Array[] = [];
   #inboxBytes = 0;
@@ -182,7 +185,7 @@ export class ModuleConnection implements SessionEngine {
     this.#request = undefined;
     if (asked === Instruction.exportTrafficKeys && isRefusal(error)) this.#fail(keysStay(error));
     else if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
-    else if (this.#eap === undefined || !wasReset(error)) this.#end(error);
+    else if (this.#session === undefined || !wasReset(error)) this.#end(error);
     else {
       this.#options.onReset?.();
       this.#end(
@@ -271,6 +274,7 @@ export class ModuleConnection implements SessionEngine {
       label === SESSION_BINDING_LABEL &&
       context !== undefined &&
       equalBytes(context, agreed.transcriptHash) &&
+      length > 0 &&
       length === agreed.sessionBinding.length;
     if (isBinding) return agreed.sessionBinding;
     throw new ModuleError(
@@ -290,14 +294,17 @@ export class ModuleConnection implements SessionEngine {
     length: number,
   ): Uint8Array | Promise<Uint8Array> {
     const agreed = this.#agreed;
-    if (agreed === undefined || this.#eap === undefined || this.#released) {
+    if (agreed === undefined || this.#session === undefined || this.#released) {
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The session is not open');
+    }
+    if (this.#options.oldCard !== undefined) {
+      throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards have no exporter');
     }
     // RFC 8446 §7.5: no context is an empty one; in TLS 1.2 it is not (RFC 5705 §4).
     const isAbsent = context === undefined && agreed.version !== ProtocolVersion.tls13;
     return this.#options.card.run(this, {
       ins: Instruction.sessionInformation,
-      p1: this.#eap.handle << 1,
+      p1: this.#session.handle << 1,
       p2: isAbsent ? InformationKind.exporterWithoutContext : InformationKind.exporter,
       data: exporterRequest.build({ label, context: context ?? NOTHING, length }),
       doing: 'Session information (exporter)',
@@ -338,24 +345,24 @@ export class ModuleConnection implements SessionEngine {
   *#life(): Script<void> {
     let hello: PeekedHello | undefined;
     if (this.role === 'server') hello = yield* this.#awaitHello();
-    const eap = yield* this.#open(hello);
-    const agreed = yield* this.#handshake(eap);
+    const session = yield* this.#open(hello);
+    const agreed = yield* this.#handshake(session);
     const { handOver } = this.#options;
     let peer: PeerIdentity | undefined;
     this.#guard(() => {
       peer = this.#settle(agreed);
     });
     if (this.#verdict === undefined && handOver !== undefined && agreed.version === ProtocolVersion.tls13) {
-      const session = yield* this.#takeOver(eap, agreed, peer);
-      if (session !== undefined) {
-        handOver(session);
+      const taken = yield* this.#takeOver(session, agreed, peer);
+      if (taken !== undefined) {
+        handOver(taken);
         return;
       }
     } else if (this.#verdict === undefined) {
       this.#guard(() => this.#establish(agreed, peer));
     }
     for (;;) {
-      yield* this.#carry(eap);
+      yield* this.#carry(session);
       if (this.#readState === 'failed') return;
       if (this.#readState === 'ended' && this.#writeState === 'closed') {
         this.#closeSubProtocols(undefined);
@@ -379,8 +386,12 @@ export class ModuleConnection implements SessionEngine {
     }
   }
 
-  *#open(hello: PeekedHello | undefined): Dialogue<EapClient> {
-    const { alias, fragmentSize } = this.#options;
+  *#open(hello: PeekedHello | undefined): Dialogue<CardSession> {
+    const { alias, fragmentSize, oldCard, verifyPeer } = this.#options;
+    if (oldCard !== undefined) {
+      this.#session = oldCard.open(this.role, verifyPeer !== undefined);
+      return this.#session;
+    }
     const common = { alias, fragmentSize, time: this.#now };
     let data: Uint8Array;
     try {
@@ -393,32 +404,32 @@ export class ModuleConnection implements SessionEngine {
     const [handle] = yield { ins: Instruction.open, p1: 0, p2: 0, data, doing: 'Open' };
     if (handle === undefined)
       throw new ModuleError('ERR_MODULE_PROTOCOL', 'Open was answered without a handle');
-    this.#eap = new EapClient(this.role, handle, fragmentSize);
-    return this.#eap;
+    this.#session = new ModuleSession(this.role, handle, fragmentSize);
+    return this.#session;
   }
 
-  *#handshake(eap: EapClient): Script<AgreedSession> {
-    this.#pushRecords(yield* eap.start());
+  *#handshake(session: CardSession): Script<AgreedSession> {
+    this.#pushRecords(yield* session.start());
     for (;;) {
       while (this.#inbox.length === 0) {
         this.#checkTruncated();
         yield IDLE;
       }
       // Record by record where the module shall have none but those of the handshake.
-      const most = this.#options.handOver === undefined ? BATCH : 1;
-      this.#pushRecords(yield* eap.exchange(Instruction.processEap, 0, this.#takeInput(most)));
-      // Whether that was the last flight only the module knows: in TLS 1.3 all is encrypted.
-      const [state, itemsWait] = yield this.#ask(InformationKind.state);
-      if (state === SessionState.handshaking) continue;
-      this.#itemsWait = itemsWait === 1;
-      const { agreed, failure } = yield* this.#inform();
-      if (state !== SessionState.open || agreed === undefined) throw failure ?? unexplained();
+      const { handOver, oldCard } = this.#options;
+      const most = handOver === undefined && oldCard === undefined ? BATCH : 1;
+      const { records, ended, itemsWait } = yield* session.handshake(this.#takeInput(most));
+      this.#pushRecords(records);
+      if (!ended) continue;
+      this.#itemsWait = itemsWait;
+      const { agreed, failure } = yield* session.inform();
+      if (agreed === undefined || failure !== undefined) throw failure ?? unexplained();
       return agreed;
     }
   }
 
   /** Moves what waits through the module, both ways in turns, until nothing does. */
-  *#carry(eap: EapClient): Dialogue<void> {
+  *#carry(session: CardSession): Dialogue<void> {
     for (;;) {
       const entry = this.#outbox.take(BATCH);
       const reads = this.#readState === 'open' && this.#verdict === undefined;
@@ -426,27 +437,26 @@ export class ModuleConnection implements SessionEngine {
       if (entry === undefined && !hasInput) return;
       if (entry !== undefined) {
         this.#sending = true;
-        this.#pushRecords(yield* eap.exchange(Instruction.encrypt, entry.type, entry.content));
+        this.#pushRecords(yield* session.encrypt(entry.type, entry.content));
         this.#sending = false;
         if (this.#verdict !== undefined && this.#outbox.empty) throw this.#verdict;
       }
       if (hasInput) {
         this.#itemsWait = false;
-        const answer = yield* eap.exchange(Instruction.decrypt, 0, this.#takeInput());
-        for (const item of guarded(() => readItems(answer))) yield* this.#dispatch(item);
+        for (const item of yield* session.decrypt(this.#takeInput())) yield* this.#dispatch(session, item);
       }
     }
   }
 
   /** @returns the session, on this side; nothing where the module keeps it, and the session is going to end */
   *#takeOver(
-    eap: EapClient,
+    from: CardSession,
     agreed: AgreedSession,
     peer: PeerIdentity | undefined,
   ): Dialogue<Connection | undefined> {
     const answer = yield {
       ins: Instruction.exportTrafficKeys,
-      p1: eap.handle << 1,
+      p1: from.handle << 1,
       p2: 0,
       data: NOTHING,
       doing: 'Export traffic keys',
@@ -470,7 +480,7 @@ export class ModuleConnection implements SessionEngine {
     return session;
   }
 
-  *#dispatch({ type, content }: Item): Dialogue<void> {
+  *#dispatch(session: CardSession, { type, content }: Item): Dialogue<void> {
     if (type === RECORDS_ITEM) {
       this.#pushRecords(content);
       return;
@@ -482,7 +492,7 @@ export class ModuleConnection implements SessionEngine {
     }
     if (content[1] !== AlertDescription.close_notify) {
       // The session in the module is over, by the peer's verdict or by its own.
-      const { failure } = yield* this.#inform();
+      const { failure } = yield* session.inform();
       throw failure ?? unexplained();
     }
     this.#readState = 'ended';
@@ -508,27 +518,6 @@ export class ModuleConnection implements SessionEngine {
     this.#occupant(({ contentTypes }) => contentTypes.includes(type))?.receiveRecord(type, content);
   }
 
-  *#inform(): Dialogue<{ agreed: AgreedSession | undefined; failure: TrellisError | undefined }> {
-    const answer = yield this.#ask(InformationKind.everything);
-    const { agreed, failure } = guarded(() => readInformation(answer));
-    if (failure === undefined) return { agreed, failure };
-    const error = failure.byPeer
-      ? new AlertReceivedError(failure.alert)
-      : errorForCode(failure.code, 'The security module has ended the session');
-    return { agreed, failure: error };
-  }
-
-  #ask(kind: number): CardRequest {
-    const handle = this.#eap?.handle ?? 0;
-    return {
-      ins: Instruction.sessionInformation,
-      p1: handle << 1,
-      p2: kind,
-      data: NOTHING,
-      doing: 'Session information',
-    };
-  }
-
   #perform(request: CardRequest): Uint8Array | Promise<Uint8Array> {
     const { card } = this.#options;
     const answer = card.run(this, request);
@@ -536,7 +525,7 @@ export class ModuleConnection implements SessionEngine {
       // Given up while the module was opening it: nobody else would release it.
       answer.then(
         ([handle]) => {
-          if (this.#released && handle !== undefined) card.release(this, handle);
+          if (this.#released && handle !== undefined) card.release(this, releaseRequest(handle));
         },
         () => undefined,
       );
@@ -598,16 +587,17 @@ export class ModuleConnection implements SessionEngine {
     for (const occupant of occupants) occupant.start(this.#link(session));
   }
 
-  #judge({ peerPath, serverName }: AgreedSession): PeerIdentity | undefined {
+  #judge({ peerPath, serverName, suite }: AgreedSession): PeerIdentity | undefined {
     if (peerPath.length === 0) {
       this.#checkAnonymous();
       return undefined;
     }
     const { crypto, schemes } = this.#config;
     const { verifyPeer } = this.#options;
+    const keyUse = keyUseOf(suite);
     const name = 'identities' in this.#config ? this.#config.serverName : serverName;
     const now = this.#now;
-    if (verifyPeer !== undefined) return verifyPeer(peerPath, { now, serverName: name, schemes });
+    if (verifyPeer !== undefined) return verifyPeer(peerPath, { now, serverName: name, schemes, keyUse });
     const purpose = this.role === 'client' ? 'server' : 'client';
     return attestedPeer(crypto, peerPath, { purpose, serverName: name, now });
   }
@@ -629,7 +619,7 @@ export class ModuleConnection implements SessionEngine {
   /** What was shown in the handshake; its key signs in the module, for this session alone. */
   #identity(chain: readonly Uint8Array[]): Identity {
     const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
-    const handle = this.#eap?.handle ?? 0;
+    const handle = this.#session?.handle ?? 0;
     const run = (p2: number, data: Uint8Array) =>
       this.#options.card.run(this, {
         ins: Instruction.computeSignature,
@@ -720,7 +710,7 @@ export class ModuleConnection implements SessionEngine {
   #release(): void {
     if (this.#released) return;
     this.#released = true;
-    if (this.#eap !== undefined) this.#options.card.release(this, this.#eap.handle);
+    if (this.#session !== undefined) this.#options.card.release(this, this.#session.release());
   }
 
   #link(session: SessionFacts): SubProtocolLink {
@@ -776,6 +766,12 @@ async function inOrder(
 }
 
 const LESS_THAN = 0x3c;
+
+/** Where the server has no key exchange but the RSA one, its key decrypts (RFC 5246 §7.4.2). */
+function keyUseOf({ id }: AgreedSession['suite']): 'encipherment' | undefined {
+  const suite = suite12ById(id);
+  return suite !== undefined && isRsaKeyExchange(suite) ? 'encipherment' : undefined;
+}
 
 function clearAlert(description: number): Uint8Array {
   return Uint8Array.of(ContentType.alert, 3, 3, 0, 2, AlertLevel.fatal, description);

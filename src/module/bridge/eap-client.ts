@@ -15,6 +15,9 @@ import {
 import { Instruction } from '../protocol.ts';
 import type { CardRequest } from './exchange.ts';
 
+/** The command that brings an EAP packet to the card. */
+type PacketRequest = (ins: number, p2: number, packet: Uint8Array) => CardRequest;
+
 export type Dialogue<T> = Generator<CardRequest, T, Uint8Array>;
 
 /**
@@ -22,16 +25,16 @@ export type Dialogue<T> = Generator<CardRequest, T, Uint8Array>;
  * server (RFC 5216 §2.1). Each method yields requests for the card and takes their answers.
  */
 export class EapClient {
-  readonly handle: number;
   readonly #isAuthenticator: boolean;
   readonly #size: number;
+  readonly #request: PacketRequest;
   #identifier = 0;
 
   /** @param size of the EAP packets that go to the module */
-  constructor(role: 'client' | 'server', handle: number, size: number) {
+  constructor(role: 'client' | 'server', size: number, request: PacketRequest) {
     this.#isAuthenticator = role === 'client';
-    this.handle = handle;
     this.#size = size;
+    this.#request = request;
   }
 
   /** Begins the handshake. @returns a client's first flight; nothing from a server, which awaits it */
@@ -71,7 +74,7 @@ export class EapClient {
     if (this.#isAuthenticator) this.#identifier = (this.#identifier + 1) & 0xff;
     const code = this.#isAuthenticator ? EapCode.request : EapCode.response;
     const packet = buildEap({ code, identifier: this.#identifier, type, data });
-    const answer = yield { ins, p1: this.handle << 1, p2, data: packet, doing: NAMES[ins] ?? 'a command' };
+    const answer = yield this.#request(ins, p2, packet);
     const eap = guarded(() => parseEap(answer));
     const awaited = this.#isAuthenticator ? EapCode.response : EapCode.request;
     if (!('type' in eap) || eap.code !== awaited || eap.type !== EapType.tls) {
@@ -83,12 +86,6 @@ export class EapClient {
     return eap;
   }
 }
-
-const NAMES: Readonly<Record<number, string>> = {
-  [Instruction.processEap]: 'Process-EAP',
-  [Instruction.encrypt]: 'Process-EAP-Encrypt',
-  [Instruction.decrypt]: 'Process-EAP-Decrypt',
-};
 
 function readTls({ data }: EapMessage): EapTls {
   return guarded(() => parseEapTls(data));

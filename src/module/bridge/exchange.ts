@@ -36,12 +36,14 @@ export interface CardRequest {
   readonly data: Uint8Array;
   /** For error messages: what is being done. */
   readonly doing: string;
+  /** The APDUs of another kind of card, in place of those of this interface; its answer is what they make of it. */
+  readonly apdus?: (() => Generator<Uint8Array, Uint8Array, Uint8Array>) | undefined;
   /** The data is one, and its commands are wiped when they have been answered. */
   readonly secret?: true | undefined;
 }
 
 /** An answer that is fetched in pieces ends: two messages of the largest size. */
-const MAX_ANSWER = 262_144;
+export const MAX_ANSWER = 262_144;
 
 /** Their chain goes on by a bit of P1; that of others by one of CLA. */
 const CHAINED_IN_P1: ReadonlySet<number> = new Set([
@@ -58,17 +60,18 @@ export function* exchange(
   request: CardRequest,
   { maxCommandData, maxResponseData }: Pick<CardTransport, 'maxCommandData' | 'maxResponseData'>,
 ): Generator<Uint8Array, Uint8Array, Uint8Array> {
+  if (request.apdus !== undefined) return yield* request.apdus();
   const form = maxCommandData > MAX_SHORT_DATA ? 'extended' : 'short';
   const { ins, p1, p2, data, doing } = request;
   const header = { cla: MODULE_CLASS, ins, p1, p2 };
   let at = 0;
   for (; data.length - at > maxCommandData; at += maxCommandData) {
     const piece = data.subarray(at, at + maxCommandData);
-    const { status } = read(yield encodeCommand({ ...chained(header), data: piece, le: 0 }, form));
+    const { status } = readResponse(yield encodeCommand({ ...chained(header), data: piece, le: 0 }, form));
     if (status !== Status.success) throw statusError(status, doing);
   }
   const last: Command = { ...header, data: data.subarray(at), le: maxResponseData };
-  let response = read(yield encodeCommand(last, form));
+  let response = readResponse(yield encodeCommand(last, form));
   const pieces = [response.data];
   let length = response.data.length;
   for (;;) {
@@ -78,13 +81,17 @@ export function* exchange(
     // At 256 there may be more than that, and a transport with long answers may take it all at once.
     const le = word.available === MAX_SHORT_RESPONSE ? maxResponseData : word.available;
     const fetch = { cla: MODULE_CLASS, ins: Instruction.fetch, p1: 0, p2: 0, data: NOTHING, le };
-    response = read(yield encodeCommand(fetch, form));
+    response = readResponse(yield encodeCommand(fetch, form));
     length += response.data.length;
     if (length > MAX_ANSWER || response.data.length === 0) {
-      throw new ModuleError('ERR_MODULE_PROTOCOL', `The module's answer to ${doing} does not end`);
+      throw endlessAnswer(doing);
     }
     pieces.push(response.data);
   }
+}
+
+export function endlessAnswer(doing: string): ModuleError {
+  return new ModuleError('ERR_MODULE_PROTOCOL', `The module's answer to ${doing} does not end`);
 }
 
 function chained(header: { cla: number; ins: number; p1: number; p2: number }) {
@@ -93,7 +100,8 @@ function chained(header: { cla: number; ins: number; p1: number; p2: number }) {
     : { ...header, cla: header.cla | CLA_CHAINING };
 }
 
-function read(bytes: Uint8Array): Response {
+/** @throws ModuleError ERR_MODULE_PROTOCOL */
+export function readResponse(bytes: Uint8Array): Response {
   try {
     return parseResponse(bytes);
   } catch (cause) {

@@ -4,6 +4,9 @@ import { ConnectionError } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { Card } from '../../module/bridge/card.ts';
+import { CARD_PROFILES, type CardProfile, type OldCard } from '../../module/bridge/cards/old-card.ts';
+import { OpenEapCard } from '../../module/bridge/cards/openeap.ts';
+import { TlsSeCard } from '../../module/bridge/cards/tls-se.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
 import { ModuleConnection } from '../../module/bridge/connection.ts';
 import type { CardTransport } from '../../module/bridge/exchange.ts';
@@ -30,6 +33,11 @@ export interface SecurityModuleOptions {
    * or a function, since bytes are wiped. Default false: the module is of no use any more.
    */
   reconnect?: boolean | undefined;
+  /**
+   * The interface that the card speaks (docs/security-module.md, "Old cards"). The others than `trellis`, the default, have
+   * one session at a time, no identities to choose from, and neither multiplexing nor signing.
+   */
+  cardProfile?: CardProfile | undefined;
 }
 
 /** The way to the module, once more. */
@@ -46,18 +54,21 @@ export class SecurityModule implements EngineSource {
   readonly #alias: string | undefined;
   readonly #fragmentSize: number;
   readonly #offload: boolean;
+  readonly #oldCard: OldCard | undefined;
 
   private constructor(
     card: Card,
     { alias, offload = false }: SecurityModuleOptions,
     fragmentSize: number,
     again: Reconnect | undefined,
+    oldCard: OldCard | undefined,
   ) {
     this.#card = card;
     this.#alias = alias;
     this.#fragmentSize = fragmentSize;
     this.#offload = offload;
     this.#again = again;
+    this.#oldCard = oldCard;
   }
 
   /**
@@ -87,23 +98,24 @@ export class SecurityModule implements EngineSource {
           'Option reconnect: the PIN is needed again, as text or as a function that reads it, and a way to connect',
         );
       }
-      await admit(transport, pin);
+      const oldCard = oldCardOf(options);
+      await admit(transport, pin, oldCard);
+      const again = async () => {
+        const next = await (connect as Reconnect)();
+        try {
+          await admit(next, pin, oldCard);
+        } catch (error) {
+          next.close();
+          throw error;
+        }
+        return next;
+      };
+      return new SecurityModule(new Card(transport), options, size, reconnect ? again : undefined, oldCard);
     } catch (error) {
       if (pin instanceof Uint8Array) pin.fill(0);
       transport.close();
       throw error;
     }
-    const again = async () => {
-      const next = await (connect as Reconnect)();
-      try {
-        await admit(next, pin);
-      } catch (error) {
-        next.close();
-        throw error;
-      }
-      return next;
-    };
-    return new SecurityModule(new Card(transport), options, size, reconnect ? again : undefined);
   }
 
   client(
@@ -164,8 +176,17 @@ export class SecurityModule implements EngineSource {
   ): SessionEngine {
     const verifyPeer = judges ? config.verifyPeer : undefined;
     const card = this.#current();
-    const onReset = this.#again === undefined ? undefined : () => this.#suspectReset(card);
-    const options = { card, alias: this.#alias, fragmentSize: this.#fragmentSize, verifyPeer, onReset };
+    const oldCard = this.#oldCard;
+    const onReset =
+      this.#again === undefined || oldCard !== undefined ? undefined : () => this.#suspectReset(card);
+    const options = {
+      card,
+      alias: this.#alias,
+      fragmentSize: this.#fragmentSize,
+      verifyPeer,
+      oldCard,
+      onReset,
+    };
     return this.#offload
       ? new OffloadedConnection(role, config, options, now, subProtocols)
       : new ModuleConnection(role, config, options, now, subProtocols);
@@ -175,12 +196,17 @@ export class SecurityModule implements EngineSource {
 const REFUSED: ReadonlySet<string> = new Set(['ERR_MODULE_PIN_WRONG', 'ERR_MODULE_PIN_BLOCKED']);
 
 /** Selects the module and verifies the user PIN, which is wiped where that can be. */
-async function admit(transport: CardTransport, pin: SecurityModuleOptions['pin']): Promise<void> {
+async function admit(
+  transport: CardTransport,
+  pin: SecurityModuleOptions['pin'],
+  oldCard: OldCard | undefined,
+): Promise<void> {
   const client = new ModuleClient(new Card(transport));
-  await client.select();
+  if (oldCard === undefined) await client.select();
   const bytes = typeof pin === 'function' ? pin() : typeof pin === 'string' ? Buffer.from(pin) : pin;
   try {
-    await client.verifyPin('user', bytes);
+    if (oldCard === undefined) await client.verifyPin('user', bytes);
+    else await client.login(oldCard, bytes);
   } finally {
     bytes.fill(0);
   }
@@ -208,4 +234,23 @@ class LateTransport implements CardTransport {
       () => undefined,
     );
   }
+}
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+function oldCardOf({ cardProfile, alias, offload }: SecurityModuleOptions): OldCard | undefined {
+  if (cardProfile === undefined || cardProfile === 'trellis') return undefined;
+  if (!CARD_PROFILES.includes(cardProfile)) {
+    const known = CARD_PROFILES.join(', ');
+    throw new ConnectionError(
+      'ERR_TLS_OPTION',
+      `Option cardProfile: '${cardProfile}' is not one of ${known}`,
+    );
+  }
+  if (alias !== undefined || offload === true) {
+    throw new ConnectionError(
+      'ERR_TLS_OPTION',
+      `A card of the profile ${cardProfile} has one identity and keeps its keys: leave the alias and offload out`,
+    );
+  }
+  return cardProfile === 'openeap' ? new OpenEapCard() : new TlsSeCard();
 }

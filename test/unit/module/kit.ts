@@ -175,6 +175,7 @@ function issue(input: Omit<CertificateInput, 'issuer' | 'serial' | 'notBefore' |
   );
 }
 let serial = 0;
+const KEY_USAGE = '2.5.29.15';
 
 export const CA = issue({
   subject: CA_NAME,
@@ -182,12 +183,15 @@ export const CA = issue({
   extensions: caExtensions({ subjectKeyId: caId, issuerKeyId: caId }),
 });
 
-export function certificateFor(spki: Uint8Array, kind: 'client' | 'server'): Uint8Array {
+/** @param kind a server whose key may also decrypt is `rsa-server` */
+export function certificateFor(spki: Uint8Array, kind: 'client' | 'server' | 'rsa-server'): Uint8Array {
   const ids = { subjectKeyId: keyIdentifier(nodeCrypto, spki), issuerKeyId: caId };
   const extensions: ExtensionInput[] =
     kind === 'client'
       ? clientExtensions(ids)
-      : serverExtensions(ids, ['server.test', 'localhost', '127.0.0.1']);
+      : serverExtensions(ids, ['server.test', 'localhost', '127.0.0.1']).filter(
+          ({ oid }) => kind === 'server' || oid !== KEY_USAGE,
+        );
   return issue({ subject: [{ CN: `${kind}.test` }], publicKeySpki: spki, extensions });
 }
 

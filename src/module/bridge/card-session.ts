@@ -1,0 +1,110 @@
+import type { Role } from '../../connection/sub-protocol.ts';
+import { AlertReceivedError, errorForCode, type TrellisError } from '../../errors/errors.ts';
+import { InformationKind, Instruction, SessionState } from '../protocol.ts';
+import { type Dialogue, EapClient, guarded } from './eap-client.ts';
+import type { CardRequest } from './exchange.ts';
+import { type AgreedSession, readInformation } from './information.ts';
+import { type Item, readItems } from './items.ts';
+
+/** What a card has answered to records of a handshake. */
+export interface HandshakeStep {
+  /** To be sent. */
+  readonly records: Uint8Array;
+  /** The handshake is complete, or has failed. */
+  readonly ended: boolean;
+  /** Something for the host waits in the card, for the next `decrypt`. */
+  readonly itemsWait: boolean;
+}
+
+/** One session in a card, in the words of that card: what the bridge needs of it. */
+export interface CardSession {
+  /** 0 where a card has one session and no name for it. */
+  readonly handle: number;
+  /** @returns a client's first flight; nothing of a server, which awaits it */
+  start(): Dialogue<Uint8Array>;
+  /** To old cards, one record at a time: what comes after the last one of the handshake goes to `decrypt`. */
+  handshake(records: Uint8Array): Dialogue<HandshakeStep>;
+  /** @returns records. @throws ModuleError ERR_MODULE_UNSUPPORTED for a type that the card cannot send */
+  encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array>;
+  decrypt(records: Uint8Array): Dialogue<readonly Item[]>;
+  /** What was agreed on, once it was; and why it is over, if the card knows. */
+  inform(): Dialogue<{
+    readonly agreed: AgreedSession | undefined;
+    readonly failure: TrellisError | undefined;
+  }>;
+  /** Ends the session in the card, whatever state it is in. Called once. */
+  release(): CardRequest;
+}
+
+/** A session of a module that keeps to docs/security-module.md. */
+export class ModuleSession implements CardSession {
+  readonly handle: number;
+  readonly #eap: EapClient;
+
+  /** @param handle of Open. @param size of the EAP packets that go to the module */
+  constructor(role: Role, handle: number, size: number) {
+    this.handle = handle;
+    this.#eap = new EapClient(role, size, (ins, p2, data) => ({
+      ins,
+      p1: handle << 1,
+      p2,
+      data,
+      doing: NAMES[ins] ?? 'a command',
+    }));
+  }
+
+  start(): Dialogue<Uint8Array> {
+    return this.#eap.start();
+  }
+
+  *handshake(records: Uint8Array): Dialogue<HandshakeStep> {
+    const answer = yield* this.#eap.exchange(Instruction.processEap, 0, records);
+    // Whether that was the last flight only the module knows: in TLS 1.3 all is encrypted.
+    const [state, itemsWait] = yield this.#ask(InformationKind.state);
+    return { records: answer, ended: state !== SessionState.handshaking, itemsWait: itemsWait === 1 };
+  }
+
+  encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array> {
+    return this.#eap.exchange(Instruction.encrypt, type, content);
+  }
+
+  *decrypt(records: Uint8Array): Dialogue<readonly Item[]> {
+    const answer = yield* this.#eap.exchange(Instruction.decrypt, 0, records);
+    return guarded(() => readItems(answer));
+  }
+
+  *inform(): Dialogue<{ agreed: AgreedSession | undefined; failure: TrellisError | undefined }> {
+    const answer = yield this.#ask(InformationKind.everything);
+    const { agreed, failure } = guarded(() => readInformation(answer));
+    if (failure === undefined) return { agreed, failure };
+    const error = failure.byPeer
+      ? new AlertReceivedError(failure.alert)
+      : errorForCode(failure.code, 'The security module has ended the session');
+    return { agreed, failure: error };
+  }
+
+  release(): CardRequest {
+    return releaseRequest(this.handle);
+  }
+
+  #ask(kind: number): CardRequest {
+    return {
+      ins: Instruction.sessionInformation,
+      p1: this.handle << 1,
+      p2: kind,
+      data: NOTHING,
+      doing: 'Session information',
+    };
+  }
+}
+
+export function releaseRequest(handle: number): CardRequest {
+  return { ins: Instruction.resetState, p1: 0x10, p2: handle, data: NOTHING, doing: 'Reset-State' };
+}
+
+const NAMES: Readonly<Record<number, string>> = {
+  [Instruction.processEap]: 'Process-EAP',
+  [Instruction.encrypt]: 'Process-EAP-Encrypt',
+  [Instruction.decrypt]: 'Process-EAP-Decrypt',
+};
+const NOTHING = new Uint8Array(0);
