@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { hasStreamCipher } from '../../../src/crypto/node/stream-cipher.ts';
+import { createSecureContext } from '../../../src/index.ts';
+import { parseCiphers } from '../../../src/node/cipher-list.ts';
+import { parseLegacy } from '../../../src/node/legacy.ts';
+
+/** Warnings that a piece of work makes; they are told a moment later. */
+async function warningsOf(work: () => void): Promise<string[]> {
+  const codes: string[] = [];
+  const listen = (warning: Error & { code?: string }) => void codes.push(warning.code ?? warning.name);
+  process.on('warning', listen);
+  try {
+    work();
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.off('warning', listen);
+  }
+  return codes;
+}
+
+const option = (message: RegExp) =>
+  expect.objectContaining({ code: 'ERR_TLS_OPTION', message: expect.stringMatching(message) });
+
+describe('option legacy', () => {
+  test('warns once in the process of each item', async () => {
+    const twice = await warningsOf(() => {
+      createSecureContext({ legacy: ['tls1.0', 'cbc'] });
+      createSecureContext({ legacy: ['tls1.0', 'cbc'] });
+    });
+    expect(twice).toEqual(['TRELLIS_LEGACY_TLS10', 'TRELLIS_LEGACY_CBC']);
+    expect(await warningsOf(() => void createSecureContext({}))).toEqual([]);
+  });
+
+  test('refuses what it does not know, and says what it does', () => {
+    expect(() => parseLegacy(['ssl3'])).toThrow(option(/'ssl3' is not known.*tls1\.0/));
+  });
+
+  test.skipIf(hasStreamCipher('rc4'))('refuses RC4 where Node has none, and says how to have it', () => {
+    expect(() => parseLegacy(['rc4'])).toThrow(option(/--openssl-legacy-provider/));
+  });
+
+  test('lets versions be named, and the range follow', () => {
+    expect(() => createSecureContext({ minVersion: 'TLSv1.1' })).toThrow(option(/legacy: \['tls1\.1'\]/));
+    const { legacy, tls12 } = createSecureContext({ legacy: ['tls1.1'], maxVersion: 'TLSv1.1' });
+    expect(legacy).toEqual(['tls1.1']);
+    expect(tls12?.newest).toBe(0x0302);
+    expect(createSecureContext({ legacy: ['tls1.1'], minVersion: 'TLSv1.2' }).legacy).toEqual([]);
+  });
+
+  test('puts its suites behind all others, where nothing else is said', () => {
+    const names = (...legacy: Parameters<typeof parseCiphers>[1] & object) =>
+      parseCiphers(undefined, legacy).suites12.map(({ name }) => name);
+    expect(names()).not.toContain('AES128-SHA');
+    expect(names('rsa')).toContain('AES128-GCM-SHA256');
+    expect(names('rsa').indexOf('AES128-SHA')).toBeGreaterThan(
+      names('rsa').indexOf('ECDHE-RSA-AES128-GCM-SHA256'),
+    );
+    expect(names('tls1.0')).toContain('ECDHE-RSA-AES128-SHA');
+    expect(names('cbc')).not.toContain('DES-CBC3-SHA');
+    expect(names('rsa', 'cbc')).toContain('DES-CBC3-SHA');
+  });
+
+  test('is what the error of a list asks for', () => {
+    expect(() => parseCiphers('AES128-SHA')).toThrow(option(/AES128-SHA needs the option legacy: \['rsa'\]/));
+    expect(parseCiphers('AES128-SHA', ['rsa']).suites12.map(({ name }) => name)).toEqual(['AES128-SHA']);
+    expect(parseCiphers('kRSA+AESGCM', ['rsa']).suites12).toHaveLength(2);
+  });
+});
