@@ -22,6 +22,7 @@ import { MessageReader } from '../src/mux/channels/reader.ts';
 import { decodeDataMultiplexing, encodeDataMultiplexing } from '../src/mux/extension.ts';
 import { muxServer } from '../src/mux/index.ts';
 import { ControlCode, FrameReader, writeControl, writeFrameHeader } from '../src/mux/ports/frame.ts';
+import { parsePkcs11Uri } from '../src/node/pkcs11/uri.ts';
 import { HandshakeType } from '../src/wire/codepoints.ts';
 import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
@@ -274,6 +275,14 @@ export const TARGETS: readonly Target[] = [
     'module-information',
     () => [Uint8Array.from([0x90, 0, 1, 3, 0x9b, 0, 3, 40, 65, 66])],
     readInformation,
+  ),
+  decoder(
+    'pkcs11-uri',
+    () => [
+      Buffer.from('pkcs11:token=a%20b;object=c;id=%01%ff;type=private?module-path=/d.so&pin-source=file:/e'),
+      Buffer.from('pkcs11:slot-id=1;library-version=2.40;serial=f?pin-value=1234'),
+    ],
+    (input) => parsePkcs11Uri(Buffer.from(input).toString('latin1')),
   ),
   decoder('module-items', () => [Uint8Array.of(23, 0, 0, 2, 1, 2, 0, 0, 0, 0)], readItems),
   appletTarget,

@@ -463,7 +463,12 @@ export const probeOptions = [
     help: 'name to ask for, and that the certificate must have (default: the host)',
   },
   { name: 'cert', type: 'file', value: 'FILE', help: 'certificate to show a server that asks for one, PEM' },
-  { name: 'key', type: 'file', value: 'FILE', help: 'its private key, PEM' },
+  {
+    name: 'key',
+    type: 'key',
+    value: 'FILE|URI',
+    help: 'its private key, PEM, or pkcs11:… of one in a token',
+  },
   ...peerOptions,
   revocationOption,
   {

@@ -40,6 +40,10 @@ describeWith(softhsm, 'a tunnel with keys in a token', () => {
     const socket = dial(ports.app as number);
     socket.end('signed in the token');
     expect(String(await readAll(socket))).toBe('signed in the token');
+    const probed = await trellis(
+      ...['probe', address, '--ca', files.ca, '--servername', 'localhost', '--json', '--key', clientKey],
+    );
+    expect(JSON.parse(probed.stdout)).toMatchObject({ trust: { trusted: true } });
     expect(await client.stop()).toMatchObject({ code: 0 });
     expect(await server.stop()).toMatchObject({ code: 0 });
     const audit = await trellis(

@@ -4,6 +4,7 @@ import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
 import { secureContext } from '../../tunnel/sessions.ts';
 import type { CommandContext } from '../context.ts';
+import { isTokenKey, openKey } from '../keys.ts';
 import { EXIT_FAILURE, EXIT_OK } from '../lifecycle.ts';
 import { commonOptions, PROBE_TIME_LIMIT, PROBE_TIMEOUT, probeOptions } from '../options.ts';
 import { probeText } from '../probe-text.ts';
@@ -22,18 +23,15 @@ export async function probe(
 ): Promise<number> {
   const values = readValues([...probeOptions, ...commonOptions], given);
   const { server, cert, key } = values;
-  if ((cert === undefined) !== (key === undefined))
+  if ((cert === undefined) !== (key === undefined) && !isTokenKey(key))
     throw new TunnelError('ERR_TUNNEL_OPTION', '--cert and --key belong together; give both, or neither.');
   const { psk, crl } = await peerOptionsFrom(values);
-  const context = {
-    ca: values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate'),
-    crl,
-    cert: cert === undefined ? undefined : await readCredential('--cert', cert, 'certificate'),
-    key: key === undefined ? undefined : await readCredential('--key', key, 'key'),
-  };
-  secureContext('Certificates and keys', context);
+  const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
+  const opened = await openKey({ cert: '--cert', key: '--key' }, cert, key);
+  const context = { ca, crl, cert: opened.cert, key: opened.key };
   const status = statusLine();
   try {
+    secureContext('Certificates and keys', context);
     const label = formatEndpoint(server);
     const report = await examine({
       ...context,
@@ -54,6 +52,7 @@ export async function probe(
     return report.trust?.trusted === true || report.pskIdentity !== undefined ? EXIT_OK : EXIT_FAILURE;
   } finally {
     status.end();
+    await opened.close();
   }
 }
 
