@@ -12,6 +12,7 @@ export const PEERS = /** @type {const} */ ({
   'gnutls-serv': 'gnutls-bin',
   certtool: 'gnutls-bin',
   curl: 'curl',
+  git: 'git',
   xmlsec1: 'xmlsec1',
   iperf3: 'iperf3',
   dig: 'bind9-dnsutils',

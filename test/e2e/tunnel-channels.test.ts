@@ -1,8 +1,5 @@
-import { createHash, randomBytes, X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import http from 'node:http';
-import http2 from 'node:http2';
-import net, { type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { itWith, need } from '../setup/need.ts';
@@ -11,12 +8,11 @@ import {
   echoServer,
   listen,
   outcome,
-  type Pki,
   pki,
+  policy,
   portOf,
   readAll,
   run,
-  scratch,
   startClient,
   startServer,
   startTunnel,
@@ -24,18 +20,6 @@ import {
 } from './tunnel-kit.ts';
 
 const curl = need('curl');
-
-/** A configuration file with one rule for the client's certificate. */
-function policy({ client }: Pki, rule: Record<string, readonly string[]>): string[] {
-  const certificate = new X509Certificate(readFileSync(client));
-  const spki = createHash('sha256')
-    .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
-    .digest('hex');
-  const file = join(scratch(), 'serve.toml');
-  const lines = Object.entries(rule).map(([name, values]) => `${name} = ${JSON.stringify(values)}`);
-  writeFileSync(file, ['[[policy]]', `spki = "${spki}"`, ...lines, ''].join('\n'));
-  return ['--config', file];
-}
 
 describe('mode', () => {
   it('is channels, and ports by option at either side', async () => {
@@ -186,69 +170,4 @@ describe('reverse forward', () => {
     const { client } = await startClient(certificates, address, [], ['--reverse', `${port}=127.0.0.1:9`]);
     await client.event('reverse.failed');
   });
-});
-
-/** RFC 6455, as far as one text message goes each way. */
-function webSocketEcho(request: http.IncomingMessage, socket: Socket): void {
-  const accept = createHash('sha1')
-    .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-    .digest('base64');
-  socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
-  );
-  socket.on('data', (frame: Buffer) => {
-    const length = (frame[1] as number) & 0x7f;
-    const mask = frame.subarray(2, 6);
-    const text = frame.subarray(6, 6 + length).map((byte, i) => byte ^ (mask[i % 4] as number));
-    socket.write(Buffer.concat([Uint8Array.of(frame[0] as number, length), text]));
-  });
-}
-
-describe('all at once, in one session', () => {
-  it('a WebSocket, HTTP/2, and a large transfer that a slow reader holds up', async () => {
-    const { WebSocket } = await import('undici');
-    const web = http.createServer().on('upgrade', webSocketEcho);
-    const h2 = http2.createServer((_request, response) => response.end('two'));
-    const size = 64 * 1024 * 1024;
-    const block = randomBytes(1024 * 1024);
-    const bulk = net.createServer((socket) => {
-      let left = size;
-      const more = (): void => {
-        while (left > 0) {
-          left -= block.length;
-          if (!socket.write(block)) {
-            socket.once('drain', more);
-            return;
-          }
-        }
-        socket.end();
-      };
-      more();
-    });
-    const { ports, server } = await startTunnel({
-      applications: { web: await listen(web), h2: await listen(h2), bulk: await listen(bulk) },
-    });
-    // Nobody reads this one for now.
-    const stuck = dial(ports.bulk as number).pause();
-    const flowing = readAll(dial(ports.bulk as number));
-    const session = http2.connect(`http://127.0.0.1:${ports.h2}`);
-    const socket = new WebSocket(`ws://127.0.0.1:${ports.web}/`);
-    await new Promise((resolve) => socket.addEventListener('open', resolve));
-    for (let i = 0; i < 20; i++) {
-      const heard = new Promise<string>((resolve) =>
-        socket.addEventListener('message', ({ data }) => resolve(String(data)), { once: true }),
-      );
-      socket.send(`message ${i}`);
-      expect(await heard).toBe(`message ${i}`);
-      const stream = session.request({ ':path': '/' });
-      let body = '';
-      for await (const piece of stream) body += piece;
-      expect(body).toBe('two');
-    }
-    expect((await flowing).length).toBe(size);
-    expect((await readAll(stuck.resume())).length).toBe(size);
-    socket.close();
-    session.close();
-    expect(server.events('session.open')).toHaveLength(1);
-  }, 60_000);
 });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { createHash, X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -145,6 +146,18 @@ export async function pki(): Promise<Record<'ca' | 'server' | 'serverKey' | 'cli
 }
 
 export type Pki = Awaited<ReturnType<typeof pki>>;
+
+/** Options of a server: a configuration file with one rule for the client's certificate. */
+export function policy({ client }: Pki, rule: Record<string, readonly string[]>): string[] {
+  const certificate = new X509Certificate(readFileSync(client));
+  const spki = createHash('sha256')
+    .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
+  const file = join(scratch(), 'serve.toml');
+  const lines = Object.entries(rule).map(([name, values]) => `${name} = ${JSON.stringify(values)}`);
+  writeFileSync(file, ['[[policy]]', `spki = "${spki}"`, ...lines, ''].join('\n'));
+  return ['--config', file];
+}
 
 export interface TunnelOptions {
   /** Application name and its port on 127.0.0.1. */

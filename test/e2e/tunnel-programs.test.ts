@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished } from 'vitest';
+import { describe, expect } from 'vitest';
 import { describeWith, itWith, need, needThat } from '../setup/need.ts';
+import { daemon, startPostgres, startSshd } from './program-kit.ts';
 import {
   dial,
   echoServer,
@@ -22,36 +22,6 @@ import {
 } from './tunnel-kit.ts';
 
 const asRoot = needThat(process.getuid?.() === 0, 'needs root, to become another user');
-
-/** Starts a server program and ends it with the test. */
-function daemon(program: string, words: readonly string[], options: { uid?: number } = {}): ChildProcess {
-  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-  child.stdout?.resume();
-  child.stderr?.resume();
-  const exited = new Promise((resolve) => child.once('close', resolve));
-  onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
-  return child;
-}
-
-/** Waits until something accepts connections there. */
-async function accepting(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = net.connect(port, '127.0.0.1', () => {
-        // At once: a server may talk to one client at a time.
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on('error', () => resolve(false));
-    });
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`nobody listens on port ${port}`);
-}
 
 describe('curl', () => {
   const curl = need('curl');
@@ -140,28 +110,11 @@ describe('iperf3', () => {
 });
 
 describeWith([need('psql'), need('initdb'), need('pg_ctl'), asRoot], 'PostgreSQL', () => {
-  const [psql, initdb, pgCtl] = [need('psql'), need('initdb'), need('pg_ctl')];
+  const psql = need('psql');
 
   itWith(asRoot, 'a client session, with a bulk copy each way', async () => {
+    const port = await startPostgres();
     const folder = scratch();
-    const { uid, gid } = await userIds('postgres');
-    chmodSync(folder, 0o755);
-    const data = join(folder, 'data');
-    mkdirSync(data);
-    chownSync(data, uid, gid);
-    const as = (program: string, words: string[]) =>
-      run('setpriv', [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', program, ...words]);
-    const port = await unusedPort();
-    expect(await as(initdb.path, ['-D', data, '-A', 'trust', '-N', '-U', 'postgres'])).toMatchObject({
-      code: 0,
-    });
-    const settings = `-c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories=${data} -c fsync=off`;
-    onTestFinished(async () => {
-      await as(pgCtl.path, ['-D', data, '-m', 'immediate', 'stop']);
-    });
-    expect(
-      await as(pgCtl.path, ['-D', data, '-w', '-l', join(data, 'log'), '-o', settings, 'start']),
-    ).toMatchObject({ code: 0 });
     const { client, ports } = await startTunnel({ applications: { db: port } });
     const rows = 20_000;
     const input = join(folder, 'rows');
@@ -199,50 +152,7 @@ describeWith([need('psql'), need('initdb'), need('pg_ctl'), asRoot], 'PostgreSQL
 });
 
 describeWith([need('sshd'), need('ssh'), need('ssh-keygen'), asRoot], 'ssh', () => {
-  const [sshd, ssh, keygen, rsync] = [need('sshd'), need('ssh'), need('ssh-keygen'), need('rsync')];
-
-  /** A server of our own on a free port, with keys of its own. @returns the options of ssh to reach it by `port` */
-  async function startSshd(): Promise<{ port: number; words: (port: number) => string[] }> {
-    const folder = scratch();
-    const port = await unusedPort();
-    for (const name of ['host', 'user']) {
-      const { code } = await run(keygen.path, ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, name)]);
-      expect(code).toBe(0);
-    }
-    const config = join(folder, 'config');
-    writeFileSync(
-      config,
-      [
-        `Port ${port}`,
-        'ListenAddress 127.0.0.1',
-        `HostKey ${join(folder, 'host')}`,
-        `AuthorizedKeysFile ${join(folder, 'user.pub')}`,
-        `PidFile ${join(folder, 'pid')}`,
-        'StrictModes no',
-        'UsePAM no',
-        'PermitRootLogin prohibit-password',
-        'Subsystem sftp internal-sftp',
-      ].join('\n'),
-    );
-    // sshd separates its privileges in this folder, which only its service makes.
-    mkdirSync('/run/sshd', { recursive: true });
-    daemon(sshd.path, ['-D', '-e', '-f', config]);
-    await accepting(port);
-    const words = (through: number) => [
-      ...[
-        '-p',
-        String(through),
-        '-i',
-        join(folder, 'user'),
-        '-o',
-        'IdentitiesOnly=yes',
-        '-o',
-        'BatchMode=yes',
-      ],
-      ...['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR'],
-    ];
-    return { port, words };
-  }
+  const [ssh, rsync] = [need('ssh'), need('rsync')];
 
   itWith(asRoot, 'runs a command with input and output', async () => {
     const { port, words } = await startSshd();
@@ -352,9 +262,4 @@ function says(child: ChildProcess, pattern: RegExp): Promise<void> {
     });
     child.once('close', () => reject(new Error(`it ended before it said ${pattern}: ${text}`)));
   });
-}
-
-async function userIds(name: string): Promise<{ uid: number; gid: number }> {
-  const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])]);
-  return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
 }
