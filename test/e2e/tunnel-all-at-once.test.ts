@@ -12,6 +12,7 @@ import {
   listen,
   pki,
   policy,
+  readAll,
   run,
   scratch,
   startClient,
@@ -20,12 +21,14 @@ import {
   unusedPort,
 } from './tunnel-kit.ts';
 
-/** TRELLIS_TEST_BULK=4294967296 makes it the whole of a disc, and prints figures. */
+/** TRELLIS_TEST_BULK=4294967296 for 4 GiB; then it prints figures. */
 const ASKED = process.env.TRELLIS_TEST_BULK;
 const BULK = Number(ASKED ?? 64 * 1024 * 1024);
 /** Milliseconds; 5 MB/s on a machine that does other things, too. */
 const LIMIT = 60_000 + BULK / 5_000;
 const BLOCK = 1024 * 1024;
+/** More than a window, the sockets and the streams on its way together take. */
+const UNREAD = 32 * 1024 * 1024;
 /** What a process of the tunnel may hold at most, whatever the transfer's length. */
 const MEMORY_MAX = 400 * 1024 * 1024;
 
@@ -48,7 +51,8 @@ itWith(
       listen(http.createServer((_request, response) => response.end('from behind the client'))),
     ]);
     const open = await unusedPort();
-    const applications = { ssh: sshd.port, db: database, web, h2, bulk };
+    const unread = await listen(net.createServer((socket) => socket.end(Buffer.alloc(UNREAD))));
+    const applications = { ssh: sshd.port, db: database, web, h2, bulk, unread };
     const names = Object.keys(applications);
     const certificates = await pki();
     const rule = {
@@ -62,6 +66,8 @@ itWith(
     const { socks } = await client.result<{ socks: string[] }>();
     await client.event('reverse.open');
 
+    // Nobody reads this one while the others are under way.
+    const away = dial(ports.unread as number).pause();
     let pouring = true;
     const started = performance.now();
     const transfer = digestOf(dial(ports.bulk as number)).finally(() => {
@@ -79,6 +85,7 @@ itWith(
     // They were through while the transfer, as long as all of them together, was under way.
     const wereBeside = pouring;
     const received = await transfer;
+    expect((await readAll(away.resume())).length).toBe(UNREAD);
     const seconds = (performance.now() - started) / 1000;
     expect(received).toEqual({ bytes: BULK, sha256: sent.digest('hex') });
     expect(server.events('session.open')).toHaveLength(1);
