@@ -205,11 +205,25 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
     };
   }
 
+  /**
+   * Server: asks a client for its certificate (RFC 8446 §4.6.2); the event 'authenticated' tells of the answer.
+   * @throws ConnectionError ERR_TLS_OPTION unless the client has offered that, and for more than 8 at a time
+   */
+  requestCertificate(): void {
+    const established = this.openForWriting();
+    if (!('requestCertificate' in established))
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        'Certificates are asked for after the handshake in TLS 1.3 alone',
+      );
+    established.requestCertificate(this.io);
+  }
+
   // ── records in ─────────────────────────────────────────────────────────────────────────────────
 
   protected override process(): void {
     this.guard(() => {
-      while (this.readState === 'open' && this.wanted === undefined) {
+      while (this.readState === 'open' && !this.inputFull) {
         if (!this.#joiner.empty && this.#dispatchMessages()) continue;
         const record = this.#records.next();
         if (record === undefined) return;
@@ -238,7 +252,7 @@ export class Connection extends Session<EngineIO> implements SessionEngine {
   /** Hands whole handshake messages to the state that awaits them. @returns whether there was one */
   #dispatchMessages(): boolean {
     let any = false;
-    while (this.readState === 'open' && this.wanted === undefined) {
+    while (this.readState === 'open' && !this.inputFull) {
       const message = this.#joiner.next();
       if (message === undefined) return any;
       any = true;

@@ -215,7 +215,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
 
   protected override process(): void {
     this.guard(() => {
-      while (this.readState === 'open' && this.wanted === undefined) {
+      while (this.readState === 'open' && !this.inputFull) {
         if (this.#takeMessage()) continue;
         const record = this.#records.next();
         if (record === undefined) break;

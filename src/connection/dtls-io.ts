@@ -159,6 +159,10 @@ export class DtlsIO implements SessionIO {
     this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
   }
 
+  clientAuthenticated(): void {
+    this.#emit({ type: 'authenticated' });
+  }
+
   ticket(session: ResumableSession): void {
     this.#emit({ type: 'ticket', session });
   }

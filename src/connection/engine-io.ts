@@ -108,6 +108,10 @@ export class EngineIO implements HandshakeIO {
     this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
   }
 
+  clientAuthenticated(): void {
+    this.#emit({ type: 'authenticated' });
+  }
+
   ticket(session: ResumableSession): void {
     this.#emit({ type: 'ticket', session });
   }

@@ -37,6 +37,8 @@ export interface SessionEngine {
   send(data: Uint8Array): void;
   close(): void;
   updateKeys(requestPeer: boolean): void;
+  /** Server, where the engine can: asks for the client's certificate. */
+  requestCertificate?(): void;
   drop(error?: Error): void;
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array;
   /** The same, where the answer may be elsewhere. */

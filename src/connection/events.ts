@@ -19,6 +19,8 @@ export type ConnectionEvent =
   | { readonly type: 'early-data'; readonly data: Uint8Array }
   /** Client: this session can be resumed. */
   | { readonly type: 'ticket'; readonly session: ResumableSession }
+  /** Server: the client has answered `requestCertificate`; `info.peer` is who it is now, nobody where it showed nothing. */
+  | { readonly type: 'authenticated' }
   /** One line of SSLKEYLOGFILE, without its newline. */
   | { readonly type: 'keylog'; readonly line: string }
   /** The peer's close_notify: it will send no more. */

@@ -107,12 +107,12 @@ export abstract class Session<IO extends SessionIO> {
   get wanted(): Wanted | undefined {
     const step = this.step;
     if (this.readState === 'failed') return undefined;
-    return step.kind === 'waiting' || step.kind === 'choosing' ? step.wanted : undefined;
+    return step.kind === 'expect' || !('wanted' in step) ? undefined : step.wanted;
   }
 
-  /** What was received waits for the answer to `wanted`. */
+  /** What was received waits for the answer to `wanted`; once the session stands, it goes on meanwhile. */
   get inputFull(): boolean {
-    return this.wanted !== undefined;
+    return this.readState !== 'failed' && (this.step.kind === 'waiting' || this.step.kind === 'choosing');
   }
 
   /** Records are made at once. */
@@ -122,8 +122,14 @@ export abstract class Session<IO extends SessionIO> {
   /** Answers `wanted` where it is a signature. */
   provide(signature: Uint8Array, now: number): void {
     const step = this.step;
-    if (this.readState === 'failed' || step.kind !== 'waiting') return;
+    if (this.readState === 'failed') return;
     this.io.now = now;
+    if (step.kind === 'established' && 'provide' in step) {
+      // §4.6.2: an answer is a message like any other; who has closed says nothing more.
+      if (this.writeState === 'open') this.guard(() => step.provide(signature, this.io));
+      return;
+    }
+    if (step.kind !== 'waiting') return;
     this.guard(() => this.advance(step.provide(signature, this.io)));
     this.process();
   }

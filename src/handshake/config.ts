@@ -159,6 +159,10 @@ export interface ClientConfig extends CommonConfig {
   readonly identities: readonly Identity[];
   /** Offer early data where the session allows it (RFC 8446 §4.2.10). */
   readonly earlyData?: boolean | undefined;
+  /** Offer to show a certificate after the handshake too (RFC 8446 §4.2.6). TLS 1.3 over streams. */
+  readonly postHandshakeAuth?: boolean | undefined;
+  /** Certificate authorities to name to the server, DER (RFC 8446 §4.2.4); none by default. */
+  readonly authorities?: readonly Uint8Array[] | undefined;
   /** Offer values that mean nothing among those that do (RFC 8701). */
   readonly grease?: boolean | undefined;
   /** Ask the server for an OCSP response about its certificate. */

@@ -1,6 +1,6 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { Suite, SuiteFacts } from '../crypto/suites.ts';
-import { TlsError } from '../errors/errors.ts';
+import { ConnectionError, TlsError } from '../errors/errors.ts';
 import { findExtension, maxEarlyDataSize } from '../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../messages/handshake.ts';
 import {
@@ -16,6 +16,7 @@ import type { HandshakeIO } from './io.ts';
 import { exportKeyingMaterial, nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
 import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
 import { MAX_TICKET_LIFETIME } from './session.ts';
+import type { SignatureWanted } from './wanted.ts';
 
 /** KeyUpdates in a row, without application data between, that are tolerated. */
 export const MAX_KEY_UPDATES = 32;
@@ -61,15 +62,36 @@ export interface SessionSecrets {
 /** TLS-Exporter of a session whose secrets are elsewhere. */
 export type Exporter = (label: string, context: Uint8Array | undefined, length: number) => Uint8Array;
 
+/** A client that has offered to authenticate itself later (RFC 8446 §4.6.2). `secret` is the traffic secret of this moment. */
+export interface AnsweringClient {
+  readonly role: 'client';
+  readonly wanted: SignatureWanted | undefined;
+  dataReceived(): void;
+  receive(message: HandshakeMessage, secret: Uint8Array, io: HandshakeIO): void;
+  provide(signature: Uint8Array, secret: Uint8Array, io: HandshakeIO): void;
+}
+
+/** A server that may ask such a client. */
+export interface AskingServer {
+  readonly role: 'server';
+  dataReceived(): void;
+  request(io: HandshakeIO): void;
+  /** @returns the client, once its answer is complete */
+  receive(message: HandshakeMessage, secret: Uint8Array, io: HandshakeIO): PeerAuthenticated | undefined;
+}
+
 /** An established TLS 1.3 session: what only post-handshake messages still change (RFC 8446 §4.6). */
 export class Established {
   readonly kind = 'established';
   readonly role: Role;
   readonly agreement: Agreement13;
-  readonly peer: PeerIdentity | undefined;
+  /** Changes when a client authenticates itself later (§4.6.2). */
+  peer: PeerIdentity | undefined;
   /** Transcript-Hash(ClientHello…client Finished), which sub-protocols may bind to. */
   readonly transcriptHash: Uint8Array;
   readonly #secrets: SessionSecrets;
+  /** Present when the client has offered post_handshake_auth. */
+  readonly #later: AnsweringClient | AskingServer | undefined;
   #keyUpdates = 0;
   /** KeyUpdates that we have asked for. However many answers come together, they are no flood of the peer's making. */
   #answersDue = 0;
@@ -81,7 +103,9 @@ export class Established {
     transcriptHash: Uint8Array,
     _finished: FinishedVerified,
     authenticated: PeerAuthenticated,
+    later?: AnsweringClient | AskingServer,
   ) {
+    this.#later = later;
     this.role = role;
     this.agreement = agreement;
     this.#secrets = secrets;
@@ -110,18 +134,53 @@ export class Established {
 
   /** @returns true when the peer asks us to update our key too */
   receive(message: HandshakeMessage, io: HandshakeIO): boolean {
-    if (message.type === HandshakeType.key_update) return this.#receiveKeyUpdate(message, io);
+    if (message.type === HandshakeType.key_update) {
+      this.#later?.dataReceived();
+      return this.#receiveKeyUpdate(message, io);
+    }
     if (message.type === HandshakeType.new_session_ticket && this.role === 'client') {
       this.#receiveTicket(parseNewSessionTicket(message.body), io);
       return false;
     }
-    // Place for post-handshake client authentication (§4.6.2).
-    throw unexpected(message, 'application data');
+    const later = this.#later;
+    if (later === undefined) throw unexpected(message, 'application data');
+    if (later.role === 'client') {
+      later.receive(message, this.#secrets.write, io);
+      return false;
+    }
+    const proven = later.receive(message, this.#secrets.read, io);
+    if (proven !== undefined) {
+      this.peer = proven.peer;
+      io.clientAuthenticated();
+    }
+    return false;
   }
 
   /** Call for every record of application data: KeyUpdates are counted between them. */
   dataReceived(): void {
     this.#keyUpdates = 0;
+    this.#later?.dataReceived();
+  }
+
+  /** Client: a signature that the server has asked for. */
+  get wanted(): SignatureWanted | undefined {
+    return this.#later?.role === 'client' ? this.#later.wanted : undefined;
+  }
+
+  /** Client: answers `wanted`. */
+  provide(signature: Uint8Array, io: HandshakeIO): void {
+    if (this.#later?.role === 'client') this.#later.provide(signature, this.#secrets.write, io);
+  }
+
+  /** Server: asks for the client's certificate. @throws ConnectionError ERR_TLS_OPTION */
+  requestCertificate(io: HandshakeIO): void {
+    if (this.#later?.role !== 'server') {
+      throw new ConnectionError(
+        'ERR_TLS_OPTION',
+        'The client does not offer to show a certificate after the handshake (post_handshake_auth)',
+      );
+    }
+    this.#later.request(io);
   }
 
   /** Sends a KeyUpdate and goes on under the next key (§4.6.3). */

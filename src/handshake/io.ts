@@ -46,6 +46,8 @@ export interface HandshakeIO {
   useConnectionIds(ids: ConnectionIds): void;
   /** NSS key log label and secret. */
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void;
+  /** Server: the client has answered a request after the handshake (RFC 8446 §4.6.2). */
+  clientAuthenticated(): void;
   /** Client: a session that can be resumed. */
   ticket(session: ResumableSession): void;
 }

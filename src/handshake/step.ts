@@ -1,9 +1,11 @@
-import type { DecryptingKey, SigningKey } from '../crypto/provider.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
 import type { Identity, IdentitySource } from './config.ts';
 import type { Established } from './established.ts';
 import type { HandshakeIO } from './io.ts';
 import type { Established12 } from './tls12/established.ts';
+import type { DecryptionWanted, SignatureWanted } from './wanted.ts';
+
+export type { DecryptionWanted, SignatureWanted };
 
 /** The handshake's next move: await a message, await an answer from outside, or done. */
 export type Step = Expect | Waiting | Choosing | Established | Established12;
@@ -16,25 +18,6 @@ export interface Expect {
   receiveChangeCipherSpec?(io: HandshakeIO): Step;
   /** Server: early data may come before the message. @param length bytes of it @throws TlsError beyond the limit */
   receiveEarlyData?(length: number): void;
-}
-
-/** Work that only the outside can do: sign with a key that the engine never sees. */
-export interface SignatureWanted {
-  readonly kind: 'signature';
-  readonly key: SigningKey;
-  readonly scheme: number;
-  /** The bytes to sign, not a digest of them. */
-  readonly input: Uint8Array;
-}
-
-/**
- * Work that only the outside can do: RSA with a private key that the engine never sees, `SigningKey.decrypt`. Whoever made the
- * ciphertext must learn nothing from the answer, nor from the time that it takes (RFC 5246 §7.4.7.1).
- */
-export interface DecryptionWanted {
-  readonly kind: 'decryption';
-  readonly key: DecryptingKey;
-  readonly ciphertext: Uint8Array;
 }
 
 /** A state that awaits an answer to `wanted`. */

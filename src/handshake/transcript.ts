@@ -22,6 +22,13 @@ export class Transcript {
     return this.#hash.snapshot();
   }
 
+  /** The same so far; each goes on by itself. */
+  copy(): Transcript {
+    const copy = new Transcript(this.#crypto, this.#name);
+    copy.#hash = this.#hash.copy();
+    return copy;
+  }
+
   /** The hash if `message` followed; the transcript itself stays as it is (PSK binders, §4.2.11.2). */
   snapshotWith(message: Uint8Array): Uint8Array {
     const hash = this.#hash.copy();

@@ -312,6 +312,8 @@ export const maxEarlyDataSize = codec<number>(
 );
 /** §4.2.10, in ClientHello and EncryptedExtensions. */
 export const earlyDataIndication = emptyBody('early_data');
+/** §4.2.6. */
+export const postHandshakeAuth = emptyBody('post_handshake_auth');
 /** §4.2.8, HelloRetryRequest. */
 export const selectedGroup = u16('key_share');
 /** §4.2.11. */

@@ -77,6 +77,10 @@ export interface ClientSettings extends PeerSettings {
    * (TLS_FALLBACK_SCSV, RFC 7507). Default false.
    */
   fallback?: boolean | undefined;
+  /** Show a certificate after the handshake too, when the server asks (RFC 8446 §4.2.6). TLS 1.3. Default false. */
+  postHandshakeAuth?: boolean | undefined;
+  /** Name the subjects of `ca` to the server, so that it can choose its certificate (RFC 8446 §4.2.4). Default false. */
+  sendAuthorities?: boolean | undefined;
   /** Offer meaningless values too, so that servers stay used to passing over them (RFC 8701). Default false. */
   grease?: boolean | undefined;
   /**
@@ -175,6 +179,11 @@ export function clientConfig(
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
     grease: settings.grease === true,
+    postHandshakeAuth: settings.postHandshakeAuth === true,
+    authorities:
+      settings.sendAuthorities === true && context.hasOwnTrust
+        ? context.trust.anchors.map(({ subject }) => subject.raw)
+        : undefined,
     earlyData: settings.earlyData !== undefined && settings.earlyData.length > 0,
     fallback: settings.fallback === true,
     session: session?.serverName === serverName ? session : undefined,

@@ -143,6 +143,8 @@ export abstract class SessionStream extends Duplex {
   /** The handshake is complete. */
   protected abstract onHandshakeDone(): void;
   protected abstract onEarlyData(data: Uint8Array): void;
+  /** Server: the client has answered a request for its certificate. */
+  protected abstract onClientAuthenticated(): void;
   protected abstract onTicket(session: ResumableSession): void;
   protected abstract onKeyLog(line: string): void;
   /** The session failed before its handshake was complete; returns what 'error' reports, or nothing to report there. */
@@ -307,6 +309,9 @@ export abstract class SessionStream extends Duplex {
         this.onHandshakeDone();
         if (this.#writeDone !== undefined) this.#continueWrite();
         if (this.#finalDone !== undefined) this.#continueFinal();
+        break;
+      case 'authenticated':
+        this.onClientAuthenticated();
         break;
       case 'ticket':
         this.onTicket(event.session);

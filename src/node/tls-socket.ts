@@ -276,6 +276,42 @@ export class TLSSocket extends SessionStream {
     this.#owner?.earlyData(bytes, this);
   }
 
+  /**
+   * Server, TLS 1.3: asks a client that offers it (`postHandshakeAuth`) for its certificate. Data goes on meanwhile. What is
+   * shown is judged as in the handshake; one that is not valid ends the session unless `rejectUnauthorized` is false.
+   * 'clientAuthenticated' tells of each answer.
+   * @returns `authorized`; false also for a client that shows none
+   * @throws ConnectionError ERR_TLS_OPTION when the client does not offer it or 8 requests wait, ERR_TLS_CLOSED when the
+   *   session ends before the answer
+   */
+  async requestCertificate(): Promise<boolean> {
+    const { connection } = this;
+    if (connection.requestCertificate === undefined)
+      throw new ConnectionError('ERR_TLS_OPTION', 'The engine of this session cannot ask for certificates');
+    connection.requestCertificate();
+    this.flush();
+    return new Promise((resolve, reject) => {
+      const onAnswer = (): void => {
+        this.off('close', onClose);
+        resolve(this.authorized);
+      };
+      const onClose = (): void => {
+        this.off('clientAuthenticated', onAnswer);
+        const text = 'The session ended before the client showed a certificate';
+        reject(this.errored ?? new ConnectionError('ERR_TLS_CLOSED', text));
+      };
+      this.once('clientAuthenticated', onAnswer);
+      this.once('close', onClose);
+    });
+  }
+
+  protected override onClientAuthenticated(): void {
+    const { peer } = this.#info();
+    this.authorized = peer?.authorized ?? false;
+    this.authorizationError = this.authorized ? null : codeOf(asUserSaid(peer?.authorizationError));
+    this.emit('clientAuthenticated');
+  }
+
   protected override onTicket(session: ResumableSession): void {
     this.#session = session;
     if (this.listenerCount('session') > 0) this.emit('session', Buffer.from(serializeResumable(session)));

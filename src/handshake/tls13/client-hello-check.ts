@@ -8,6 +8,7 @@ import {
   keyShareClientHello,
   type OfferedPsks,
   offeredPsks,
+  postHandshakeAuth,
   protocolNameList,
   pskKeyExchangeModes,
   recordSizeLimit,
@@ -44,6 +45,7 @@ export interface CheckedClientHello {
   /** CertificateCompressionAlgorithm values that the client can expand. */
   readonly compression: readonly number[] | undefined;
   readonly recordSizeLimit: number | undefined;
+  readonly postHandshakeAuth: boolean;
   readonly certificateTypes: OfferedCertificateTypes;
   /** DER names of CAs that the client would like to see. */
   readonly authorities: readonly Uint8Array[] | undefined;
@@ -96,6 +98,7 @@ export function checkClientHello(config: ServerConfig, hello: ClientHello): Chec
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
     offersEarlyData: read(ExtensionType.early_data, earlyDataIndication.parse) !== undefined,
+    postHandshakeAuth: read(ExtensionType.post_handshake_auth, postHandshakeAuth.parse) !== undefined,
     certificateTypes: readOfferedTypes(extensions),
     authorities: read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
     compression: read(ExtensionType.compress_certificate, compressCertificate.parse),

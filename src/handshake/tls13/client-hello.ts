@@ -2,6 +2,7 @@ import { HASH_LENGTH, type HashName, type KeyExchange } from '../../crypto/provi
 import { TlsError } from '../../errors/errors.ts';
 import {
   bindersLength,
+  certificateAuthorities,
   cookie,
   type Extension,
   keyShareClientHello,
@@ -205,6 +206,11 @@ function helloExtensions(
   if (tls13) {
     // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
     add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
+    if (config.postHandshakeAuth === true && config.datagrams === undefined)
+      add(ExtensionType.post_handshake_auth, NOTHING);
+    const { authorities = [] } = config;
+    if (authorities.length > 0)
+      add(ExtensionType.certificate_authorities, certificateAuthorities.build(authorities));
     list.push(keyShareExtension(keyExchanges), ...compressionOffer(config.certificateCompression));
   }
   list.push(...connectionIdOffer(config));

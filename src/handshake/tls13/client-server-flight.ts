@@ -44,6 +44,7 @@ import { versionNumbers } from '../versions.ts';
 import { type Accepted, readCertificateRequest, sendCertificate } from './client-authentication.ts';
 import type { OfferedPsk } from './client-psk.ts';
 import { certificateBody } from './compression.ts';
+import { ClientOnRequest } from './post-handshake.ts';
 import { optionalExtension, requireKnownPlace } from './shared.ts';
 
 /** What the handshake is made with. */
@@ -333,7 +334,17 @@ class ExpectFinished implements Expect {
         exporter: application.exporter,
         resumption: () => master.resumptionSecret(transcriptHash),
       };
-      return new Established('client', agreement, secrets, transcriptHash, finished, this.#authenticated);
+      const offersLater = this.#state.offered.includes(ExtensionType.post_handshake_auth);
+      const later = offersLater ? new ClientOnRequest(config, { suite, types, transcript }) : undefined;
+      return new Established(
+        'client',
+        agreement,
+        secrets,
+        transcriptHash,
+        finished,
+        this.#authenticated,
+        later,
+      );
     };
     if (accepted === undefined) return finish(io);
     return sendCertificate(config, types.client, accepted, transcript, io, finish);

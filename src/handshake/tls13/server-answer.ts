@@ -9,7 +9,6 @@ import {
 } from '../../messages/authentication.ts';
 import {
   bindersLength,
-  certificateAuthorities,
   certificateStatus,
   cookie,
   type Extension,
@@ -21,7 +20,6 @@ import {
   selectedGroup,
   selectedIdentity,
   selectedVersion,
-  signatureAlgorithms,
   signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
 import { buildEncryptedExtensions, buildServerHello, HELLO_RETRY_RANDOM } from '../../messages/hello.ts';
@@ -38,8 +36,9 @@ import type { SignatureWanted, Step, Waiting } from '../step.ts';
 import type { EarlyTerms } from '../tickets.ts';
 import type { Transcript } from '../transcript.ts';
 import { versionNumbers } from '../versions.ts';
+import { requestExtensions } from './certificate-request.ts';
 import { type CheckedClientHello, chooseProtocol } from './client-hello-check.ts';
-import { compressed, compressionOffer } from './compression.ts';
+import { compressed } from './compression.ts';
 import {
   type Answered,
   ExpectClientCertificate,
@@ -151,10 +150,13 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     wantsTickets: checked.wantsTickets,
     earlyTerms,
     types,
+    // Over datagrams, answers would have to be put in order among retransmissions first.
+    postHandshakeAuth: checked.postHandshakeAuth && config.datagrams === undefined,
   };
   if (identity === undefined) return finishFlight(state, proven, io);
 
-  if (config.clientCertificate !== 'none') say(buildCertificateRequest(certificateRequest(config)));
+  if (config.clientCertificate !== 'none')
+    say(buildCertificateRequest({ context: NOTHING, extensions: requestExtensions(config) }));
   const entries = certificateEntries(identity.identity, types.server, checked);
   const variant = `${types.server} ${checked.wantsOcsp} ${checked.wantsScts}`;
   say(
@@ -383,22 +385,6 @@ function certificateEntries(
     extensions.push({ type, body: signedCertificateTimestamps.build(scts) });
   }
   return shown.map((certData, index) => ({ certData, extensions: index === 0 ? extensions : [] }));
-}
-
-function certificateRequest(config: ServerConfig): { context: Uint8Array; extensions: Extension[] } {
-  const extensions = [
-    { type: ExtensionType.signature_algorithms, body: signatureAlgorithms.build(config.schemes) },
-  ] as Extension[];
-  if (config.certificateSchemes !== undefined) {
-    const body = signatureAlgorithms.build(config.certificateSchemes);
-    extensions.push({ type: ExtensionType.signature_algorithms_cert, body });
-  }
-  if (config.certificateAuthorities.length > 0) {
-    const body = certificateAuthorities.build(config.certificateAuthorities);
-    extensions.push({ type: ExtensionType.certificate_authorities, body });
-  }
-  extensions.push(...compressionOffer(config.certificateCompression));
-  return { context: NOTHING, extensions };
 }
 
 const NOTHING = new Uint8Array(0);

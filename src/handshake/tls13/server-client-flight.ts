@@ -19,6 +19,7 @@ import type { Expect, Step } from '../step.ts';
 import type { EarlyTerms } from '../tickets.ts';
 import type { Transcript } from '../transcript.ts';
 import { certificateBody } from './compression.ts';
+import { ServerThatAsks } from './post-handshake.ts';
 import { issueTickets } from './server-psk.ts';
 
 /** What the handshake is made with. */
@@ -37,6 +38,7 @@ export interface Answered extends Setup {
   readonly master: MasterSecret;
   readonly wantsTickets: boolean;
   readonly types: CertificateTypes;
+  readonly postHandshakeAuth: boolean;
   /** Present when early data comes before the client's next message. */
   readonly earlyTerms: EarlyTerms | undefined;
 }
@@ -187,6 +189,8 @@ export class ExpectClientFinished implements Expect {
     // Who showed a raw key has no certificate that could be judged again.
     if (wantsTickets && config.tickets !== undefined && authenticated.peer?.chain.length !== 0)
       issueTickets(config, agreement, resumption(), authenticated.peer, io);
-    return new Established('server', agreement, secrets, transcriptHash, finished, authenticated);
+    const { types, postHandshakeAuth } = this.#state;
+    const later = postHandshakeAuth ? new ServerThatAsks(config, { suite, types, transcript }) : undefined;
+    return new Established('server', agreement, secrets, transcriptHash, finished, authenticated, later);
   }
 }
