@@ -169,8 +169,8 @@ export function bulkRates(): Promise<Readonly<Record<string, number | string>>> 
   return withPlace(true, async (place) => {
     const { client, whyNoReader } = place.modules;
     const pin = () => Buffer.from(client.pin);
-    const inModule = async (transport: CardTransport, bytes: number): Promise<number> => {
-      const module = await SecurityModule.open(transport, { pin: pin(), alias: ALIAS });
+    const inModule = async (transport: CardTransport, bytes: number, offload = false): Promise<number> => {
+      const module = await SecurityModule.open(transport, { pin: pin(), alias: ALIAS, offload });
       try {
         return await bulk(place, bytes, { module });
       } finally {
@@ -181,6 +181,7 @@ export function bulkRates(): Promise<Readonly<Record<string, number | string>>> 
       unit: 'MB/s',
       withoutModule: await bulk(place, BULK.host, { ca: place.ca }),
       inModuleBehindUnixSocket: await inModule(await UnixTransport.connect(client.socket), BULK.unix),
+      offloaded: await inModule(await UnixTransport.connect(client.socket), BULK.host, true),
       inModuleInPcscd: whyNoReader ?? (await inModule(await PcscTransport.connect('Virtual PCD'), BULK.pcsc)),
     };
   });
