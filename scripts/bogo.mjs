@@ -1,6 +1,7 @@
 // BoringSSL's test suite for TLS implementations against this engine.
-//   npm run bogo -- --runner DIR [--test 'PATTERN;…'] [--workers N] [--cold] [--all] [--json FILE] [--write [--revision R]]
+//   npm run bogo -- --runner DIR [--dtls] [--test 'PATTERN;…'] [--workers N] [--cold] [--all] [--json FILE] [--write [--revision R]]
 //
+// --dtls runs the tests of DTLS, which TLS's run leaves out, with test/bogo/dtls.json on top of the configuration.
 // --cold starts Node for every test, --all runs the disabled ones too, --write puts the result into docs/conformance.md.
 // DIR is a checkout of BoringSSL, or BORINGSSL_DIR names it. Its runner is built with Go and plays the peer of
 // test/bogo's shim, some thousand times; test/bogo/config.json says which tests are not for us, and why.
@@ -14,10 +15,13 @@ import { build, stop } from 'esbuild';
 import { renderText, writeDocument } from './bogo-report.mjs';
 import { ROOT, SCRATCH } from './root.mjs';
 
-const CONFIG = join(ROOT, 'test', 'bogo', 'config.json');
+const TLS_CONFIG = join(ROOT, 'test', 'bogo', 'config.json');
+/** What is disabled for DTLS beside what is for TLS. */
+const DTLS_CONFIG = join(ROOT, 'test', 'bogo', 'dtls.json');
 const FOLDER = join(SCRATCH, 'bogo');
 /** Where Go's own archive is unpacked by its instructions; often not in PATH. */
 const GO_FOLDER = '/usr/local/go/bin';
+const DTLS_TESTS = '*DTLS*';
 
 /**
  * @typedef {import('./bogo-report.mjs').Verdict} Verdict
@@ -28,6 +32,7 @@ const { values } = parseArgs({
   options: {
     runner: { type: 'string' },
     test: { type: 'string' },
+    dtls: { type: 'boolean', default: false },
     workers: { type: 'string', default: '2' },
     cold: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
@@ -50,6 +55,8 @@ if (!existsSync(join(folder, 'runner.go'))) {
 }
 
 mkdirSync(FOLDER, { recursive: true });
+if (values.dtls) values.test ??= DTLS_TESTS;
+const CONFIG = values.dtls ? dtlsConfig() : TLS_CONFIG;
 const runner = buildRunner();
 const warm = await bundle('warm');
 const cold = await bundle('main');
@@ -61,6 +68,17 @@ if (values.json !== undefined) writeFileSync(resolve(values.json), JSON.stringif
 if (values.write)
   writeDocument(revisionOf(given), outcomes, JSON.parse(readFileSync(CONFIG, 'utf8')).DisabledTests);
 process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
+
+/** @returns {string} the path of a configuration in which DTLS is not disabled as a whole */
+function dtlsConfig() {
+  const config = JSON.parse(readFileSync(TLS_CONFIG, 'utf8'));
+  const { DisabledTests: more } = JSON.parse(readFileSync(DTLS_CONFIG, 'utf8'));
+  delete config.DisabledTests[DTLS_TESTS];
+  config.DisabledTests = { ...config.DisabledTests, ...more };
+  const path = join(FOLDER, 'dtls.json');
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
 
 /** @param {string} checkout */
 function revisionOf(checkout) {

@@ -94,9 +94,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     seed: ServerSeed = { messageSeq: 0, sequence: 0 },
   ) {
     const { datagrams } = config;
-    if (!(datagrams.mtu >= MIN_MTU)) {
-      throw new ConnectionError('ERR_TLS_OPTION', `mtu must be at least ${MIN_MTU}, not ${datagrams.mtu}`);
-    }
+    requireMtu(datagrams.mtu);
     const records = new DatagramRecords(config.crypto, seed.sequence);
     const reassembler = new Reassembler(seed.messageSeq);
     super(role, config, now, subProtocols, {
@@ -168,6 +166,17 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   /** Bytes of application data, or of a sub-protocol, that one datagram holds now. */
   get maxDatagramSize(): number {
     return this.io.maxContent;
+  }
+
+  /** Bytes of the largest datagram that is sent, `MIN_MTU` or more: what the path is known to carry. */
+  get mtu(): number {
+    return this.io.mtu;
+  }
+
+  /** @throws ConnectionError ERR_TLS_OPTION for less than MIN_MTU */
+  set mtu(mtu: number) {
+    requireMtu(mtu);
+    this.io.mtu = mtu;
   }
 
   get stats(): DatagramStats {
@@ -332,6 +341,11 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     this.#records.endHandshake();
     this.io.endHandshake();
   }
+}
+
+function requireMtu(mtu: number): void {
+  if (mtu >= MIN_MTU) return;
+  throw new ConnectionError('ERR_TLS_OPTION', `mtu must be at least ${MIN_MTU}, not ${mtu}`);
 }
 
 /** First epoch of application data in DTLS 1.3 (RFC 9147 §6.1). */

@@ -41,6 +41,8 @@ export class DtlsIO implements SessionIO {
   speaksDtls13 = false;
   readonly #config: ClientConfig | ServerConfig;
   readonly #datagrams: DatagramConfig;
+  /** Bytes of the largest datagram; can be changed as the path is found to carry more or less. */
+  mtu: number;
   readonly #records: DatagramRecords;
   readonly #reassembler: Reassembler;
   readonly #emit: (event: ConnectionEvent) => void;
@@ -70,6 +72,7 @@ export class DtlsIO implements SessionIO {
   ) {
     this.#config = config;
     this.#datagrams = datagrams;
+    this.mtu = datagrams.mtu;
     this.#records = records;
     this.#reassembler = reassembler;
     this.now = now;
@@ -172,7 +175,7 @@ export class DtlsIO implements SessionIO {
   /** Bytes of content that one datagram holds now. */
   get maxContent(): number {
     const { sealer } = this.#records;
-    return Math.max(0, Math.min(this.#datagrams.mtu - sealer.overhead, this.#contentLimit));
+    return Math.max(0, Math.min(this.mtu - sealer.overhead, this.#contentLimit));
   }
 
   /** A KeyUpdate of ours is under way, and a second one must wait (RFC 9147 §8). */
@@ -225,10 +228,10 @@ export class DtlsIO implements SessionIO {
   /** The handshake is over. In DTLS 1.2 whoever spoke last waits to be asked again (RFC 6347 §4.2.4). */
   endHandshake(): void {
     this.#beginFlight();
-    this.#sendFlight();
     this.handshaking = false;
+    if (this.speaksDtls13 && this.#received.length > 0) this.#ackDue = true;
+    this.#sendFlight();
     if (!this.speaksDtls13) this.#resendAt = undefined;
-    else if (this.#received.length > 0) this.#ackDue = true;
   }
 
   /** A record with parts of handshake messages came. */
@@ -246,9 +249,9 @@ export class DtlsIO implements SessionIO {
   /** A datagram has been gone through. */
   settle(): void {
     if (!this.speaksDtls13 || this.#received.length === 0) return;
-    if (!this.handshaking) this.#ackDue = true;
-    // RFC 9147 §7.1: part of a flight is acknowledged when the rest does not come.
-    else this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
+    // RFC 9147 §7.1: part of a flight is acknowledged when the rest does not come; and tickets come in groups, for which
+    // one ACK is enough.
+    this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
   }
 
   /** RFC 9147 §7.2. */
@@ -296,7 +299,7 @@ export class DtlsIO implements SessionIO {
   /** What has not been sent yet, with an ACK that is due. */
   #sendFlight(): void {
     if (!this.#flight.hasUnsent && !this.#ackDue) return;
-    const packer = new DatagramPacker(this.#datagrams.mtu, this.#out);
+    const packer = new DatagramPacker(this.mtu, this.#out);
     if (this.#ackDue) this.#sendAck(packer);
     if (this.#flight.hasUnsent) {
       this.#flight.send(packer);
@@ -306,7 +309,7 @@ export class DtlsIO implements SessionIO {
   }
 
   #resend(): void {
-    const packer = new DatagramPacker(this.#datagrams.mtu, this.#out);
+    const packer = new DatagramPacker(this.mtu, this.#out);
     this.#flight.resend(packer);
     packer.close();
     this.#arm();
@@ -321,7 +324,11 @@ export class DtlsIO implements SessionIO {
     this.#ackDue = false;
     const { sealer } = this.#records;
     // Before there are keys nobody could tell whose ACK it is.
-    if (this.speaksDtls13 && sealer.epoch > 0) packer.add(sealer, ContentType.ack, buildAck(this.#received));
+    if (this.speaksDtls13 && sealer.epoch > 0) {
+      // The newest, as many as there is room for (RFC 9147 §7).
+      const most = Math.floor((this.mtu - sealer.overhead - 2) / RECORD_NUMBER_LENGTH);
+      packer.add(sealer, ContentType.ack, buildAck(this.#received.slice(-most)));
+    }
     this.#forgetReceived();
   }
 
@@ -346,5 +353,6 @@ export class DtlsIO implements SessionIO {
 
 /** RFC 9147 §6.1: 0 is in clear, 1 early data, 2 the handshake, 3 the first of application data. */
 const FIRST_EPOCH_13 = 2;
+const RECORD_NUMBER_LENGTH = 16;
 /** RFC 9147 §7.1: 1/4 of the retransmission time. */
 const ACK_DELAY_SHARE = 4;

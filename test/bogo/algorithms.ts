@@ -23,8 +23,8 @@ export interface Versions {
 export function versionsOf(flags: Flags): Versions {
   const allows = (version: number, off: boolean): boolean =>
     !off &&
-    (flags.minVersion === 0 || version >= flags.minVersion) &&
-    (flags.maxVersion === 0 || version <= flags.maxVersion);
+    (flags.minVersion === 0 || version >= streamVersion(flags.minVersion)) &&
+    (flags.maxVersion === 0 || version <= streamVersion(flags.maxVersion));
   const tls13 = allows(ProtocolVersion.tls13, flags.noTls13);
   const older = [
     { version: ProtocolVersion.tls12, item: undefined, off: flags.noTls12 },
@@ -36,6 +36,22 @@ export function versionsOf(flags: Flags): Versions {
   const named = left.flatMap(({ item }) => item ?? []);
   // As BoringSSL: both are there for who names such suites.
   return { tls13, newest: left[0]?.version, legacy: [...named, 'rsa', 'cbc'] };
+}
+
+/** The version of TLS that a version of DTLS is made from. */
+function streamVersion(version: number): number {
+  const { dtls10, dtls12, dtls13, tls11, tls12, tls13 } = ProtocolVersion;
+  const known = new Map<number, number>([
+    [dtls13, tls13],
+    [dtls12, tls12],
+    [dtls10, tls11],
+  ]);
+  return known.get(version) ?? version;
+}
+
+/** Of TLS, or of DTLS. */
+export function isVersion13(version: number): boolean {
+  return streamVersion(version) === ProtocolVersion.tls13;
 }
 
 const SUITES_12: readonly Suite12[] = [

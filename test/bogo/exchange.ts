@@ -1,10 +1,13 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
-import { HandshakeType, ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { DtlsConnection } from '../../src/connection/dtls-connection.ts';
+import { HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
+import { isVersion13 } from './algorithms.ts';
 import type { NumberedIdentity } from './credentials.ts';
 import { checkHandshake } from './expectations.ts';
 import type { Flags } from './flags.ts';
-import { Ended, Unexpected } from './report.ts';
+import { PacketWire } from './packet-wire.ts';
+import { Ended, Unexpected, Unimplemented } from './report.ts';
 import { SawRetry } from './retry.ts';
 import { clientSettings, type Observed, type Shared, serverSettings } from './settings.ts';
 import { Wire } from './wire.ts';
@@ -33,10 +36,13 @@ export async function runConnection(
   };
   // After a refusal of early data BoringSSL's client goes on as if it were another connection, with other flags.
   const settings = flags.expectRejectEarlyData ? { ...flags, verifyFail: retry.verifyFail } : flags;
+  const Engine = flags.dtls ? DtlsConnection : Connection;
   const connection = flags.server
-    ? Connection.server(serverSettings(flags, shared, resumes, observed), shared.now)
-    : Connection.client(clientSettings(settings, shared, resumes, observed), shared.now);
-  const wire = await Wire.open({ ...flags, byteByByte: flags.async, signal });
+    ? Engine.server(serverSettings(flags, shared, resumes, observed), shared.now)
+    : Engine.client(clientSettings(settings, shared, resumes, observed), shared.now);
+  const wire = flags.dtls
+    ? await PacketWire.open({ ...flags, signal })
+    : await Wire.open({ ...flags, byteByByte: flags.async, signal });
   try {
     const driver = new Driver(connection, wire, shared);
     const early = await startEarly(flags, driver);
@@ -57,7 +63,7 @@ export async function runConnection(
     if (early !== undefined && !refused) driver.write(early);
     else await startData(now, driver);
     await exchangeData(now, driver);
-    if (info.version >= ProtocolVersion.tls13) checkTicket(now, driver);
+    if (isVersion13(info.version)) checkTicket(now, driver);
     await close(now, driver);
   } finally {
     wire.write(connection.transmit());
@@ -127,7 +133,7 @@ function writeSizes(driver: Driver): void {
 }
 
 async function echo(flags: Flags, driver: Driver): Promise<void> {
-  const size = flags.readSize === 0 ? READ_SIZE : flags.readSize;
+  const size = flags.readSize > 0 ? flags.readSize : flags.dtls ? Number.POSITIVE_INFINITY : READ_SIZE;
   for (;;) {
     if (flags.keyUpdateBeforeRead) driver.updateKeys();
     const data = await driver.read(size);
@@ -150,30 +156,36 @@ function checkTicket(flags: Flags, driver: Driver): void {
   }
 }
 
+/** Room for the largest record. */
+const MAX_RECORD = 17_000;
+
 const latin1 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
 /** A Connection on a Wire, made to look like blocking calls. */
 class Driver {
   gotTicket = false;
-  readonly #connection: Connection;
-  readonly #wire: Wire;
+  readonly #connection: Connection | DtlsConnection;
+  readonly #wire: Wire | PacketWire;
   readonly #shared: Shared;
-  readonly #sent = new SawRetry();
-  readonly #received = new SawRetry();
+  readonly #sent: SawRetry;
+  readonly #received: SawRetry;
   readonly #secrets = new Map<string, Uint8Array>();
   /** Received and not yet read. */
   #data: Uint8Array[] = [];
   #connected = false;
   #closed = false;
 
-  constructor(connection: Connection, wire: Wire, shared: Shared) {
+  constructor(connection: Connection | DtlsConnection, wire: Wire | PacketWire, shared: Shared) {
+    const datagrams = connection instanceof DtlsConnection;
+    this.#sent = new SawRetry(datagrams);
+    this.#received = new SawRetry(datagrams);
     this.#connection = connection;
     this.#wire = wire;
     this.#shared = shared;
   }
 
   get earlyDataLeft(): number {
-    return this.#connection.earlyDataLeft;
+    return this.#connection instanceof Connection ? this.#connection.earlyDataLeft : 0;
   }
 
   get ticketForEarlyData(): boolean {
@@ -206,30 +218,36 @@ class Driver {
 
   /** Early data of a client, or a server's answer to it before the handshake is complete. */
   writeEarly(data: Uint8Array): void {
-    this.#connection.sendEarly(data);
+    if (this.#connection instanceof Connection) this.#connection.sendEarly(data);
     this.#flush();
   }
 
   /** Goes on until the server's message of this type has come; the runner puts it at the end of a record. */
   async messages(type: number): Promise<void> {
     const records = type === HandshakeType.server_hello ? 1 : 2;
-    await this.#until(() => this.#wire.records >= records);
+    const wire = this.#wire;
+    if (wire instanceof Wire) await this.#until(() => wire.records >= records);
     if (this.#connected) throw new Unexpected('the handshake is complete');
   }
 
   write(data: Uint8Array): void {
-    this.#connection.send(data);
+    const connection = this.#connection;
+    // BoringSSL lets data be longer than the MTU, which is for the handshake there.
+    const mtu = connection instanceof DtlsConnection ? connection.mtu : 0;
+    if (connection instanceof DtlsConnection) connection.mtu = MAX_RECORD;
+    connection.send(data);
+    if (connection instanceof DtlsConnection) connection.mtu = mtu;
     this.#flush();
   }
 
   /** Leaves all but one byte of it with us until `finishWrite`. */
   writePartly(data: Uint8Array): void {
-    this.#wire.hold(1);
+    if (this.#wire instanceof Wire) this.#wire.hold(1);
     this.write(data);
   }
 
   finishWrite(): void {
-    this.#wire.release();
+    if (this.#wire instanceof Wire) this.#wire.release();
   }
 
   updateKeys(): void {
@@ -269,7 +287,7 @@ class Driver {
       await this.#answerWanted();
       this.#flush();
       if (done()) return;
-      const piece = await this.#wire.read();
+      const piece = await this.#read();
       if (piece === undefined) {
         if (this.#connected) this.#closed = true;
         else this.#connection.receiveEnd();
@@ -281,6 +299,30 @@ class Driver {
       this.#flush();
       this.#takeEvents();
     }
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    const [wire, connection, shared] = [this.#wire, this.#connection, this.#shared];
+    if (wire instanceof Wire || connection instanceof Connection) return (wire as Wire).read();
+    return wire.read({
+      passTime: async (milliseconds) => {
+        shared.now += milliseconds;
+        connection.handleTimeout(shared.now);
+        await this.#answerWanted();
+        this.#flush();
+        this.#takeEvents();
+      },
+      get nextTimeout() {
+        const next = connection.nextTimeout();
+        return next === undefined ? undefined : next - shared.now;
+      },
+      setMtu: (mtu) => {
+        connection.mtu = mtu;
+      },
+      setTimeout: () => {
+        throw new Unimplemented('another initial timeout while a connection lasts');
+      },
+    });
   }
 
   async #answerWanted(): Promise<void> {

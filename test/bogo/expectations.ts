@@ -1,7 +1,8 @@
 import type { ConnectionInfo } from '../../src/connection/connection.ts';
 import { schemeById } from '../../src/crypto/schemes.ts';
-import { CertificateType, ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { CertificateType } from '../../src/wire/codepoints.ts';
 import { VerifiedRawKey } from '../../src/x509/raw-key.ts';
+import { isVersion13 } from './algorithms.ts';
 import { type NumberedIdentity, readCertificates, readTimestamps } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
@@ -30,15 +31,14 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   if (flags.expectNoHrr) require(!seen.retried, 'there was a HelloRetryRequest');
   if (flags.expectExtendedMasterSecret) {
     // TLS 1.3 binds every secret to the handshake.
-    const bound =
-      info.version >= ProtocolVersion.tls13 || ('extendedMasterSecret' in info && info.extendedMasterSecret);
+    const bound = isVersion13(info.version) || ('extendedMasterSecret' in info && info.extendedMasterSecret);
     require(bound === true, 'extended_master_secret was not agreed on');
   }
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
   // In TLS 1.2 who has an external key is given no session: the key serves again.
-  if (info.version < ProtocolVersion.tls13 && !hasPsks(flags)) checkSession(flags, info, seen);
+  if (!isVersion13(info.version) && !hasPsks(flags)) checkSession(flags, info, seen);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
   checkStaples(flags, info);

@@ -10,6 +10,9 @@ export interface Flags {
   port: number;
   shimId: bigint;
   ipv6: boolean;
+  dtls: boolean;
+  mtu: number;
+  initialTimeout: number;
   server: boolean;
   resumeCount: number;
   isHandshakerSupported: boolean;
@@ -161,6 +164,9 @@ function defaults(): Flags {
     port: 0,
     shimId: 0n,
     ipv6: false,
+    dtls: false,
+    mtu: 0,
+    initialTimeout: 0,
     server: false,
     resumeCount: 0,
     isHandshakerSupported: false,
@@ -267,6 +273,7 @@ type FieldOf<T> = {
 /** Flags without a parameter. */
 const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-ipv6': 'ipv6',
+  '-dtls': 'dtls',
   '-server': 'server',
   '-is-handshaker-supported': 'isHandshakerSupported',
   '-no-tls1': 'noTls1',
@@ -326,6 +333,8 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
 /** Flags whose parameter is a number. */
 const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
   '-port': 'port',
+  '-mtu': 'mtu',
+  '-initial-timeout-duration-ms': 'initialTimeout',
   '-resume-count': 'resumeCount',
   '-min-version': 'minVersion',
   '-max-version': 'maxVersion',

@@ -7,14 +7,23 @@ const RANDOM = Buffer.from(HELLO_RETRY_RANDOM);
 /** Notices a HelloRetryRequest in one direction's bytes: 32 of them that nothing else has by chance. */
 export class SawRetry {
   seen = false;
+  readonly #datagrams: boolean;
   readonly #records = new Deframer();
   /** The end of the handshake messages that were looked at, in which the bytes may have begun. */
   #tail: Uint8Array = new Uint8Array(0);
   /** Later records say nothing. */
   #clear = true;
 
+  constructor(datagrams: boolean) {
+    this.#datagrams = datagrams;
+  }
+
   look(bytes: Uint8Array): void {
     if (this.seen || !this.#clear) return;
+    if (this.#datagrams) {
+      this.seen = Buffer.from(bytes).includes(RANDOM);
+      return;
+    }
     this.#records.feed(bytes);
     try {
       for (

@@ -1,3 +1,4 @@
+import { DEFAULT_DATAGRAM } from '../../src/connection/dtls-connection.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type {
   CryptoProvider,
@@ -15,8 +16,9 @@ import type {
 import { EarlyDataGuard } from '../../src/handshake/early-data-guard.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { TICKET_KEYS_LENGTH, TicketKeys } from '../../src/handshake/tickets.ts';
+import { pointGroups } from '../../src/handshake/tls12/shared.ts';
 import { clientPsks, pskFinder } from '../../src/node/psk.ts';
-import { CertificateType } from '../../src/wire/codepoints.ts';
+import { CertificateType, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { Certificate } from '../../src/x509/certificate.ts';
 import { verifyRawKey } from '../../src/x509/raw-key.ts';
@@ -69,7 +71,7 @@ export function clientSettings(
 ): ClientConfig {
   // TLS 1.2's session_ticket is offered always.
   if (flags.noTicket) throw new Unimplemented('a client that takes no tickets');
-  const groups = groupsOf(flags);
+  const groups = groupsFor(flags);
   return clientConfig({
     ...common(flags, shared, resumes, observed),
     groups,
@@ -99,7 +101,7 @@ export function serverSettings(
   );
   return serverConfig({
     ...common(flags, shared, resumes, observed),
-    groups: groupsOf(flags),
+    groups: groupsFor(flags),
     selectIdentities: (serverName) => {
       observed.serverName = serverName;
       if (flags.failEarlyCallback) {
@@ -128,6 +130,12 @@ export function serverSettings(
   });
 }
 
+/** A client of DTLS sends no share of ML-KEM at once, and the runner expects one of whoever offers it. */
+function groupsFor(flags: Flags): readonly number[] {
+  const groups = groupsOf(flags);
+  return flags.dtls && flags.curves.length === 0 ? pointGroups(groups) : groups;
+}
+
 /** Two tickets, and as much early data, as BoringSSL's server. */
 function ticketTerms({ enableEarlyData, renewTicket }: Flags, shared: Shared): ServerConfig['tickets'] {
   if (renewTicket) shared.renewTicketKeys();
@@ -149,6 +157,9 @@ function findPskOf(flags: Flags): ServerConfig['findPsk'] {
   return (identity) => ofTls12.find((psk) => hex(psk.identity) === hex(identity)) ?? among(identity);
 }
 
+/** Milliseconds; BoringSSL's, which its runner counts on. */
+const INITIAL_TIMEOUT = 400;
+
 /** Seconds; two days, as BoringSSL's. */
 const LIFETIME = 172_800;
 
@@ -156,6 +167,9 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observed) {
   const versions = versionsOf(flags);
+  if (flags.dtls && !versions.tls13 && versions.newest !== ProtocolVersion.tls12) {
+    throw new Unimplemented('DTLS 1.0');
+  }
   return {
     crypto: observing(observed),
     suites: versions.tls13 ? suites13(flags) : [],
@@ -176,6 +190,13 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
       ({ id }) => flags.installCertCompressionAlgs || flags.installOneCertCompressionAlg === id,
     ),
     handshakeTimeout: 0,
+    datagrams: flags.dtls
+      ? {
+          mtu: flags.mtu === 0 ? DEFAULT_DATAGRAM.mtu : flags.mtu,
+          initialTimeout: flags.initialTimeout === 0 ? INITIAL_TIMEOUT : flags.initialTimeout,
+          maxTimeout: DEFAULT_DATAGRAM.maxTimeout,
+        }
+      : undefined,
     maxFragment: flags.maxSendFragment === 0 ? 2 ** 14 : flags.maxSendFragment,
     keylog: flags.exportTrafficSecrets,
   };

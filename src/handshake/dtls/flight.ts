@@ -1,6 +1,7 @@
 import { buildFragment, FRAGMENT_HEADER_LENGTH, type RecordNumber } from '../../messages/dtls.ts';
 import type { DatagramSealer } from '../../record/dtls/protection.ts';
 import { ContentType } from '../../wire/codepoints.ts';
+import { concat } from '../../wire/writer.ts';
 import { Ranges } from './ranges.ts';
 
 /** Records of a flight whose acknowledgement is still understood: those of the last few times that it was sent. */
@@ -37,7 +38,7 @@ export class Flight {
   #outgoing: Outgoing[] = [];
   /** Where sending goes on: messages before it have been sent once. */
   #unsent = 0;
-  readonly #records = new Map<string, Carried>();
+  readonly #records = new Map<string, Carried[]>();
 
   get empty(): boolean {
     return this.#outgoing.length === 0;
@@ -66,11 +67,10 @@ export class Flight {
   acknowledge(numbers: readonly RecordNumber[]): boolean {
     let any = false;
     for (const number of numbers) {
-      const carried = this.#records.get(nameOf(number));
-      if (carried === undefined) continue;
-      any = true;
-      const { message } = carried.outgoing;
-      if (message !== 'change_cipher_spec') message.acked.add(carried.start, carried.end);
+      for (const { outgoing, start, end } of this.#records.get(nameOf(number)) ?? []) {
+        any = true;
+        if (outgoing.message !== 'change_cipher_spec') outgoing.message.acked.add(start, end);
+      }
     }
     const waiting = this.#outgoing.slice(this.#unsent);
     this.#outgoing = [...this.#outgoing.slice(0, this.#unsent).filter(isOpen), ...waiting];
@@ -106,28 +106,40 @@ export class Flight {
       return;
     }
     const { type, messageSeq, body, acked } = message;
-    const frame = FRAGMENT_HEADER_LENGTH + sealer.overhead;
     for (const gap of acked.gaps(body.length)) {
       let start = gap.start;
       do {
         const wanted = gap.end - start;
-        const room = out.room(frame + Math.min(wanted, MIN_FRAGMENT)) - frame;
-        const end = start + Math.max(1, Math.min(wanted, room));
-        const piece = body.subarray(start, Math.min(end, gap.end));
-        this.#note(sealer, { outgoing, start, end: start + piece.length });
-        const fragment = { type, length: body.length, messageSeq, offset: start, body: piece };
-        out.add(sealer, ContentType.handshake, buildFragment(fragment));
-        start += piece.length;
+        const least = FRAGMENT_HEADER_LENGTH + Math.min(wanted, MIN_FRAGMENT);
+        const room = out.fragmentRoom(sealer, least) - FRAGMENT_HEADER_LENGTH;
+        const end = start + Math.min(wanted, Math.max(1, room));
+        const fragment = {
+          type,
+          length: body.length,
+          messageSeq,
+          offset: start,
+          body: body.subarray(start, end),
+        };
+        this.#note(sealer, { outgoing, start, end });
+        out.addFragment(sealer, buildFragment(fragment));
+        start = end;
       } while (start < gap.end);
     }
   }
 
+  /** The fragment goes in the record that is sealed next. */
   #note({ epoch, sequence }: DatagramSealer, carried: Carried): void {
+    const name = nameOf({ epoch, sequence });
+    const known = this.#records.get(name);
+    if (known !== undefined) {
+      known.push(carried);
+      return;
+    }
     if (this.#records.size >= MAX_TRACKED_RECORDS) {
       const [oldest] = this.#records.keys();
       if (oldest !== undefined) this.#records.delete(oldest);
     }
-    this.#records.set(nameOf({ epoch, sequence }), carried);
+    this.#records.set(name, [carried]);
   }
 }
 
@@ -141,12 +153,18 @@ function nameOf({ epoch, sequence }: RecordNumber): string {
 
 const CHANGE_CIPHER_SPEC = Uint8Array.of(1);
 
-/** Packs records into datagrams no larger than the path carries (RFC 6347 §4.1.1, §4.1.1.1). */
+/**
+ * Packs fragments into records, and records into datagrams no larger than the path carries (RFC 6347 §4.1.1, §4.1.1.1,
+ * §4.2.3).
+ */
 export class DatagramPacker {
   readonly #mtu: number;
   readonly #out: Uint8Array[];
   #datagram: Uint8Array[] = [];
   #length = 0;
+  /** Fragments of a record that is not sealed yet. */
+  #record: { readonly sealer: DatagramSealer; readonly fragments: Uint8Array[] } | undefined;
+  #recordLength = 0;
 
   /** @param out gets each datagram once it is full, or closed */
   constructor(mtu: number, out: Uint8Array[]) {
@@ -154,33 +172,45 @@ export class DatagramPacker {
     this.#out = out;
   }
 
-  /** Bytes for the next record, in this datagram if it has at least `least` of them, else in a new one. */
-  room(least: number): number {
-    if (this.#mtu - this.#length < least) this.close();
-    return this.#mtu - this.#length;
+  /** Bytes for the next fragment: where there is room for `least` of them in this record, in it, else in another. */
+  fragmentRoom(sealer: DatagramSealer, least: number): number {
+    if (this.#record !== undefined && this.#record.sealer !== sealer) this.#sealRecord();
+    const room = (): number => this.#mtu - this.#length - sealer.overhead - this.#recordLength;
+    if (room() < least) this.close();
+    return room();
+  }
+
+  addFragment(sealer: DatagramSealer, fragment: Uint8Array): void {
+    this.#record ??= { sealer, fragments: [] };
+    this.#record.fragments.push(fragment);
+    this.#recordLength += fragment.length;
   }
 
   add(sealer: DatagramSealer, type: number, content: Uint8Array): void {
-    const record = sealer.seal(type, content);
-    if (this.#length + record.length > this.#mtu) this.close();
-    this.#datagram.push(record);
-    this.#length += record.length;
+    this.#sealRecord();
+    this.#append(sealer.seal(type, content));
   }
 
   close(): void {
+    this.#sealRecord();
     const [first, ...more] = this.#datagram;
     if (first === undefined) return;
-    if (more.length === 0) this.#out.push(first);
-    else {
-      const datagram = new Uint8Array(this.#length);
-      let at = 0;
-      for (const record of this.#datagram) {
-        datagram.set(record, at);
-        at += record.length;
-      }
-      this.#out.push(datagram);
-    }
+    this.#out.push(more.length === 0 ? first : concat(this.#datagram));
     this.#datagram = [];
     this.#length = 0;
+  }
+
+  #sealRecord(): void {
+    const record = this.#record;
+    if (record === undefined) return;
+    this.#record = undefined;
+    this.#recordLength = 0;
+    this.#append(record.sealer.seal(ContentType.handshake, concat(record.fragments)));
+  }
+
+  #append(record: Uint8Array): void {
+    if (this.#length + record.length > this.#mtu) this.close();
+    this.#datagram.push(record);
+    this.#length += record.length;
   }
 }

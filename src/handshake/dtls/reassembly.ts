@@ -3,8 +3,8 @@ import { buildFragment, type HandshakeFragment } from '../../messages/dtls.ts';
 import type { HandshakeMessage } from '../../messages/handshake.ts';
 import { Ranges } from './ranges.ts';
 
-/** Messages ahead of the one awaited that are kept: a flight of a full handshake has no more. */
-export const MAX_MESSAGES_AHEAD = 8;
+/** Messages ahead of the one awaited that are kept: with it as many as the longest flight has. */
+export const MAX_MESSAGES_AHEAD = 6;
 /** Bytes of messages under way, by the lengths that they announce: two of the largest. */
 export const MAX_REASSEMBLY = 131_072;
 /** Separate pieces of one message; whoever sends one byte here and one there does so to make work. */
