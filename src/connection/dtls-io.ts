@@ -8,7 +8,7 @@ import type { Reassembler } from '../handshake/dtls/reassembly.ts';
 import type { KeylogLabel } from '../handshake/io.ts';
 import { datagramKeys } from '../handshake/key-schedule.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
-import { buildAck, buildFragment, type RecordNumber } from '../messages/dtls.ts';
+import { buildAck, buildFragment, FRAGMENT_HEADER_LENGTH, type RecordNumber } from '../messages/dtls.ts';
 import { asHandshakeMessage } from '../messages/handshake.ts';
 import type { ConnectionIds, DatagramRecords } from '../record/dtls/record-layer.ts';
 import type { Keys12 } from '../record/tls/record12.ts';
@@ -91,6 +91,7 @@ export class DtlsIO implements SessionIO {
     const { type, body } = asHandshakeMessage(message);
     this.#beginFlight();
     const messageSeq = this.#messageSeq++;
+    if (messageSeq === 0 && type === HandshakeType.client_hello) this.#requireOneDatagram(body.length);
     this.#flight.addMessage(this.#records.sealer, type, messageSeq, body);
     // RFC 9147 §7.1: the next flight acknowledges the one before; a ticket is none (§5.8.4).
     if (this.handshaking && type !== HandshakeType.new_session_ticket) this.#forgetReceived();
@@ -289,6 +290,16 @@ export class DtlsIO implements SessionIO {
     // RFC 6347 §4.2.4.1: double the time at each retransmission.
     this.#interval = Math.min(this.#interval * 2, this.#datagrams.maxTimeout);
     this.#resend();
+  }
+
+  /** A server that keeps nothing before a cookie looks at no part of a ClientHello. */
+  #requireOneDatagram(length: number): void {
+    const needed = length + FRAGMENT_HEADER_LENGTH + this.#records.sealer.overhead;
+    if (needed <= this.mtu) return;
+    throw new TlsError(
+      'ERR_DTLS_CLIENT_HELLO_TOO_LARGE',
+      `ClientHello needs a datagram of ${needed} bytes, and the MTU is ${this.mtu}; raise it, or offer less`,
+    );
   }
 
   #setWriteKeys(suite: Suite, secret: Uint8Array): void {

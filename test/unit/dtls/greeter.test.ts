@@ -151,3 +151,10 @@ test('a secret that could be guessed is refused', () => {
     expect.objectContaining({ code: 'ERR_TLS_OPTION' }),
   );
 });
+
+test('a ClientHello that no datagram of this MTU holds is refused here', () => {
+  const datagrams = { mtu: 150, initialTimeout: 1000, maxTimeout: 60_000 };
+  expect(() => DtlsConnection.client(clientConfig({ datagrams }), START)).toThrow(
+    expect.objectContaining({ code: 'ERR_DTLS_CLIENT_HELLO_TOO_LARGE' }),
+  );
+});
