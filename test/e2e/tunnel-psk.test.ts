@@ -53,6 +53,34 @@ describe('pre-shared keys', () => {
     expect(JSON.parse(probed.stdout)).toMatchObject({ event: 'probed', pskIdentity: 'other' });
   });
 
+  it('serve without certificates in TLS 1.2 as well, with a suite from the command line', async () => {
+    const target = await listen(echoServer());
+    const server = startTrellis([
+      ...['serve', '--json', '--log-level', 'debug', '--listen', '127.0.0.1:0', '--psk', `device 7:${KEY}`],
+      ...['--max-version', 'TLSv1.2', '--ciphers', 'ECDHE-PSK-CHACHA20-POLY1305'],
+      ...['--app', `echo=127.0.0.1:${target}`],
+    ]);
+    const { listen: address } = await server.result<{ listen: string }>();
+    // The client speaks both versions; the server's choice stands.
+    const client = startTrellis([
+      ...['connect', address, '--json', '--log-level', 'debug', '--psk', `device 7:${KEY}`],
+      ...['--ciphers', 'TLS_AES_128_GCM_SHA256:PSK-AES128-GCM-SHA256:ECDHE-PSK-CHACHA20-POLY1305'],
+      ...['--forward', '0=echo'],
+    ]);
+    const { forwards } = await client.result<{ forwards: { listen: string }[] }>();
+    expect(await echoes(portOf(forwards[0]?.listen ?? ''))).toBe('over there');
+    const agreed = { protocol: 'TLSv1.2', cipher: expect.stringMatching(/ECDHE.PSK.*CHACHA20/) };
+    expect(await server.event('session.open')).toMatchObject(agreed);
+    expect(await client.event('session.open')).toMatchObject(agreed);
+    const wrong = startTrellis([
+      ...['connect', address, '--json', '--log-level', 'debug', '--psk', `device 7:${'10'.repeat(32)}`],
+      ...['--ciphers', 'ECDHE-PSK-CHACHA20-POLY1305', '--max-version', '1.2', '--forward', '0=echo'],
+      '--eager',
+    ]);
+    // The keys differ, so its Finished cannot be opened.
+    expect(await wrong.event('session.retry')).toMatchObject({ code: 'ERR_TLS_ALERT_BAD_RECORD_MAC' });
+  });
+
   it('that are wrong are refused, and never shown', async () => {
     const made = await trellis('connect', '127.0.0.1:1', '--forward', '0=web', '--psk', `a:${KEY}0`);
     expect(made.code).toBe(2);

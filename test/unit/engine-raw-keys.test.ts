@@ -7,7 +7,14 @@ import { ContentType, ExtensionType, HandshakeType } from '../../src/wire/codepo
 import { concat } from '../../src/wire/writer.ts';
 import { VerifiedRawKey, verifyRawKey } from '../../src/x509/raw-key.ts';
 import { clientConfig, ONLY_TLS12, serverConfig, testIdentity, testTickets } from '../setup/engine-config.ts';
-import { expectFound } from '../setup/faults.ts';
+import {
+  changingClientHello,
+  changingEncryptedExtensions,
+  changingServerHello,
+  expectFound,
+  setExtension,
+  withExtension,
+} from '../setup/faults.ts';
 import { Pair, splitMessages, type Tamper } from '../setup/pair.ts';
 
 /* RFC 7250. In these tests a "certificate" is a bare key too, so what tells them apart is how they were judged. */
@@ -129,6 +136,50 @@ describe.each([
       server: { selectIdentities: () => [thief] },
     });
     expectFound(pair, 'client', 'ERR_TLS_BAD_SIGNATURE', 'decrypt_error');
+  });
+});
+
+describe.each([
+  ['TLS 1.3', {}],
+  ['TLS 1.2', ONLY_TLS12],
+] as const)('hellos about raw public keys, %s', (name, version) => {
+  const both = [ExtensionType.client_certificate_type, ExtensionType.server_certificate_type] as const;
+  const offering = (type: number, body: readonly number[]) =>
+    changingClientHello((hello) => setExtension(hello, type, Uint8Array.from(body)));
+  const answering = (type: number, body: readonly number[]) => {
+    const changed = Uint8Array.from(body);
+    return name === 'TLS 1.3'
+      ? changingEncryptedExtensions((list) => withExtension(list, type, changed))
+      : changingServerHello((hello) => setExtension(hello, type, changed));
+  };
+  const client = { ...trusting(serverKey), identities: [clientKey] };
+
+  // RFC 7250 §3: CertificateType types<1..2^8-1>.
+  test.each(both)('offer something, and end where they say (%i)', (type) => {
+    for (const body of [[], [0], [2, 2], [1, 2, 0]]) {
+      expectFound(
+        run(version, { client, tamper: offering(type, body) }),
+        'server',
+        'ERR_TLS_DECODE',
+        'decode_error',
+      );
+    }
+  });
+
+  test.each(both)('are answered with one type that was offered (%i)', (type) => {
+    const server = { ...trusting(clientKey), clientCertificate: 'require' } as const;
+    const found = (body: readonly number[]) =>
+      run(version, { client, server, tamper: answering(type, body) });
+    // OpenPGP, of RFC 6091, was offered by nobody.
+    expectFound(found([1]), 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+    expectFound(found([]), 'client', 'ERR_TLS_DECODE', 'decode_error');
+    expectFound(found([2, 2]), 'client', 'ERR_TLS_DECODE', 'decode_error');
+  });
+
+  test.each(both)('are not answered unasked (%i)', (type) => {
+    const server = { selectIdentities: () => [testIdentity()] };
+    const pair = run(version, { server, tamper: answering(type, [2]) });
+    expectFound(pair, 'client', 'ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension');
   });
 });
 

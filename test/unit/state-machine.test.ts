@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Role } from '../../src/connection/sub-protocol.ts';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { LEGACY_SUITES } from '../../src/crypto/suites12.ts';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
 import { ContentType, HandshakeType, NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
+import { verifyRawKey } from '../../src/x509/raw-key.ts';
 import {
   clientConfig,
   clientIdentity,
@@ -40,13 +42,41 @@ const askForCertificate = {
 const rsaIdentity = testIdentity('rsa');
 const RSA_12 = { suites: LEGACY_SUITES, requireExtendedMasterSecret: true } as const;
 
+/** Both sides show a raw public key (RFC 7250), and take no other. */
+const bareKey = (): Identity & { readonly spki: Uint8Array } => {
+  const { chain, key } = testIdentity();
+  return { chain: [], key, spki: Uint8Array.from(chain[0] as Uint8Array) };
+};
+const rawServer = bareKey();
+const rawClient = bareKey();
+const rawKeysOf = (spki: Uint8Array) => ({
+  verifyRawKey: (shown: Uint8Array) => verifyRawKey(nodeCrypto, shown, [spki]),
+  rawKeysOnly: true,
+});
+const RAW_KEYS = {
+  client: { ...rawKeysOf(rawServer.spki), identities: [rawClient] },
+  server: {
+    ...rawKeysOf(rawClient.spki),
+    selectIdentities: () => [rawServer],
+    clientCertificate: 'require',
+  },
+} as const;
+
 const RETRY = { groups: [NamedGroup.secp256r1] };
+
+/** The client offers to show a certificate whenever it is asked. */
+const ON_REQUEST: Scenario = {
+  name: 'TLS 1.3, post-handshake authentication',
+  client: { identities: [clientIdentity], postHandshakeAuth: true },
+};
 
 const TLS13: readonly Scenario[] = [
   { name: 'TLS 1.3' },
   { name: 'TLS 1.3, client certificate', ...askForCertificate },
   { name: 'TLS 1.3, HelloRetryRequest', server: RETRY },
   { name: 'TLS 1.3, resumption', server: { tickets: testTickets }, resumes: true },
+  { name: 'TLS 1.3, raw public keys', ...RAW_KEYS },
+  ON_REQUEST,
 ];
 
 const TLS12: readonly Scenario[] = [
@@ -61,6 +91,11 @@ const TLS12: readonly Scenario[] = [
     client: ONLY_TLS12,
     server: { ...ONLY_TLS12, tickets: testTickets },
     resumes: true,
+  },
+  {
+    name: 'TLS 1.2, raw public keys',
+    client: { ...ONLY_TLS12, ...RAW_KEYS.client },
+    server: { ...ONLY_TLS12, ...RAW_KEYS.server },
   },
 ];
 
@@ -97,6 +132,14 @@ const OLDER: readonly Scenario[] = [
     },
   },
 ];
+
+/** What a client says when it is asked after the handshake. */
+const CERTIFIED: readonly number[] = [
+  HandshakeType.certificate,
+  HandshakeType.certificate_verify,
+  HandshakeType.finished,
+];
+const DECLINED: readonly number[] = [HandshakeType.certificate, HandshakeType.finished];
 
 /** One that both versions know, one that no registry does. */
 const TYPES: Readonly<Record<string, number>> = { ...HandshakeType, unassigned: 99 };
@@ -210,7 +253,12 @@ describe.each([...TLS13, ...TLS12, ...OLDER])('$name', (scenario) => {
     const after: Readonly<Record<Role, readonly number[]>> = TLS13.includes(scenario)
       ? {
           // RFC 8446 §4.6: what may come after the handshake.
-          client: [HandshakeType.new_session_ticket, HandshakeType.key_update],
+          client: [
+            HandshakeType.new_session_ticket,
+            HandshakeType.key_update,
+            // §4.6.2: from a server whose client has offered it.
+            ...(scenario === ON_REQUEST ? [HandshakeType.certificate_request] : []),
+          ],
           server: [HandshakeType.key_update],
         }
       : // RFC 5246 §7.4.1.1: requests to renegotiate, which are refused with a warning.
@@ -228,6 +276,65 @@ describe.each([...TLS13, ...TLS12, ...OLDER])('$name', (scenario) => {
       expectFound(pair, to, 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
     });
   });
+});
+
+/*
+ * RFC 8446 §4.6.2: the server asks once the session stands. Each message of the answer was awaited, and is played again with
+ * each other type in its place.
+ */
+describe.each([
+  { answer: 'a certificate', client: ON_REQUEST.client, says: CERTIFIED },
+  { answer: 'none', client: { ...ON_REQUEST.client, identities: [] }, says: DECLINED },
+])('a client that was asked after the handshake and answers with $answer', ({ client, says }) => {
+  /** The nth message of the answer, with what `change` makes of it in its place. */
+  const ask = (change: (nth: number) => Uint8Array | undefined): Pair => {
+    let nth = 0;
+    const pair = play({ ...ON_REQUEST, client }, undefined, ({ from, epoch, type, content }) => {
+      if (from !== 'client' || epoch !== 'application' || type !== ContentType.handshake) return undefined;
+      const messages: Uint8Array[] = [];
+      for (const { raw, type: said } of splitMessages(content)) {
+        expect(said).toBe(says[nth]);
+        const changed = change(nth++);
+        messages.push(changed ?? raw);
+        // What would follow goes too: the server has ended by then.
+        if (changed !== undefined) break;
+      }
+      return inOneRecord(messages);
+    });
+    pair.server.connection.requestCertificate();
+    return pair.run();
+  };
+
+  test('is believed', () => {
+    let heard = 0;
+    const pair = ask((nth) => {
+      heard = nth + 1;
+      return undefined;
+    });
+    expectUnharmed(pair);
+    expect(heard).toBe(says.length);
+    expect(pair.server.events.filter(({ type }) => type === 'authenticated').length).toBe(1);
+  });
+
+  const cases = says.flatMap((awaited, nth) =>
+    Object.entries(TYPES)
+      .filter(([, type]) => type !== awaited)
+      // §4.6.3: a KeyUpdate may come before the answer, though not inside it.
+      .filter(([, type]) => type !== HandshakeType.key_update || nth > 0)
+      .map(([sent, type]) => ({ sent, type, nth, state: nameOf(awaited) })),
+  );
+  test.each(cases)('says $sent where $state is due', ({ nth, type }) => {
+    const pair = ask((place) => (place === nth ? withBody(type, NOTHING) : undefined));
+    expectFound(pair, 'server', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+    expect(pair.server.connection.info?.peer).toBeUndefined();
+  });
+});
+
+test('a client that has offered it reads what is in a CertificateRequest after the handshake', () => {
+  const pair = play(ON_REQUEST, undefined, () => undefined);
+  const request = withBody(HandshakeType.certificate_request, NOTHING);
+  pair.inject('server', { type: ContentType.handshake, content: request }).run();
+  expectFound(pair, 'client', 'ERR_TLS_DECODE', 'decode_error');
 });
 
 function isTicket({ awaited }: Place): boolean {
