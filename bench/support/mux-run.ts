@@ -96,7 +96,7 @@ async function many({ open }: MuxDialled): Promise<object> {
   const count = name === 'tls' || name === 'trellis-tls' ? 100 : STREAMS;
   const streams = await Promise.all(Array.from({ length: count }, () => swallowing(open)));
   const [start, used] = [performance.now(), process.cpuUsage()];
-  await Promise.all(streams.map((stream) => pour(stream, BULK / count)));
+  await Promise.all(streams.map((stream) => pour(stream, Math.floor(BULK / count))));
   return { value: BULK / 1e3 / (performance.now() - start), cpu: cpuSince(used) };
 }
 
