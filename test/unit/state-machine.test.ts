@@ -65,10 +65,8 @@ const RAW_KEYS = {
 const RETRY = { groups: [NamedGroup.secp256r1] };
 
 /** The client offers to show a certificate whenever it is asked. */
-const ON_REQUEST: Scenario = {
-  name: 'TLS 1.3, post-handshake authentication',
-  client: { identities: [clientIdentity], postHandshakeAuth: true },
-};
+const offering = { identities: [clientIdentity], postHandshakeAuth: true };
+const ON_REQUEST: Scenario = { name: 'TLS 1.3, post-handshake authentication', client: offering };
 
 const TLS13: readonly Scenario[] = [
   { name: 'TLS 1.3' },
@@ -283,8 +281,8 @@ describe.each([...TLS13, ...TLS12, ...OLDER])('$name', (scenario) => {
  * each other type in its place.
  */
 describe.each([
-  { answer: 'a certificate', client: ON_REQUEST.client, says: CERTIFIED },
-  { answer: 'none', client: { ...ON_REQUEST.client, identities: [] }, says: DECLINED },
+  { answer: 'a certificate', client: offering, says: CERTIFIED },
+  { answer: 'none', client: { ...offering, identities: [] }, says: DECLINED },
 ])('a client that was asked after the handshake and answers with $answer', ({ client, says }) => {
   /** The nth message of the answer, with what `change` makes of it in its place. */
   const ask = (change: (nth: number) => Uint8Array | undefined): Pair => {
