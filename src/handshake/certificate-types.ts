@@ -23,20 +23,21 @@ export interface CertificateTypes {
 const { x509, raw_public_key } = CertificateType;
 export const ONLY_X509: CertificateTypes = { client: x509, server: x509 };
 
-type Acceptance = Pick<ClientConfig, 'verifyRawKey' | 'rawKeysOnly'>;
+type Acceptance = Pick<ClientConfig, 'verifyRawKey' | 'acceptedTypes'>;
 
 /** Types that this side takes from its peer, best first. */
-function acceptedTypes({ verifyRawKey, rawKeysOnly }: Acceptance): readonly number[] {
-  if (verifyRawKey === undefined) return [x509];
-  return rawKeysOnly === true ? [raw_public_key] : [raw_public_key, x509];
+export function acceptedTypes({ verifyRawKey, acceptedTypes }: Acceptance): readonly number[] {
+  return acceptedTypes ?? (verifyRawKey === undefined ? [x509] : [raw_public_key, x509]);
 }
 
-/** Types that these identities can be shown as, best first. */
+/** Types that these identities can be shown as, best first: in their order, and each sooner as a raw key. */
 function shownTypes(identities: readonly Identity[]): readonly number[] {
-  const types: number[] = [];
-  if (identities.some(({ spki }) => spki !== undefined)) types.push(raw_public_key);
-  if (identities.some(({ chain }) => chain.length > 0)) types.push(x509);
-  return types;
+  const types = new Set<number>();
+  for (const { spki, chain } of identities) {
+    if (spki !== undefined) types.add(raw_public_key);
+    if (chain.length > 0) types.add(x509);
+  }
+  return [...types];
 }
 
 /** The identities that can be shown as this. */
@@ -126,7 +127,7 @@ export function selectCertificateTypes(
 ): CertificateSelection {
   const extensions: Extension[] = [];
   const own = shownTypes(identities);
-  const server = (offered.server ?? [x509]).find((type) => own.includes(type));
+  const server = own.find((type) => (offered.server ?? [x509]).includes(type));
   if (server === undefined && own.length > 0) {
     throw new TlsError(
       'ERR_TLS_CERTIFICATE_TYPE',
@@ -159,6 +160,24 @@ export function selectCertificateTypes(
     }
   }
   return { types: { client, server: server ?? x509 }, extensions };
+}
+
+/**
+ * Server, where a session is resumed: no one shows anything, and a client that lists types is told all the same which one
+ * it would see; without a shared one it is told nothing.
+ */
+export function resumedCertificateType(
+  config: ServerConfig,
+  offered: OfferedCertificateTypes,
+  serverName: string | undefined,
+): readonly Extension[] {
+  if (offered.server === undefined) return [];
+  const found = shownTypes(config.selectIdentities(serverName)).find((type) =>
+    offered.server?.includes(type),
+  );
+  if (found === undefined) return [];
+  const body = selectedCertificateType.build(found);
+  return [{ type: ExtensionType.server_certificate_type, body }];
 }
 
 /**

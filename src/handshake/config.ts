@@ -80,7 +80,8 @@ export interface SessionStore {
 export interface CertificateCompression {
   /** CertificateCompressionAlgorithm, §7.3. */
   readonly id: number;
-  compress(message: Uint8Array): Uint8Array;
+  /** `undefined` where the message shall go as it is, since it would not become shorter. */
+  compress(message: Uint8Array): Uint8Array | undefined;
   /** `undefined` for bytes that do not expand. Never makes more than `length` bytes. */
   expand(compressed: Uint8Array, length: number): Uint8Array | undefined;
 }
@@ -124,10 +125,10 @@ interface CommonConfig {
   /** SignatureScheme values accepted in certificates, when not the same (signature_algorithms_cert). */
   readonly certificateSchemes?: readonly number[] | undefined;
   readonly verifyPeer: PeerVerifier;
-  /** Present: raw public keys are taken from the peer, best first before certificates. */
+  /** Judges raw public keys (RFC 7250); absent, none are taken. */
   readonly verifyRawKey?: RawKeyVerifier | undefined;
-  /** Present with it: certificates are not taken. */
-  readonly rawKeysOnly?: boolean | undefined;
+  /** CertificateType values taken from the peer, best first; absent: raw keys where there is `verifyRawKey`, then X.509. */
+  readonly acceptedTypes?: readonly number[] | undefined;
   /** Milliseconds until an unfinished handshake fails; 0 waits for ever. */
   readonly handshakeTimeout: number;
   /** Largest plaintext of a record, 1 to 2^14. */

@@ -13,6 +13,7 @@ import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 import type { Role } from './hello-extension.ts';
 import type { HandshakeIO } from './io.ts';
+import { keptOf } from './kept-peer.ts';
 import { exportKeyingMaterial, nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
 import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
 import { MAX_TICKET_LIFETIME } from './session.ts';
@@ -215,8 +216,6 @@ export class Established {
     // A lifetime of zero means: discard at once (§4.6.1).
     if (ticket.lifetime === 0 || resumption === undefined) return;
     if (this.peer === undefined && pskIdentity === undefined) return;
-    // Who showed a raw key has no certificate that could be judged again.
-    if (this.peer?.chain.length === 0) return;
     io.ticket({
       suite,
       psk: resumptionPsk(io.crypto, suite.hash, resumption(), ticket.nonce),
@@ -225,7 +224,7 @@ export class Established {
       lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),
       receivedAt: io.now,
       serverName,
-      peerChain: this.peer?.chain ?? [],
+      ...keptOf(this.peer),
       pskIdentity,
       maxEarlyData: maxEarlyData || undefined,
       alpnProtocol,

@@ -3,6 +3,7 @@ import { suiteById } from '../crypto/suites.ts';
 import { DecodeError } from '../errors/errors.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
+import type { KeptPeer } from './kept-peer.ts';
 
 /** RFC 8446 §4.6.1: a ticket lives at most seven days, whatever the server says. */
 export const MAX_TICKET_LIFETIME = 604_800;
@@ -19,8 +20,10 @@ export interface ClientSession {
   readonly receivedAt: number;
   /** The name under which the server was authenticated; resumption is for this name only. */
   readonly serverName: string | undefined;
-  /** The server's certificates, judged again at each resumption; empty with `pskIdentity`. */
+  /** The server's certificates, judged again at each resumption; empty with `peerKey` and with `pskIdentity`. */
   readonly peerChain: readonly Uint8Array[];
+  /** The raw public key that it showed in place of them, SubjectPublicKeyInfo; judged again as well. */
+  readonly peerKey?: Uint8Array | undefined;
   /** The session began with this external key; it is resumed while that key is still given. */
   readonly pskIdentity?: Uint8Array | undefined;
   /** Bytes of early data that the server would take (max_early_data_size); absent for none. */
@@ -34,7 +37,7 @@ export function sessionIsFresh(session: ClientSession, now: number): boolean {
   return age >= 0 && age < session.lifetime * 1000;
 }
 
-const FORMAT = 4;
+const FORMAT = 5;
 const utf8 = new TextEncoder();
 
 /** Bytes for `getSession()`; read back by `parseSession`. */
@@ -48,7 +51,7 @@ export function serializeSession(session: ClientSession): Uint8Array {
     .u32(session.lifetime)
     .u32(Math.floor(session.receivedAt / 1000))
     .vector(2, utf8.encode(session.serverName ?? ''));
-  writeChain(writer, session.peerChain);
+  writePeer(writer, session);
   writer.u32(session.maxEarlyData ?? 0).vector(1, latin1(session.alpnProtocol ?? ''));
   writer.vector(2, session.pskIdentity ?? NOTHING);
   return writer.finish();
@@ -68,7 +71,7 @@ export function parseSession(bytes: Uint8Array): ClientSession {
     lifetime: Math.min(r.u32(), MAX_TICKET_LIFETIME),
     receivedAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-    peerChain: readChain(r),
+    ...readPeer(r),
     maxEarlyData: r.u32() || undefined,
     alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined,
     pskIdentity: readIdentity(r),
@@ -88,6 +91,18 @@ const NOTHING = new Uint8Array(0);
 /** Names of protocols are bytes, kept as latin1 strings. */
 function latin1(text: string): Uint8Array {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+/** Who the peer was: its certificates, or its raw key, or neither. */
+export function writePeer(writer: Writer, { peerChain, peerKey }: KeptPeer): void {
+  writeChain(writer, peerChain);
+  writer.vector(2, peerKey ?? NOTHING);
+}
+
+export function readPeer(reader: Reader): KeptPeer {
+  const peerChain = readChain(reader);
+  const peerKey = reader.vector(2);
+  return { peerChain, peerKey: peerKey.length === 0 ? undefined : new Uint8Array(peerKey) };
 }
 
 export function writeChain(writer: Writer, chain: readonly Uint8Array[]): void {

@@ -3,7 +3,7 @@ import { type Suite, suiteById } from '../crypto/suites.ts';
 import { ConnectionError, DecodeError } from '../errors/errors.ts';
 import { Reader } from '../wire/reader.ts';
 import { concat, Writer } from '../wire/writer.ts';
-import { readChain, readIdentity, writeChain } from './session.ts';
+import { readIdentity, readPeer, writePeer } from './session.ts';
 
 /** What a server puts, sealed, into a ticket; it keeps nothing itself. */
 export interface TicketState {
@@ -14,6 +14,8 @@ export interface TicketState {
   readonly serverName: string | undefined;
   /** The client's certificates, empty when it showed none; judged again at each resumption. */
   readonly peerChain: readonly Uint8Array[];
+  /** The raw public key that it showed in place of them, SubjectPublicKeyInfo; judged again as well. */
+  readonly peerKey?: Uint8Array | undefined;
   /** The session began with this external key, which must still be known. */
   readonly pskIdentity?: Uint8Array | undefined;
   /** Present when the ticket may bring early data. */
@@ -35,7 +37,7 @@ export const MAX_TICKET = 8192;
 const NAME_LENGTH = 16;
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
-const FORMAT = 3;
+const FORMAT = 4;
 const utf8 = new TextEncoder();
 const NOTHING = new Uint8Array(0);
 
@@ -122,7 +124,7 @@ function buildState(state: TicketState): Uint8Array {
     .u32(Math.floor(state.issuedAt / 1000))
     .u16(state.issuedAt % 1000)
     .vector(2, utf8.encode(state.serverName ?? ''));
-  writeChain(writer, state.peerChain);
+  writePeer(writer, state);
   writer.vector(2, state.pskIdentity ?? NOTHING);
   const { early } = state;
   writer.u32(early?.maxBytes ?? 0);
@@ -142,7 +144,7 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
       psk: r.vector(1, suite.hashLength, suite.hashLength),
       issuedAt: r.u32() * 1000 + r.u16(),
       serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-      peerChain: readChain(r),
+      ...readPeer(r),
       pskIdentity: readIdentity(r),
       early: readEarlyTerms(r),
     };

@@ -5,6 +5,9 @@ import { optionError } from './options.ts';
 /** Algorithms of RFC 8879; zstd where Node has it (22.15 and newer). */
 export type CompressionName = 'zlib' | 'brotli' | 'zstd';
 
+/** Bytes that CompressedCertificate has around what it carries: algorithm and two lengths (RFC 8879 §4). */
+const FRAME = 8;
+
 type Compress = (data: Uint8Array) => Buffer;
 type Expand = (data: Uint8Array, options: { readonly maxOutputLength: number }) => Buffer;
 
@@ -36,7 +39,10 @@ export function compressionFor(
 function algorithm(id: number, compress: Compress, expand: Expand): CertificateCompression {
   return {
     id,
-    compress: (message) => compress(message),
+    compress(message) {
+      const compressed = compress(message);
+      return compressed.length + FRAME < message.length ? compressed : undefined;
+    },
     expand(compressed, length) {
       try {
         // A byte more is an error of zlib's own, thrown before it is made.

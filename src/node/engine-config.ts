@@ -6,12 +6,11 @@ import type {
   EarlyDataPolicy,
   IdentitySource,
   PeerVerifier,
-  RawKeyVerifier,
   ServerConfig,
 } from '../handshake/config.ts';
 import type { EarlyDataGuard } from '../handshake/early-data-guard.ts';
 import { parseResumable, type ResumableSession } from '../handshake/resumable-session.ts';
-import { NamedGroup } from '../wire/codepoints.ts';
+import { CertificateType, NamedGroup } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { importRawKey, verifyRawKey } from '../x509/raw-key.ts';
@@ -412,10 +411,12 @@ export function readSession(bytes: Uint8Array): ResumableSession | undefined {
 function rawKeys(
   { trustedPublicKeys, hasOwnTrust }: SecureContext,
   { rejectUnauthorized }: PeerSettings,
-): { verifyRawKey?: RawKeyVerifier; rawKeysOnly?: boolean } {
+): Pick<ClientConfig, 'verifyRawKey' | 'acceptedTypes'> {
   if (trustedPublicKeys.length === 0) return {};
   return {
-    rawKeysOnly: !hasOwnTrust,
+    acceptedTypes: hasOwnTrust
+      ? [CertificateType.raw_public_key, CertificateType.x509]
+      : [CertificateType.raw_public_key],
     verifyRawKey: (spki) => {
       try {
         return verifyRawKey(nodeCrypto, spki, trustedPublicKeys);

@@ -26,11 +26,13 @@ export function identitiesOf({
   async,
 }: Flags): NumberedIdentity[] {
   const numbered = [...credentials.entries(), [-1, credential] as const];
-  return numbered.flatMap(([number, one]) =>
-    isMissing(one) || !(types.length === 0 || types.includes(one.raw ? 2 : 0))
-      ? []
-      : [{ ...identityOf(one, async), credential: number }],
-  );
+  const present = numbered.filter(([, one]) => !isMissing(one));
+  // Types that a flag names have its order, within them that of the credentials.
+  const wanted =
+    types.length === 0
+      ? present
+      : types.flatMap((type) => present.filter(([, { raw }]) => type === (raw ? 2 : 0)));
+  return wanted.map(([number, one]) => ({ ...identityOf(one, async), credential: number }));
 }
 
 /** External keys of TLS 1.3; the runner's are all imported. */

@@ -184,8 +184,7 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     verifyRawKey: flags.acceptedPeerCertTypes.includes(CertificateType.raw_public_key)
       ? judgeRawKey(flags, observed)
       : undefined,
-    rawKeysOnly:
-      flags.acceptedPeerCertTypes.length > 0 && !flags.acceptedPeerCertTypes.includes(CertificateType.x509),
+    acceptedTypes: flags.acceptedPeerCertTypes.length > 0 ? flags.acceptedPeerCertTypes : undefined,
     certificateCompression: COMPRESSIONS.filter(
       ({ id }) => flags.installCertCompressionAlgs || flags.installOneCertCompressionAlg === id,
     ),

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type { ClientConfig, Identity, ServerConfig } from '../../src/handshake/config.ts';
+import { parseResumable, serializeResumable } from '../../src/handshake/resumable-session.ts';
 import { buildCertificate, parseCertificate } from '../../src/messages/authentication.ts';
 import { parseEncryptedExtensions } from '../../src/messages/hello.ts';
-import { ContentType, ExtensionType, HandshakeType } from '../../src/wire/codepoints.ts';
+import { CertificateType, ContentType, ExtensionType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { VerifiedRawKey, verifyRawKey } from '../../src/x509/raw-key.ts';
 import { clientConfig, ONLY_TLS12, serverConfig, testIdentity, testTickets } from '../setup/engine-config.ts';
@@ -52,21 +53,64 @@ describe.each([
   ['TLS 1.2', ONLY_TLS12],
 ] as const)('raw public keys, %s', (_, version) => {
   test('authenticate the server', () => {
-    const pair = run(version, { client: { ...trusting(serverKey), rawKeysOnly: true } });
+    const pair = run(version, {
+      client: { ...trusting(serverKey), acceptedTypes: [CertificateType.raw_public_key] },
+    });
     const peer = pair.client.connection.info?.peer;
     expect(peer).toBeInstanceOf(VerifiedRawKey);
     expect(peer?.publicKey.spki).toEqual(serverKey.spki);
     expect(pair.server.connection.info?.peer).toBeUndefined();
   });
 
-  test('authenticate both sides, and are not resumed', () => {
+  const both = {
+    client: { ...trusting(serverKey), identities: [clientKey] },
+    server: { ...trusting(clientKey), clientCertificate: 'require', tickets: testTickets },
+  } as const;
+
+  test('authenticate both sides, and again when the session is resumed', () => {
+    const first = run(version, both);
+    const [session] = first.client.sessions;
+    expect(session?.peerKey).toEqual(serverKey.spki);
+    const kept = parseResumable(serializeResumable(session ?? expect.fail()));
+    const resumed = run(version, { ...both, client: { ...both.client, session: kept } });
+    for (const { client, server } of [first, resumed]) {
+      expect(client.connection.info?.peer).toBeInstanceOf(VerifiedRawKey);
+      expect(client.connection.info?.peer?.publicKey.spki).toEqual(serverKey.spki);
+      expect(server.connection.info?.peer).toBeInstanceOf(VerifiedRawKey);
+      expect(server.connection.info?.peer?.publicKey.spki).toEqual(clientKey.spki);
+    }
+    expect([first, resumed].map(({ server }) => server.connection.info?.resumed)).toEqual([false, true]);
+  });
+
+  test('that the client trusts no more are not resumed', () => {
+    const session = run(version, both).client.sessions[0] ?? expect.fail();
+    const distrusting = { ...both.client, ...trusting(clientKey), session };
+    expectFound(
+      run(version, { ...both, client: distrusting }),
+      'client',
+      'CERT_REJECTED',
+      'certificate_unknown',
+    );
+    const { identities } = both.client;
     const pair = run(version, {
-      client: { ...trusting(serverKey), identities: [clientKey] },
-      server: { ...trusting(clientKey), clientCertificate: 'require', tickets: testTickets },
+      server: { ...both.server, selectIdentities: () => [testIdentity()] },
+      client: { identities, session },
     });
-    expect(pair.server.connection.info?.peer).toBeInstanceOf(VerifiedRawKey);
-    expect(pair.server.connection.info?.peer?.publicKey.spki).toEqual(clientKey.spki);
-    expect(pair.client.sessions).toEqual([]);
+    expect(pair.client.connection.info?.resumed).toBe(false);
+  });
+
+  test('that the server trusts no more are not resumed', () => {
+    const session = run(version, both).client.sessions[0] ?? expect.fail();
+    const pair = run(version, {
+      client: { ...both.client, session },
+      server: { ...both.server, ...trusting(serverKey) },
+    });
+    expectFound(pair, 'server', 'CERT_REJECTED', 'certificate_unknown');
+    const without = run(version, {
+      client: { ...both.client, session },
+      server: { clientCertificate: 'request', tickets: testTickets },
+    });
+    expectFound(without, 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
   });
 
   test.each(['client', 'server'] as const)('and certificates can be mixed, raw for the %s', (side) => {
@@ -111,7 +155,7 @@ describe.each([
 
   test('are demanded by the client', () => {
     const pair = run(version, {
-      client: { ...trusting(serverKey), rawKeysOnly: true },
+      client: { ...trusting(serverKey), acceptedTypes: [CertificateType.raw_public_key] },
       server: { selectIdentities: () => [testIdentity()] },
     });
     expectFound(pair, 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
@@ -120,7 +164,11 @@ describe.each([
   test('are demanded by the server', () => {
     const pair = run(version, {
       client: { ...trusting(serverKey), identities: [testIdentity()] },
-      server: { ...trusting(clientKey), rawKeysOnly: true, clientCertificate: 'require' },
+      server: {
+        ...trusting(clientKey),
+        acceptedTypes: [CertificateType.raw_public_key],
+        clientCertificate: 'require',
+      },
     });
     expectFound(pair, 'server', 'ERR_TLS_CERTIFICATE_TYPE', 'unsupported_certificate');
   });

@@ -4,6 +4,7 @@ import { ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
+import { judgeKept } from '../kept-peer.ts';
 import type { ExternalPsk } from '../psk.ts';
 import { type Protocol12, spokenProtocols12, suitesOf } from './protocol.ts';
 import type { ClientSession12 } from './session.ts';
@@ -64,7 +65,7 @@ export function offerableSession12(config: ClientConfig, io: HandshakeIO): Offer
     const schemes = config.certificateSchemes ?? config.schemes;
     const keyUse = isRsaKeyExchange(session.suite) ? 'encipherment' : undefined;
     const context = { now: io.now, serverName, schemes, keyUse } as const;
-    return { session, peer: config.verifyPeer(session.peerChain, context) };
+    return { session, peer: judgeKept(config, session, context) };
   } catch {
     // The certificate of then is not good enough now; a full handshake shows the server's present one.
     return undefined;

@@ -28,6 +28,7 @@ import { identitiesOfType, isRaw, judgeRawKey, requireAcceptedType, shownAs } fr
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
+import { keptOf } from '../kept-peer.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
@@ -575,10 +576,8 @@ class ExpectFinished implements Expect {
 
   #resumable(now: number): ClientSession12 | undefined {
     const { protocol, suite, config, master, answer, sessionId, resumed, peer } = this.#state;
-    const chain = peer.peer?.chain;
     const ticket = this.#ticket;
-    // Who showed a raw key has no certificate that could be judged again.
-    if (chain === undefined || chain.length === 0) return undefined;
+    if (peer.peer === undefined) return undefined;
     const common = {
       version: protocol.version,
       suite,
@@ -587,7 +586,7 @@ class ExpectFinished implements Expect {
       // A session that goes on under a new ticket is as old as its first handshake.
       createdAt: resumed?.createdAt ?? now,
       serverName: config.serverName,
-      peerChain: chain,
+      ...keptOf(peer.peer),
     };
     if (ticket !== undefined) return { ...common, ...ticket, sessionId: NOTHING };
     // A session id that we have used already is still ours; there is nothing new to report.

@@ -3,6 +3,7 @@ import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts'
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
+import { hasShownNothing, judgeKept } from '../kept-peer.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { type Protocol12, permitsCbc, suitesOf } from './protocol.ts';
 import { parseState12, type SessionState12 } from './session.ts';
@@ -94,12 +95,12 @@ function judgeAgain(
 ): { peer: PeerIdentity | undefined } | undefined {
   if (config.clientCertificate === 'none') return { peer: undefined };
   // A client may stay without certificate unless one is required.
-  if (state.peerChain.length === 0) {
+  if (hasShownNothing(state)) {
     return config.clientCertificate === 'require' ? undefined : { peer: undefined };
   }
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
-    return { peer: config.verifyPeer(state.peerChain, { now: io.now, serverName: undefined, schemes }) };
+    return { peer: judgeKept(config, state, { now: io.now, serverName: undefined, schemes }) };
   } catch (error) {
     if (error instanceof CertificateError) return undefined;
     throw error;

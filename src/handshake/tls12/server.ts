@@ -30,10 +30,18 @@ import {
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import { type CertificateTypes, isRaw, judgeRawKey, ONLY_X509, shownAs } from '../certificate-types.ts';
+import {
+  type CertificateTypes,
+  isRaw,
+  judgeRawKey,
+  ONLY_X509,
+  resumedCertificateType,
+  shownAs,
+} from '../certificate-types.ts';
 import type { HelloExtensions, Identity, ServerConfig } from '../config.ts';
 import { answerConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
+import { keptOf } from '../kept-peer.ts';
 import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
 import type { DecryptionWanted, Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { chooseProtocol } from '../tls13/client-hello-check.ts';
@@ -123,7 +131,9 @@ export function answerClientHello12(
     extensions: [
       ...serverHelloExtensions(extensions, state, session !== undefined),
       ...answerConnectionId(config, hello.extensions, io),
-      ...(choice?.selection?.extensions ?? []),
+      ...(choice === undefined
+        ? resumedCertificateType(config, checked.certificateTypes, checked.serverName)
+        : (choice.selection?.extensions ?? [])),
     ],
   });
   say(state, answer, io);
@@ -535,22 +545,14 @@ function sendFinished(state: Keyed, io: HandshakeIO): void {
 
 function newTicket(state: Keyed, io: HandshakeIO): Uint8Array {
   const { tickets } = state.config;
-  const ticket = cannotBeJudgedAgain(state)
-    ? undefined
-    : tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
+  const ticket = tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
   // One that would be too long is left out; the message itself was announced (RFC 5077 §3.3).
   return buildNewSessionTicket12({ lifetimeHint: tickets?.lifetime ?? 0, ticket: ticket ?? NOTHING });
 }
 
 function rememberSession(state: Keyed, io: HandshakeIO): void {
   const { sessionId, config } = state;
-  if (sessionId.length > 0 && !cannotBeJudgedAgain(state))
-    config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
-}
-
-/** Who showed a raw key has no certificate to be judged at a resumption. */
-function cannotBeJudgedAgain({ peer }: Keyed): boolean {
-  return peer.peer?.chain.length === 0;
+  if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
 }
 
 function sessionState({ protocol, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
@@ -561,7 +563,7 @@ function sessionState({ protocol, suite, master, checked, peer, resumedSince }: 
     extendedMasterSecret: checked.extendedMasterSecret,
     createdAt: resumedSince ?? io.now,
     serverName: checked.serverName,
-    peerChain: peer.peer?.chain ?? [],
+    ...keptOf(peer.peer),
   };
 }
 

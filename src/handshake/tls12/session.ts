@@ -2,7 +2,7 @@ import { type Suite12, suite12ById } from '../../crypto/suites12.ts';
 import { DecodeError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
-import { readChain, writeChain } from '../session.ts';
+import { readPeer, writePeer } from '../session.ts';
 import { MASTER_SECRET_LENGTH } from './key-schedule.ts';
 
 /** What both sides keep of a TLS 1.2 session (RFC 5246 §F.1.4, RFC 7627 §5.3). Holds a secret. */
@@ -17,6 +17,8 @@ export interface SessionState12 {
   readonly serverName: string | undefined;
   /** The peer's certificates, judged again at each resumption. */
   readonly peerChain: readonly Uint8Array[];
+  /** The raw public key that it showed in place of them, SubjectPublicKeyInfo; judged again as well. */
+  readonly peerKey?: Uint8Array | undefined;
 }
 
 /** What a client keeps to resume a TLS 1.2 session: a session id of the server's, or a ticket. */
@@ -29,8 +31,8 @@ export interface ClientSession12 extends SessionState12 {
   readonly lifetime: number;
 }
 
-/** In `ClientSession` and tickets; those of TLS 1.3 begin with 1. */
-export const FORMAT_12 = 2;
+/** In `ClientSession` and tickets; those of TLS 1.3 begin otherwise, in each format that they have had. */
+export const FORMAT_12 = 0x12;
 
 const utf8 = new TextEncoder();
 
@@ -77,7 +79,7 @@ function writeState(writer: Writer, state: SessionState12): Writer {
     .u8(state.extendedMasterSecret ? 1 : 0)
     .u32(Math.floor(state.createdAt / 1000))
     .vector(2, utf8.encode(state.serverName ?? ''));
-  writeChain(writer, state.peerChain);
+  writePeer(writer, state);
   return writer;
 }
 
@@ -93,6 +95,6 @@ function readState(r: Reader): SessionState12 {
     extendedMasterSecret: r.u8() === 1,
     createdAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-    peerChain: readChain(r),
+    ...readPeer(r),
   };
 }

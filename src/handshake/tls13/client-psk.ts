@@ -2,6 +2,7 @@ import type { HashName } from '../../crypto/provider.ts';
 import type { PskIdentity } from '../../messages/extensions.ts';
 import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
+import { judgeKept } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret } from '../key-schedule.ts';
 import { PeerAuthenticated } from '../proofs.ts';
 import { type ClientSession, sessionIsFresh } from '../session.ts';
@@ -63,9 +64,10 @@ function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedPsk | un
 /** What says now who the server of the session is; `undefined` when nothing does any more. */
 function judgeAgain(
   config: ClientConfig,
-  { pskIdentity, peerChain }: ClientSession,
+  session: ClientSession,
   { crypto, now }: HandshakeIO,
 ): PeerAuthenticated | undefined {
+  const { pskIdentity } = session;
   if (pskIdentity !== undefined) {
     const isGiven = config.psks?.some(({ identity }) => crypto.equal(identity, pskIdentity)) ?? false;
     return isGiven ? PeerAuthenticated.byResumption(undefined) : undefined;
@@ -73,7 +75,7 @@ function judgeAgain(
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
     const { serverName } = config;
-    return PeerAuthenticated.byResumption(config.verifyPeer(peerChain, { now, serverName, schemes }));
+    return PeerAuthenticated.byResumption(judgeKept(config, session, { now, serverName, schemes }));
   } catch {
     // The certificate of then is not good enough now; a full handshake shows the server's present one.
     return undefined;

@@ -22,7 +22,7 @@ export function compressionOffer(algorithms: Algorithms): Extension[] {
 }
 
 /**
- * A Certificate message as it is sent: compressed where the peer can expand it and that makes it shorter.
+ * A Certificate message as it is sent: compressed where the peer can expand it and the algorithm has made it shorter.
  * @param accepted what the peer has offered
  * @param keep where the result is kept, since compressing takes longer than everything else in a handshake
  */
@@ -38,12 +38,15 @@ export function compressed(
   const known = keep === undefined ? undefined : KEPT.get(keep.owner)?.get(variant);
   if (known !== undefined) return known;
   const { body } = asHandshakeMessage(certificate);
-  const short = buildCompressedCertificate({
-    algorithm: algorithm.id,
-    uncompressedLength: body.length,
-    compressed: algorithm.compress(body),
-  });
-  const message = short.length < certificate.length ? short : certificate;
+  const short = algorithm.compress(body);
+  const message =
+    short === undefined
+      ? certificate
+      : buildCompressedCertificate({
+          algorithm: algorithm.id,
+          uncompressedLength: body.length,
+          compressed: short,
+        });
   if (keep !== undefined) {
     const variants = KEPT.get(keep.owner) ?? new Map<string, Uint8Array>();
     KEPT.set(keep.owner, variants.set(variant, message));

@@ -25,7 +25,14 @@ import {
 import { buildEncryptedExtensions, buildServerHello, HELLO_RETRY_RANDOM } from '../../messages/hello.ts';
 import { MAX_SKIPPED_EARLY_DATA } from '../../record/tls/early-data-skip.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
-import { identitiesOfType, isRaw, ONLY_X509, selectCertificateTypes, shownAs } from '../certificate-types.ts';
+import {
+  identitiesOfType,
+  isRaw,
+  ONLY_X509,
+  resumedCertificateType,
+  selectCertificateTypes,
+  shownAs,
+} from '../certificate-types.ts';
 import type { Identity, ServerConfig } from '../config.ts';
 import { answerConnectionId } from '../dtls/connection-id.ts';
 import { EARLY_DATA_WINDOW } from '../early-data-guard.ts';
@@ -126,7 +133,9 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     transcript.add(message);
   };
   const answers = encryptedExtensions(setup, checked, alpnProtocol, proven !== undefined);
-  answers.push(...(selection?.extensions ?? []));
+  if (selection !== undefined) answers.push(...selection.extensions);
+  else if (psk?.ticket !== undefined)
+    answers.push(...resumedCertificateType(config, checked.certificateTypes, serverName));
   if (earlyTerms !== undefined) answers.push({ type: ExtensionType.early_data, body: NOTHING });
   say(buildEncryptedExtensions(answers));
   const agreement = {

@@ -186,8 +186,7 @@ export class ExpectClientFinished implements Expect {
       resumption,
     };
     const authenticated = this.#authenticated;
-    // Who showed a raw key has no certificate that could be judged again.
-    if (wantsTickets && config.tickets !== undefined && authenticated.peer?.chain.length !== 0)
+    if (wantsTickets && config.tickets !== undefined)
       issueTickets(config, agreement, resumption(), authenticated.peer, io);
     const { types, postHandshakeAuth } = this.#state;
     const later = postHandshakeAuth ? new ServerThatAsks(config, { suite, types, transcript }) : undefined;

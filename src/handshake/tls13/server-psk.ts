@@ -7,6 +7,7 @@ import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement13 } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
+import { hasShownNothing, judgeKept, keptOf } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
 import type { CheckedClientHello } from './client-hello-check.ts';
@@ -102,14 +103,14 @@ function judgeAgain(
   if (state.pskIdentity !== undefined) {
     return config.findPsk?.(state.pskIdentity) === undefined ? undefined : { peer: undefined };
   }
-  if (state.peerChain.length === 0) {
+  if (hasShownNothing(state)) {
     // It was asked, or need not be asked: a client may stay without certificate unless one is required.
     return config.clientCertificate === 'require' ? undefined : { peer: undefined };
   }
   if (config.clientCertificate === 'none') return { peer: undefined };
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
-    return { peer: config.verifyPeer(state.peerChain, { now: io.now, serverName: undefined, schemes }) };
+    return { peer: judgeKept(config, state, { now: io.now, serverName: undefined, schemes }) };
   } catch (error) {
     if (error instanceof CertificateError) return undefined;
     throw error;
@@ -137,8 +138,7 @@ export function issueTickets(
     const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
     const maxBytes = tickets.earlyData?.maxBytes;
     const early = maxBytes === undefined ? undefined : { maxBytes, ageAdd, alpnProtocol };
-    const peerChain = peer?.chain ?? [];
-    const state = { suite, psk, issuedAt: io.now, serverName, peerChain, pskIdentity, early };
+    const state = { suite, psk, issuedAt: io.now, serverName, ...keptOf(peer), pskIdentity, early };
     const ticket = tickets.keys.seal(io.crypto, state);
     if (ticket === undefined) return;
     const extensions =

@@ -1,0 +1,38 @@
+import { CertificateError } from '../errors/errors.ts';
+import { CertificateType } from '../wire/codepoints.ts';
+import type { PeerIdentity } from '../x509/verify.ts';
+import { acceptedTypes, judgeRawKey } from './certificate-types.ts';
+import type { ClientConfig, PeerVerifier, ServerConfig } from './config.ts';
+
+/** What a session keeps of who the peer was, to judge it again when it is resumed: never the verdict of then. */
+export interface KeptPeer {
+  /** DER, end entity first; empty for a raw key, and for a client that showed nothing. */
+  readonly peerChain: readonly Uint8Array[];
+  /** A raw public key (RFC 7250), SubjectPublicKeyInfo. */
+  readonly peerKey?: Uint8Array | undefined;
+}
+
+export function keptOf(peer: PeerIdentity | undefined): KeptPeer {
+  const peerChain = peer?.chain ?? [];
+  if (peer === undefined || peerChain.length > 0) return { peerChain };
+  return { peerChain, peerKey: peer.publicKey.spki };
+}
+
+export const hasShownNothing = ({ peerChain, peerKey }: KeptPeer): boolean =>
+  peerChain.length === 0 && peerKey === undefined;
+
+/**
+ * The peer of a session by what is trusted now.
+ * @throws CertificateError also where its kind of credential is no longer taken
+ */
+export function judgeKept(
+  config: ClientConfig | ServerConfig,
+  { peerChain, peerKey }: KeptPeer,
+  context: Parameters<PeerVerifier>[1],
+): PeerIdentity {
+  const type = peerKey === undefined ? CertificateType.x509 : CertificateType.raw_public_key;
+  if (!acceptedTypes(config).includes(type))
+    throw new CertificateError('CERT_REJECTED', 'The session began with a type of certificate not taken now');
+  if (peerKey === undefined) return config.verifyPeer(peerChain, context);
+  return judgeRawKey(config.verifyRawKey, [peerKey]);
+}
