@@ -1,6 +1,7 @@
 import { TlsError } from '../../errors/errors.ts';
 import {
   protocolNameList,
+  recordSizeLimit,
   serverNameList,
   signatureAlgorithms,
   statusRequest,
@@ -33,6 +34,7 @@ export interface CheckedClientHello12 {
   /** The client asks for an OCSP response, for timestamps (RFC 6066 §8, RFC 6962 §3.3.1). */
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
+  readonly recordSizeLimit: number | undefined;
   /** Empty when it takes a ticket and has none; absent when it takes none (RFC 5077 §3.2). */
   readonly ticket: Uint8Array | undefined;
 }
@@ -78,6 +80,7 @@ export function checkClientHello12(
     wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
     wantsScts:
       read(ExtensionType.signed_certificate_timestamp, empty('signed_certificate_timestamp')) ?? false,
+    recordSizeLimit: read(ExtensionType.record_size_limit, recordSizeLimit.parse),
     ticket: read(ExtensionType.session_ticket, (body) => body),
   };
 }

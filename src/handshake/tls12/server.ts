@@ -8,6 +8,7 @@ import {
   type Extension,
   findExtension,
   protocolNameList,
+  recordSizeLimit,
   signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
 import { type HandshakeMessage, handshakeMessage, unexpected } from '../../messages/handshake.ts';
@@ -92,6 +93,9 @@ export function answerClientHello12(
   // Nobody can know what to say next before our answer is there.
   io.requireRecordEnd();
   io.speakTls12(version);
+  // RFC 8449 §4: a client may announce more than this version has.
+  if (checked.recordSizeLimit !== undefined)
+    io.limitRecords(Math.min(checked.recordSizeLimit, MAX_FRAGMENT_12), ownRecordSizeLimit(config));
   const session = findSession(config, protocol, checked, io);
   const choice = session === undefined ? chooseSuite(config, protocol, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
@@ -172,7 +176,7 @@ function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): voi
 
 function serverHelloExtensions(
   handlers: HelloExtensions,
-  { checked, encryptThenMac, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
+  { config, checked, encryptThenMac, alpnProtocol, givesTicket, ocspResponse, scts }: Greeted,
   resumes: boolean,
 ): Extension[] {
   const { hello, serverName, extendedMasterSecret, secureRenegotiation, sendsPointFormats } = checked;
@@ -196,6 +200,8 @@ function serverHelloExtensions(
     const body = protocolNameList.build([alpnProtocol]);
     add(ExtensionType.application_layer_protocol_negotiation, body);
   }
+  if (checked.recordSizeLimit !== undefined)
+    add(ExtensionType.record_size_limit, recordSizeLimit.build(ownRecordSizeLimit(config)));
   for (const handler of handlers) {
     // Without extended_master_secret, what they bind to this session may hold for another as well (RFC 7627 §1).
     const offered = extendedMasterSecret ? findExtension(hello.extensions, handler.extensionType) : undefined;
@@ -208,6 +214,11 @@ function serverHelloExtensions(
   }
   return list;
 }
+
+/** RFC 8449 §4: here it counts the content alone, so 2^14 is all there is. */
+const MAX_FRAGMENT_12 = 2 ** 14;
+const ownRecordSizeLimit = ({ recordSizeLimit: limit = MAX_FRAGMENT_12 }: ServerConfig): number =>
+  Math.min(limit, MAX_FRAGMENT_12);
 
 // ── resumption ───────────────────────────────────────────────────────────────────────────────────
 

@@ -261,7 +261,8 @@ export class RecordLayer {
   }
 
   #writeRecords(type: number, content: Uint8Array): void {
-    const maxFragment = this.#maxFragment;
+    // RFC 8449 §4: what is not protected is not subject to the limit.
+    const maxFragment = this.#sealer === undefined ? this.#options.maxFragment : this.#maxFragment;
     if (content.length <= maxFragment) {
       this.#writeRecord(type, content);
       return;
