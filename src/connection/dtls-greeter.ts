@@ -107,13 +107,14 @@ export class DtlsGreeter {
     }
     const checked = checkClientHello(this.#config, hello);
     const io = { crypto: this.#config.crypto, now };
-    const suite = findUsablePsk(this.#config, checked, io)?.suite ?? chooseSuite(this.#config, checked);
-    const { group, share } = chooseGroup(this.#config, checked);
+    const psk = findUsablePsk(this.#config, checked, io);
+    const suite = psk?.suite ?? chooseSuite(this.#config, checked);
+    const exchange = chooseGroup(this.#config, checked, psk !== undefined);
     const message = new Writer(fragment.length + 4)
       .u8(HandshakeType.client_hello)
       .vector(3, fragment.body)
       .finish();
-    const asked = share === undefined ? group : undefined;
+    const asked = exchange?.share === undefined ? exchange?.group : undefined;
     const cookie = this.#retryCookie({ suite, group: asked, message }, address, now);
     const retry = buildHelloRetryRequest(this.#config, { suite, group: asked, cookie });
     return reply(first, ContentType.handshake, retry, received);

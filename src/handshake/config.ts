@@ -142,6 +142,11 @@ interface CommonConfig {
    * set; a server answers whoever offers.
    */
   readonly recordSizeLimit?: number | undefined;
+  /**
+   * Go without a key exchange where a PSK is shared and no group is: psk_ke (RFC 8446 §4.2.9), which has no forward secrecy.
+   * A client without `groups` offers that alone.
+   */
+  readonly pskOnlyKeyExchange?: boolean | undefined;
   /** Present where the connection is one of datagrams: DTLS in place of TLS. */
   readonly datagrams?: DatagramConfig | undefined;
   /** Emit SSLKEYLOGFILE lines. */

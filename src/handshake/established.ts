@@ -27,7 +27,7 @@ export interface Agreement {
   /** As on the wire: 0x0304 for TLS 1.3. */
   readonly version: number;
   readonly suite: SuiteFacts;
-  /** `undefined` where no group took part: resumption and plain PSK in TLS 1.2. */
+  /** `undefined` where no group took part: resumption and plain PSK in TLS 1.2, psk_ke in TLS 1.3. */
   readonly group: number | undefined;
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
@@ -46,7 +46,6 @@ export interface Agreement {
 /** What a TLS 1.3 handshake settled. */
 export interface Agreement13 extends Agreement {
   readonly suite: Suite;
-  readonly group: number;
 }
 
 /** Secrets that outlive the handshake. */

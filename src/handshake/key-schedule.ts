@@ -59,10 +59,13 @@ export class EarlySecret {
     return this.#schedule.deriveSecret(this.#secret, 'c e traffic', transcript);
   }
 
-  /** @param sharedSecret the (EC)DHE result; psk_ke, which has none, is not spoken: it has no forward secrecy */
-  handshakeSecret(sharedSecret: Uint8Array): HandshakeSecret {
+  /** @param sharedSecret the (EC)DHE result; `undefined` in psk_ke, which has none and no forward secrecy */
+  handshakeSecret(sharedSecret: Uint8Array | undefined): HandshakeSecret {
     this.#derived ??= this.#schedule.deriveSecret(this.#secret, 'derived', this.#schedule.emptyHash);
-    return new HandshakeSecret(this.#schedule, this.#schedule.extract(this.#derived, sharedSecret));
+    return new HandshakeSecret(
+      this.#schedule,
+      this.#schedule.extract(this.#derived, sharedSecret ?? new Uint8Array(this.#schedule.hashLength)),
+    );
   }
 }
 

@@ -45,6 +45,12 @@ export interface PeerSettings {
    * asked for a certificate, not even with `requestCert`.
    */
   psk?: PskInput | readonly PskInput[] | PskLookup | undefined;
+  /**
+   * Where both sides have a key or a ticket and share no group, go on without a key exchange: psk_ke (RFC 8446 §4.2.9), for
+   * devices that can do nothing else. Such a session has no forward secrecy: who gets the key one day can read all that was
+   * recorded. TLS 1.3. Default false.
+   */
+  pskOnlyKeyExchange?: boolean | undefined;
   /** Milliseconds for the handshake, 120,000 by default; 0 waits for ever. */
   handshakeTimeout?: number | undefined;
   /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
@@ -138,6 +144,7 @@ function common(context: SecureContext, settings: PeerSettings) {
     padTo: settings.padding ?? 1,
     certificateCompression: compressionFor(settings.certificateCompression),
     recordSizeLimit: settings.recordSizeLimit,
+    pskOnlyKeyExchange: settings.pskOnlyKeyExchange === true,
   };
 }
 

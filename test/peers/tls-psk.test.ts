@@ -68,6 +68,54 @@ describeWith(openssl, 'a pre-shared key, OpenSSL', () => {
   });
 });
 
+/* psk_ke (RFC 8446 §4.2.9): OpenSSL, like us, takes it where no group is shared. */
+describeWith(openssl, 'a PSK without a key exchange, OpenSSL', () => {
+  const ALONE = { ...TLS13, pskOnlyKeyExchange: true };
+  const far = [...words, '-allow_no_dhe_kex', '-groups', 'P-384'];
+
+  it('serves our client and s_server, with a given key and a ticket of its session', async () => {
+    const peer = new OpensslServer(pki.servers.p256, ['-rev', ...far]);
+    const options = { ...ALONE, port: await peer.port, ecdhCurve: 'X25519' };
+    const socket = await connectOurs({ ...options, psk });
+    expect([socket.pskIdentity?.toString(), socket.getEphemeralKeyInfo()]).toEqual(['device 7', {}]);
+    const session = new Promise<Buffer>((resolve) => socket.once('session', resolve));
+    const incoming = new Incoming(socket);
+    socket.write('abcdef\n');
+    await incoming.until('fedcba\n');
+    const kept = await session;
+    // s_server serves one after the other.
+    socket.end();
+    expect(await closed(socket)).toBeNull();
+    const resumed = await connectOurs({ ...options, psk, session: kept });
+    expect([resumed.isSessionReused(), resumed.getEphemeralKeyInfo()]).toEqual([true, {}]);
+    resumed.resume();
+    resumed.end();
+    expect(await closed(resumed)).toBeNull();
+  });
+
+  it('serves s_client and our server', async () => {
+    const ours = await serve({ ...ALONE, psk, ecdhCurve: 'X25519' });
+    const peer = new OpensslClient(ours.port, far);
+    await peer.connected();
+    peer.say('abcdef');
+    await peer.until(/^abcdef$/m);
+    expect(await peer.quit()).toBe(0);
+    expect(peer.output).toContain('Reused, TLSv1.3');
+    expect(peer.output).not.toContain('Server Temp Key');
+    expect((await ours.session()).pskIdentity?.toString()).toBe('device 7');
+  });
+
+  it('is refused by whichever side was not told to take it', async () => {
+    const peer = new OpensslServer(pki.servers.p256, ['-rev', ...far]);
+    const strict = { ...TLS13, port: await peer.port, ecdhCurve: 'X25519', psk };
+    expect((await connectFailure(strict)).code).toBe('ERR_TLS_ALERT_HANDSHAKE_FAILURE');
+    const ours = await serve({ ...TLS13, psk, ecdhCurve: 'X25519' });
+    const client = new OpensslClient(ours.port, far);
+    expect((await ours.failure()).code).toBe('ERR_TLS_NO_SHARED_GROUP');
+    await client.until('alert handshake failure');
+  });
+});
+
 const PSK_ONLY = priority('-KX-ALL', '+ECDHE-PSK', '+DHE-PSK');
 
 describeWith([gnutlsClient, gnutlsServer], 'a pre-shared key, GnuTLS', () => {

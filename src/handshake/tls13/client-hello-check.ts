@@ -30,14 +30,18 @@ export interface CheckedClientHello {
   readonly hello: ClientHello;
   readonly serverName: string | undefined;
   readonly protocols: readonly string[] | undefined;
+  /** Both empty where only a PSK can serve (psk_ke). */
   readonly groups: readonly number[];
   readonly shares: readonly KeyShareEntry[];
   /** Schemes for CertificateVerify; absent only beside a PSK. */
   readonly schemes: readonly number[] | undefined;
   /** Absent as well when the client offers no mode that we have. */
   readonly psks: OfferedPsks | undefined;
-  /** The client can resume with (EC)DHE: tickets are of use to it (§4.2.9). */
+  /** The client can resume in a mode that we have: tickets are of use to it (§4.2.9). */
   readonly wantsTickets: boolean;
+  /** A PSK may serve beside a key exchange; alone, where the configuration allows that. */
+  readonly offersPskDhe: boolean;
+  readonly offersPskOnly: boolean;
   /** What the client wants beside our certificate. */
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
@@ -79,24 +83,30 @@ export function checkClientHello(config: ServerConfig, hello: ClientHello): Chec
   if (psks !== undefined && modes === undefined) {
     throw missing('psk_key_exchange_modes', 'pre_shared_key'); // §4.2.9
   }
-  if (groups === undefined || shares === undefined) {
-    // §9.2: each requires the other, and we speak no psk_ke, so both are always needed.
+  const offersPskDhe = modes?.includes(PskKeyExchangeMode.psk_dhe_ke) ?? false;
+  const offersPskOnly =
+    config.pskOnlyKeyExchange === true && (modes?.includes(PskKeyExchangeMode.psk_ke) ?? false);
+  const needsExchange = psks === undefined || !offersPskOnly;
+  if ((groups === undefined) !== (shares === undefined) || (groups === undefined && needsExchange)) {
+    // §9.2: each requires the other, and only a PSK that serves alone can do without both.
     throw missing(groups === undefined ? 'supported_groups' : 'key_share', 'a key exchange');
   }
   if (schemes === undefined && psks === undefined) {
     throw missing('signature_algorithms', 'a server certificate'); // §4.2.3
   }
-  checkShares(groups, shares);
-  const wantsTickets = modes?.includes(PskKeyExchangeMode.psk_dhe_ke) ?? false;
+  checkShares(groups ?? [], shares ?? []);
+  const wantsTickets = offersPskDhe || offersPskOnly;
   return {
     hello,
     serverName: read(ExtensionType.server_name, serverNameList.parse),
     protocols: read(ExtensionType.application_layer_protocol_negotiation, protocolNameList.parse),
-    groups,
-    shares,
+    groups: groups ?? [],
+    shares: shares ?? [],
     schemes,
     psks: wantsTickets ? psks : undefined,
     wantsTickets,
+    offersPskDhe,
+    offersPskOnly,
     offersEarlyData: read(ExtensionType.early_data, earlyDataIndication.parse) !== undefined,
     postHandshakeAuth: read(ExtensionType.post_handshake_auth, postHandshakeAuth.parse) !== undefined,
     certificateTypes: readOfferedTypes(extensions),
@@ -141,15 +151,25 @@ export function chooseSuite(config: ServerConfig, { hello }: CheckedClientHello)
   return suite;
 }
 
-/** A group with a share if there is one, else a shared group to ask for (§4.1.1). */
+/**
+ * A group with a share if there is one, else a shared group to ask for (§4.1.1).
+ * @param psk there is one for this client: where they share no group, it may serve alone
+ * @returns `undefined` for psk_ke
+ */
 export function chooseGroup(
   config: ServerConfig,
-  { groups, shares }: CheckedClientHello,
-): { readonly group: number; readonly share: Uint8Array | undefined } {
+  { groups, shares, offersPskDhe, offersPskOnly }: CheckedClientHello,
+  psk: boolean,
+): { readonly group: number; readonly share: Uint8Array | undefined } | undefined {
   const shared = config.groups.filter((group) => groups.includes(group));
   const [first] = shared;
-  if (first === undefined)
+  // §4.2.9: MUST NOT select a mode that the client does not list. With (EC)DHE where possible, for forward secrecy.
+  if (psk && offersPskOnly && (first === undefined || !offersPskDhe)) return undefined;
+  if (first === undefined) {
+    if (groups.length === 0)
+      throw new TlsError('ERR_TLS_UNKNOWN_PSK_IDENTITY', 'No pre-shared key of the client is known here');
     throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
+  }
   const group = shared.find((candidate) => shares.some((share) => share.group === candidate)) ?? first;
   return { group, share: shares.find((share) => share.group === group)?.keyExchange };
 }

@@ -186,10 +186,9 @@ function helloExtensions(
   }
   const tls13 = speaksTls13(config);
   if (tls13) add(ExtensionType.supported_versions, supportedVersions.build(spokenVersions(config)));
-  add(
-    ExtensionType.supported_groups,
-    supportedGroups.build(tls13 ? config.groups : pointGroups(config.groups)),
-  );
+  const groups = tls13 ? config.groups : pointGroups(config.groups);
+  // RFC 8446 §9.2: neither without the other.
+  if (groups.length > 0) add(ExtensionType.supported_groups, supportedGroups.build(groups));
   // RFC 5246 §7.4.1.4.1: a client that goes no further than what is older MUST NOT.
   if (newestBeforeTls13(config) >= ProtocolVersion.tls12) {
     add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
@@ -205,13 +204,14 @@ function helloExtensions(
   if (config.tls12 !== undefined) list.push(...extensions12(config, session12?.session));
   if (tls13) {
     // Sent even without a ticket to offer: it also tells the server which tickets to issue (§4.2.9).
-    add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([PskKeyExchangeMode.psk_dhe_ke]));
+    add(ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build(pskModes(config)));
     if (config.postHandshakeAuth === true && config.datagrams === undefined)
       add(ExtensionType.post_handshake_auth, NOTHING);
     const { authorities = [] } = config;
     if (authorities.length > 0)
       add(ExtensionType.certificate_authorities, certificateAuthorities.build(authorities));
-    list.push(keyShareExtension(keyExchanges), ...compressionOffer(config.certificateCompression));
+    if (groups.length > 0) list.push(keyShareExtension(keyExchanges));
+    list.push(...compressionOffer(config.certificateCompression));
   }
   list.push(...connectionIdOffer(config));
   list.push(...offeredCertificateTypes(config));
@@ -223,6 +223,14 @@ function helloExtensions(
     if (body !== undefined) add(extension.extensionType, body);
   }
   return list;
+}
+
+/** With forward secrecy first, though servers may choose as they like. */
+function pskModes({ pskOnlyKeyExchange, groups }: ClientConfig): readonly number[] {
+  if (pskOnlyKeyExchange !== true) return [PskKeyExchangeMode.psk_dhe_ke];
+  return groups.length === 0
+    ? [PskKeyExchangeMode.psk_ke]
+    : [PskKeyExchangeMode.psk_dhe_ke, PskKeyExchangeMode.psk_ke];
 }
 
 function keyShareExtension(keyExchanges: ReadonlyMap<number, KeyExchange>): Extension {

@@ -56,7 +56,8 @@ export interface Setup {
 /** Common to all states after ServerHello. */
 export interface Encrypted extends Setup {
   readonly suite: Suite;
-  readonly group: number;
+  /** `undefined` where the PSK serves alone. */
+  readonly group: number | undefined;
   readonly transcript: Transcript;
   readonly clientRandom: Uint8Array;
   readonly offered: readonly number[];

@@ -256,23 +256,24 @@ class ExpectServerHello implements Expect {
     const psk = this.#selectedPsk(hello, suite);
     confirmConnectionId(config, hello.extensions, io);
     const share = optionalExtension(hello.extensions, ExtensionType.key_share, keyShareServerHello.parse);
-    if (share === undefined) {
-      // psk_ke is not offered, so the server must take part in a key exchange (§4.2.9).
+    if (share === undefined && (psk === undefined || config.pskOnlyKeyExchange !== true)) {
+      // Without psk_ke, and a PSK for it, the server must take part in a key exchange (§4.2.9).
       throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ServerHello has no key_share');
     }
-    const keyExchange = this.#offer.keyExchanges.get(share.group);
-    if (keyExchange === undefined) {
+    const keyExchange = share === undefined ? undefined : this.#offer.keyExchanges.get(share.group);
+    if (share !== undefined && keyExchange === undefined) {
       throw new TlsError(
         'ERR_TLS_ILLEGAL_PARAMETER',
         'ServerHello has a key share for a group that was not offered',
       );
     }
+    const secret = share === undefined ? undefined : keyExchange?.complete(share.keyExchange);
     const transcript = this.#retried?.transcript ?? new Transcript(io.crypto, suite.hash);
     transcript.add(this.#offer.raw);
     transcript.add(raw);
 
     const earlySecret = psk?.earlySecret ?? EarlySecret.withoutPsk(io.crypto, suite.hash);
-    const handshakeSecret = earlySecret.handshakeSecret(keyExchange.complete(share.keyExchange));
+    const handshakeSecret = earlySecret.handshakeSecret(secret);
     const traffic = handshakeSecret.trafficSecrets(transcript.snapshot());
     const { random } = this.#offer.hello;
     io.keylog('CLIENT_HANDSHAKE_TRAFFIC_SECRET', random, traffic.client);
@@ -288,7 +289,7 @@ class ExpectServerHello implements Expect {
     return new ExpectEncryptedExtensions({
       ...this.#setup,
       suite,
-      group: share.group,
+      group: share?.group,
       transcript,
       clientRandom: random,
       offered,

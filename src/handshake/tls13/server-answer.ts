@@ -61,8 +61,8 @@ import { chooseIdentity } from './shared.ts';
 export interface Choices {
   readonly checked: CheckedClientHello;
   readonly suite: Suite;
-  readonly group: number;
-  readonly share: Uint8Array;
+  /** The group, and the client's share; `undefined` where the PSK serves alone. */
+  readonly exchange: { readonly group: number; readonly share: Uint8Array } | undefined;
   readonly psk: UsablePsk | undefined;
   /** Up to, not including, this ClientHello. */
   readonly transcript: Transcript;
@@ -74,7 +74,7 @@ export interface Choices {
 /** Sends ServerHello and what follows it. */
 export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   const { config } = setup;
-  const { checked, suite, group, psk, transcript, raw } = choices;
+  const { checked, suite, exchange, psk, transcript, raw } = choices;
   const { serverName } = checked;
   const proven = psk === undefined ? undefined : verifyBinder(psk, transcript, raw, checked, io);
   transcript.add(raw);
@@ -94,11 +94,16 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     earlyTerms === undefined ? undefined : psk?.earlySecret.clientTrafficSecret(transcript.snapshot());
   if (checked.offersEarlyData && earlyTerms === undefined) skipEarlyData(config, io);
 
-  const { secret, share } = respond(io, group, choices.share);
-  const extensions = [
-    selectedTls13(config),
-    { type: ExtensionType.key_share, body: keyShareServerHello.build({ group, keyExchange: share }) },
-  ];
+  const extensions = [selectedTls13(config)];
+  let secret: Uint8Array | undefined;
+  // §4.2.9: in psk_ke, MUST NOT supply a key_share.
+  if (exchange !== undefined) {
+    const { group } = exchange;
+    const response = respond(io, group, exchange.share);
+    secret = response.secret;
+    const body = keyShareServerHello.build({ group, keyExchange: response.share });
+    extensions.push({ type: ExtensionType.key_share, body });
+  }
   if (psk !== undefined) {
     extensions.push({ type: ExtensionType.pre_shared_key, body: selectedIdentity.build(psk.index) });
   }
@@ -141,7 +146,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   const agreement = {
     version: versionNumbers(config).tls13,
     suite,
-    group,
+    group: exchange?.group,
     serverName,
     alpnProtocol,
     resumed: psk?.ticket !== undefined,

@@ -11,7 +11,13 @@ import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
 import { chooseVersion, versionNumbers } from '../versions.ts';
 import { type CheckedClientHello, checkClientHello, chooseGroup, chooseSuite } from './client-hello-check.ts';
-import { answer, buildHelloRetryRequest, isCompatible, skipEarlyData } from './server-answer.ts';
+import {
+  answer,
+  buildHelloRetryRequest,
+  type Choices,
+  isCompatible,
+  skipEarlyData,
+} from './server-answer.ts';
 import type { Setup } from './server-client-flight.ts';
 import { findUsablePsk } from './server-psk.ts';
 import { optionalExtension } from './shared.ts';
@@ -58,12 +64,14 @@ class ExpectClientHello implements Expect {
     const checked = checkClientHello(config, hello);
     const psk = findUsablePsk(config, checked, io);
     const suite = psk?.suite ?? chooseSuite(config, checked);
-    const { group, share } = chooseGroup(config, checked);
+    const found = chooseGroup(config, checked, psk !== undefined);
     const transcript = new Transcript(io.crypto, suite.hash);
-    if (share !== undefined) {
-      const choices = { checked, suite, group, share, psk, transcript, raw: message.raw, retried: false };
+    const exchange = withShare(found);
+    if (found === undefined || exchange !== undefined) {
+      const choices = { checked, suite, exchange, psk, transcript, raw: message.raw, retried: false };
       return answer(this.#setup, choices, io);
     }
+    const { group } = found;
     if (checked.offersEarlyData) skipEarlyData(config, io);
     // §5.1: a ClientHello ends its record, for all that the client knows of our answer.
     io.requireRecordEnd();
@@ -146,24 +154,14 @@ class ExpectSecondClientHello implements Expect {
       // §4.2.10: not after a HelloRetryRequest.
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello offers early data');
     }
-    const group = this.#retried.group ?? chooseGroup(config, checked).group;
-    const share = checked.shares.find((candidate) => candidate.group === group);
-    if (share === undefined || (this.#retried.group !== undefined && checked.shares.length !== 1)) {
-      // §4.1.2, §4.2.8: key_share now holds one entry, for the group that was asked for.
-      throw new TlsError(
-        'ERR_TLS_ILLEGAL_PARAMETER',
-        'The second ClientHello lacks the key share that was asked for',
-      );
-    }
-    const found = findUsablePsk(config, checked, io);
-    const psk = found?.suite.hash === suite.hash ? found : undefined;
+    const usable = findUsablePsk(config, checked, io);
+    const psk = usable?.suite.hash === suite.hash ? usable : undefined;
     return answer(
       this.#setup,
       {
         checked,
         suite,
-        group,
-        share: share.keyExchange,
+        exchange: this.#exchange(checked, psk !== undefined),
         psk,
         transcript,
         raw: message.raw,
@@ -172,6 +170,29 @@ class ExpectSecondClientHello implements Expect {
       io,
     );
   }
+
+  #exchange(checked: CheckedClientHello, psk: boolean): Choices['exchange'] {
+    const asked = this.#retried.group;
+    const found =
+      asked === undefined
+        ? chooseGroup(this.#setup.config, checked, psk)
+        : { group: asked, share: checked.shares.find(({ group }) => group === asked)?.keyExchange };
+    if (found === undefined) return undefined;
+    const exchange = withShare(found);
+    if (exchange === undefined || (asked !== undefined && checked.shares.length !== 1)) {
+      // §4.1.2, §4.2.8: key_share now holds one entry, for the group that was asked for.
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'The second ClientHello lacks the key share that was asked for',
+      );
+    }
+    return exchange;
+  }
+}
+
+/** The key exchange of a ClientHello that has a share for it. */
+function withShare(found: { group: number; share: Uint8Array | undefined } | undefined) {
+  return found?.share === undefined ? undefined : { group: found.group, share: found.share };
 }
 
 /** §4.1.2 lists what may change; the choices already made rest on everything else. */
