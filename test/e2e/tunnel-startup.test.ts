@@ -25,7 +25,7 @@ describe('trellis', () => {
   });
 
   it('says what to do when told nothing, or what it does not know', async () => {
-    await refused([], /init, serve or connect/);
+    await refused([], /init, serve, connect or probe/);
     await refused(['frobnicate'], /trellis --help/);
     await refused(['serve', '--lisen', 'x'], /Did you mean --listen/);
     await refused(['connect'], /HOST:PORT is missing/);
@@ -137,7 +137,7 @@ describe('startup errors', () => {
     await refused(serve('192.0.2.1:0', 'a=127.0.0.1:1'), /192\.0\.2\.1:0.*not an address of this machine/);
     await refused(serve('name.invalid:0', 'a=127.0.0.1:1'), /name\.invalid/);
     await refused(serve('8443', 'a=127.0.0.1:1'), /--listen.*HOST:PORT/);
-    await refused(serve('127.0.0.1:0'), /--app NAME\[:PORT\]=HOST:PORT is missing/);
+    await refused(serve('127.0.0.1:0'), /--app NAME\[\/udp\]\[:PORT\]=HOST:PORT is missing/);
     await refused(serve('127.0.0.1:0', 'a=127.0.0.1:1', 'b=127.0.0.1:1'), /both use port 1/);
     await refused(serve('127.0.0.1:0', 'a=127.0.0.1:1', 'a=127.0.0.1:2'), /given twice/);
     const connect = (...forwards: string[]) => [

@@ -51,7 +51,7 @@ describe('parseArguments', () => {
   it('says where a value was found', () => {
     const invocation = parse('connect', 'h:1', '--forward', '1=a');
     if (invocation.kind !== 'run') throw new Error('not run');
-    expect(invocation.given.get('server')?.where).toBe('HOST:PORT');
+    expect(invocation.given.get('server')?.where).toBe('[udp:]HOST:PORT');
     expect(invocation.given.get('forward')?.where).toBe('--forward');
   });
 

@@ -88,10 +88,10 @@ describe('readValues', () => {
 
   it('names what is missing, and what it is for', () => {
     expect(() => readValues(serveOptions, found({}))).toThrow(
-      '--listen HOST:PORT is missing: address to accept',
+      '--listen [udp:]HOST:PORT is missing: address to accept',
     );
     expect(() => readValues(connectOptions, found({}))).toThrow(
-      'HOST:PORT is missing: where `trellis serve`',
+      '[udp:]HOST:PORT is missing: where `trellis serve`',
     );
   });
 

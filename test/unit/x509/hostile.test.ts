@@ -86,7 +86,7 @@ describe('hostile certificates', () => {
     }
   });
 
-  it('with any bit turned: never accepted, never a crash', () => {
+  it('with any bit turned: never accepted, never a crash', { timeout: 60_000 }, () => {
     for (let at = 0; at < leaf.der.length; at++) {
       for (const mask of [0x01, 0x20, 0x80]) {
         const changed = Uint8Array.from(leaf.der);
