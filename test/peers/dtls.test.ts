@@ -1,13 +1,8 @@
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import {
-  connect,
-  createServer,
-  type DtlsConnectOptions,
-  type DtlsServerOptions,
-  type DtlsSocket,
-} from '../../src/node/dtls/index.ts';
+import { beforeAll, expect, it } from 'vitest';
+import type { DtlsSocket } from '../../src/node/dtls/index.ts';
 import { describeWith, need } from '../setup/need.ts';
+import { ask, OurDtls } from './support/dtls.ts';
 import { gnutlsClient, gnutlsServer, gnutlsVersion } from './support/gnutls.ts';
 import { OpensslClient, openssl, opensslVersion } from './support/openssl.ts';
 import { HOST, makePki, type Pki } from './support/pki.ts';
@@ -24,53 +19,11 @@ const coapClient = need('coap-client-openssl');
 const coapServer = need('coap-server-openssl');
 
 let pki: Pki;
-const rows: string[] = [];
+const our = new OurDtls('DTLS with other programs', () => pki);
 
 beforeAll(() => {
   pki = makePki();
 });
-afterAll(() => {
-  console.log(`DTLS 1.2 with other programs\n${rows.map((row) => `  ${row}`).join('\n')}`);
-});
-
-function passed(peer: string, ours: 'client' | 'server', what: string, socket: DtlsSocket): void {
-  expect(socket.getProtocol()).toBe('DTLSv1.2');
-  rows.push(`${peer.padEnd(16)} our ${ours.padEnd(7)} ${what.padEnd(26)} ${socket.getCipher()?.name}`);
-}
-
-/** A server of ours. @returns its port, and the first session */
-async function ours(
-  options: Partial<DtlsServerOptions>,
-): Promise<{ port: number; session: Promise<DtlsSocket> }> {
-  const { cert, key } = pki.servers.p256;
-  const server = createServer({ ...(options.psk === undefined ? { cert, key } : {}), ...options });
-  const session = once(server, 'secureConnection').then(([socket]) => {
-    const accepted = socket as DtlsSocket;
-    accepted.on('error', () => {});
-    accepted.on('message', (datagram) => accepted.send(datagram));
-    return accepted;
-  });
-  server.on('tlsClientError', (error) => rows.push(`refused: ${error.message}`));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  return { port: server.address()?.port as number, session };
-}
-
-async function dial(port: number, options: Partial<DtlsConnectOptions> = {}): Promise<DtlsSocket> {
-  const trust = options.psk === undefined ? { ca: pki.ca.cert } : {};
-  const socket = connect({ host: '127.0.0.1', port, servername: HOST, ...trust, ...options });
-  onTestFinished(() => void socket.destroy());
-  await once(socket, 'secureConnect');
-  return socket;
-}
-
-async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Promise<Buffer> {
-  const answer = once(socket, 'message');
-  socket.send(datagram);
-  const [message] = (await answer) as [Buffer];
-  return message;
-}
 
 /** With OpenSSL's words, and ours. */
 const OPENSSL = [
@@ -86,7 +39,7 @@ const OPENSSL_PSK = [
 
 describeWith(openssl, 'OpenSSL', () => {
   it.each(OPENSSL)('s_client, our server: %s', async (what, words, options) => {
-    const { port, session } = await ours(options);
+    const { port, session } = await our.server(options);
     const peer = new OpensslClient(port, [
       '-dtls1_2',
       '-CAfile',
@@ -99,7 +52,7 @@ describeWith(openssl, 'OpenSSL', () => {
     peer.say('hello from s_client');
     await peer.until(/hello from s_client/);
     expect(socket.counts.received).toBe(1);
-    passed(opensslVersion(), 'server', what, socket);
+    our.passed(opensslVersion(), 'server', what, socket);
     peer.say('Q');
     await once(socket, 'close');
   });
@@ -107,14 +60,14 @@ describeWith(openssl, 'OpenSSL', () => {
   it.each(OPENSSL)('s_server, our client: %s', async (what, words, options) => {
     const { certFile, keyFile } = pki.servers.p256;
     const { peer, port } = await opensslServer(['-cert', certFile, '-key', keyFile, ...words]);
-    const socket = await dial(port, options);
+    const socket = await our.dial(port, options);
     expect(socket.authorized).toBe(true);
     await talk(socket, peer);
-    passed(opensslVersion(), 'client', what, socket);
+    our.passed(opensslVersion(), 'client', what, socket);
   });
 
   it.each(OPENSSL_PSK)('s_client, our server: %s', async (what, cipher, options) => {
-    const { port, session } = await ours({ ...options, psk });
+    const { port, session } = await our.server({ ...options, psk });
     const peer = new OpensslClient(port, [
       ...['-dtls1_2', '-psk', KEY, '-psk_identity', 'device7', '-cipher', cipher],
     ]);
@@ -122,19 +75,19 @@ describeWith(openssl, 'OpenSSL', () => {
     expect(socket.pskIdentity?.toString()).toBe('device7');
     peer.say('hello from s_client');
     await peer.until(/hello from s_client/);
-    passed(opensslVersion(), 'server', what, socket);
+    our.passed(opensslVersion(), 'server', what, socket);
   });
 
   it.each(OPENSSL_PSK)('s_server, our client: %s', async (what, cipher, options) => {
     const { peer, port } = await opensslServer(['-nocert', '-psk', KEY, '-cipher', cipher]);
-    const socket = await dial(port, { ...options, psk });
+    const socket = await our.dial(port, { ...options, psk });
     expect(socket.authorized).toBe(true);
     await talk(socket, peer);
-    passed(opensslVersion(), 'client', what, socket);
+    our.passed(opensslVersion(), 'client', what, socket);
   });
 
   it('s_client shows a certificate to our server', async () => {
-    const { port, session } = await ours({ requestCert: true, ca: pki.ca.cert });
+    const { port, session } = await our.server({ requestCert: true, ca: pki.ca.cert });
     const { certFile, keyFile } = pki.clients.p256;
     const peer = new OpensslClient(port, [
       ...['-dtls1_2', '-CAfile', pki.ca.certFile, '-servername', HOST, '-cert', certFile, '-key', keyFile],
@@ -144,11 +97,11 @@ describeWith(openssl, 'OpenSSL', () => {
     expect(socket.getPeerX509Certificate()).toBeDefined();
     peer.say('hello from s_client');
     await peer.until(/hello from s_client/);
-    passed(opensslVersion(), 'server', 'client certificate', socket);
+    our.passed(opensslVersion(), 'server', 'client certificate', socket);
   });
 
   it('both agree on exported keys', async () => {
-    const { port, session } = await ours({});
+    const { port, session } = await our.server({});
     const peer = new OpensslClient(port, [
       ...[
         '-dtls1_2',
@@ -186,7 +139,7 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS', () => {
   const priority = 'NORMAL:-VERS-ALL:+VERS-DTLS1.2';
 
   it('gnutls-cli, our server', async () => {
-    const { port, session } = await ours({});
+    const { port, session } = await our.server({});
     const peer = new Program(gnutlsClient.path, [
       ...['--udp', '--port', `${port}`, '--x509cafile', pki.ca.certFile, '--priority', priority],
       ...['--sni-hostname', HOST, '--verify-hostname', HOST, '127.0.0.1'],
@@ -195,7 +148,7 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS', () => {
     await peer.until(/Simple Client Mode/);
     peer.say('hello from gnutls-cli');
     await peer.until(/hello from gnutls-cli/);
-    passed(gnutlsVersion(), 'server', 'certificate', socket);
+    our.passed(gnutlsVersion(), 'server', 'certificate', socket);
   });
 
   it('gnutls-serv, our client', async () => {
@@ -206,9 +159,9 @@ describeWith([gnutlsClient, gnutlsServer], 'GnuTLS', () => {
       ...['--priority', priority],
     ]);
     await peer.until(/IPv4 0\.0\.0\.0 port \d+\.\.\.done/);
-    const socket = await dial(port);
+    const socket = await our.dial(port);
     expect((await ask(socket, 'hello from ours')).toString()).toBe('hello from ours');
-    passed(gnutlsVersion(), 'client', 'certificate', socket);
+    our.passed(gnutlsVersion(), 'client', 'certificate', socket);
   });
 });
 
@@ -216,7 +169,7 @@ describeWith([coapClient, coapServer], 'libcoap', () => {
   const ciphers = 'PSK-AES128-GCM-SHA256:PSK-AES128-CCM8';
 
   it('coap-client gets a resource of our server, by a pre-shared key', async () => {
-    const { port, session } = await ours({ psk: coapPsk, ciphers });
+    const { port, session } = await our.server({ psk: coapPsk, ciphers });
     // A confirmable GET is answered by an ACK with 2.05 Content (RFC 7252 §3).
     const served = session.then((socket) => {
       socket.removeAllListeners('message');
@@ -228,7 +181,7 @@ describeWith([coapClient, coapServer], 'libcoap', () => {
       `coaps://127.0.0.1:${port}/x`,
     ]);
     await peer.until(/from trellis/);
-    passed('libcoap', 'server', 'CoAP, PSK', await served);
+    our.passed('libcoap', 'server', 'CoAP, PSK', await served);
   });
 
   it('coap-server answers our client, by a pre-shared key', async () => {
@@ -244,12 +197,12 @@ describeWith([coapClient, coapServer], 'libcoap', () => {
       '7',
     ]);
     await peer.until(/created (?:DTLS|UDP)/i);
-    const socket = await dial(port + 1, { psk: coapPsk, ciphers });
+    const socket = await our.dial(port + 1, { psk: coapPsk, ciphers });
     const answer = await ask(socket, Uint8Array.of(0x40, 0x01, 0x12, 0x34));
     // 2.05, with the message id of the request.
     expect([answer[1], answer[2], answer[3]]).toEqual([0x45, 0x12, 0x34]);
     expect(answer.toString('latin1')).toContain('libcoap');
-    passed('libcoap', 'client', 'CoAP, PSK', socket);
+    our.passed('libcoap', 'client', 'CoAP, PSK', socket);
   });
 
   it('coap-server answers our client, by certificates', async () => {
@@ -274,11 +227,11 @@ describeWith([coapClient, coapServer], 'libcoap', () => {
     ]);
     await peer.until(/created (?:DTLS|UDP)/i);
     const { cert, key } = pki.clients.p256;
-    const socket = await dial(port + 1, { cert, key });
+    const socket = await our.dial(port + 1, { cert, key });
     expect(socket.authorized).toBe(true);
     const answer = await ask(socket, Uint8Array.of(0x40, 0x01, 0x12, 0x35));
     expect(answer.toString('latin1')).toContain('libcoap');
-    passed('libcoap', 'client', 'CoAP, certificates', socket);
+    our.passed('libcoap', 'client', 'CoAP, certificates', socket);
   });
 });
 

@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { afterAll, expect, onTestFinished } from 'vitest';
+import {
+  connect,
+  createServer,
+  type DtlsConnectOptions,
+  type DtlsServerOptions,
+  type DtlsSocket,
+} from '../../../src/node/dtls/index.ts';
+import { HOST, type Pki } from './pki.ts';
+
+/** Our end of DTLS, for tests with other programs. */
+export class OurDtls {
+  readonly #rows: string[] = [];
+  readonly #pki: () => Pki;
+
+  /** @param title of the table that is printed once all tests of the file are done */
+  constructor(title: string, pki: () => Pki) {
+    this.#pki = pki;
+    afterAll(() => console.log(`${title}\n${this.#rows.map((row) => `  ${row}`).join('\n')}`));
+  }
+
+  /** A row of the table. */
+  passed(
+    peer: string,
+    ours: 'client' | 'server',
+    what: string,
+    socket: DtlsSocket,
+    protocol = 'DTLSv1.2',
+  ): void {
+    expect(socket.getProtocol()).toBe(protocol);
+    const suite = socket.getCipher()?.name;
+    this.#rows.push(`${peer.padEnd(16)} ${protocol}  our ${ours.padEnd(7)} ${what.padEnd(34)} ${suite}`);
+  }
+
+  /** A server that sends everything back. @returns its port, and the first session */
+  async server(options: Partial<DtlsServerOptions>): Promise<{ port: number; session: Promise<DtlsSocket> }> {
+    const { cert, key } = this.#pki().servers.p256;
+    const server = createServer({ ...(options.psk === undefined ? { cert, key } : {}), ...options });
+    const session = once(server, 'secureConnection').then(([socket]) => {
+      const accepted = socket as DtlsSocket;
+      accepted.on('error', () => {});
+      accepted.on('message', (datagram) => accepted.send(datagram));
+      return accepted;
+    });
+    server.on('tlsClientError', (error) => this.#rows.push(`refused: ${error.message}`));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    return { port: server.address()?.port as number, session };
+  }
+
+  async dial(port: number, options: Partial<DtlsConnectOptions> = {}): Promise<DtlsSocket> {
+    const trust = options.psk === undefined ? { ca: this.#pki().ca.cert } : {};
+    const socket = connect({ host: '127.0.0.1', port, servername: HOST, ...trust, ...options });
+    onTestFinished(() => void socket.destroy());
+    await once(socket, 'secureConnect');
+    return socket;
+  }
+}
+
+export async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Promise<Buffer> {
+  const answer = once(socket, 'message');
+  socket.send(datagram);
+  const [message] = (await answer) as [Buffer];
+  return message;
+}
