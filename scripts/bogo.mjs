@@ -72,9 +72,16 @@ process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
 /** @returns {string} the path of a configuration in which DTLS is not disabled as a whole */
 function dtlsConfig() {
   const config = JSON.parse(readFileSync(TLS_CONFIG, 'utf8'));
-  const { DisabledTests: more } = JSON.parse(readFileSync(DTLS_CONFIG, 'utf8'));
+  const { DisabledTests: more, ErrorMap, ...rest } = JSON.parse(readFileSync(DTLS_CONFIG, 'utf8'));
   delete config.DisabledTests[DTLS_TESTS];
-  config.DisabledTests = { ...config.DisabledTests, ...more };
+  // What was decided about a test of TLS holds for its twin, whose name says DTLS.
+  const twins = Object.entries(config.DisabledTests).map(([pattern, why]) => [
+    pattern.replace(/-TLS(?=-|$)/, '-DTLS'),
+    why,
+  ]);
+  Object.assign(config.DisabledTests, Object.fromEntries(twins), more);
+  Object.assign(config.ErrorMap, ErrorMap);
+  Object.assign(config, rest);
   const path = join(FOLDER, 'dtls.json');
   writeFileSync(path, JSON.stringify(config));
   return path;

@@ -210,6 +210,11 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
     return this.#ids.useNext();
   }
 
+  /** A KeyUpdate of ours waits for its ACK: until then `updateKeys` only remembers to send another. */
+  get updatingKeys(): boolean {
+    return this.io.updatingKeys;
+  }
+
   /** RFC 9147 §8: the new keys are used once the peer has acknowledged the KeyUpdate; until then no second one is sent. */
   override updateKeys(requestPeer: boolean): void {
     if (!this.io.updatingKeys) {
@@ -247,7 +252,8 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
         if (handshaking && epoch === 0 && !speaksDtls13) this.#changeCipherSpec = true;
         return;
       case ContentType.ack:
-        if (!speaksDtls13) break;
+        // In clear anybody could send it, and end our retransmissions.
+        if (!speaksDtls13 || epoch === 0) return;
         this.io.acknowledged(parseAck(content));
         this.#updateKeysNow();
         return;
@@ -265,17 +271,24 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   #receiveFragments({ content, epoch, sequence }: OpenedRecord): void {
     const current = epoch === this.#records.readEpoch;
     let repeated = false;
-    let kept = false;
+    let discarded = false;
     for (const fragment of parseFragments(content)) {
       const old = fragment.messageSeq < this.#reassembler.next;
-      // A message under keys that have been replaced can only be one that came before.
-      if (!old && !current) continue;
-      if (!old && this.#reassembler.push(fragment) === 'full') continue;
-      kept = true;
+      if (!old && !current) {
+        // In clear anybody could send it. Under keys of the peer it is a message behind those that replaced them.
+        if (epoch > 0) throw afterKeyChange();
+        discarded = true;
+        continue;
+      }
+      if (!old && this.#reassembler.push(fragment) === 'full') {
+        discarded = true;
+        continue;
+      }
       const { messageSeq, offset, body, length } = fragment;
       if (messageSeq === this.#reassembler.next - 1 && offset + body.length === length) repeated = true;
     }
-    if (kept) this.io.noteReceived({ epoch, sequence });
+    // RFC 9147 §7: a record MUST NOT be acknowledged unless all in it was processed or kept.
+    if (!discarded) this.io.noteReceived({ epoch, sequence });
     if (repeated) this.io.repeat();
   }
 
@@ -343,6 +356,14 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   }
 }
 
+/** RFC 9147 §5.2, §8: a message is protected by the keys of its place in the order. */
+function afterKeyChange(): TlsError {
+  return new TlsError(
+    'ERR_TLS_UNEXPECTED_MESSAGE',
+    'A message is under keys that messages before it have replaced',
+  );
+}
+
 function requireMtu(mtu: number): void {
   if (mtu >= MIN_MTU) return;
   throw new ConnectionError('ERR_TLS_OPTION', `mtu must be at least ${MIN_MTU}, not ${mtu}`);
@@ -355,8 +376,6 @@ const FIRST_DATA_EPOCH = 3;
 export function forDatagrams({ crypto, datagrams }: ClientConfig | ServerConfig) {
   return {
     crypto: withDatagramLabels(crypto),
-    // RC4 and a MAC before encryption are not for datagrams: DTLS 1.0 is not spoken.
-    legacy: undefined,
     datagrams: { ...DEFAULT_DATAGRAM, ...datagrams } as DatagramConfig,
   };
 }

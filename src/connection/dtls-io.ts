@@ -57,6 +57,8 @@ export class DtlsIO implements SessionIO {
   #answered = false;
   /** Records of handshake messages that the peer shall hear of. */
   #received: RecordNumber[] = [];
+  /** Some of them no ACK has named. */
+  #unacknowledged = false;
   #ackDue = false;
   #ackAt: number | undefined;
   /** Keys that are used once the peer has our KeyUpdate (RFC 9147 §8), and its message_seq. */
@@ -92,7 +94,8 @@ export class DtlsIO implements SessionIO {
     this.#beginFlight();
     const messageSeq = this.#messageSeq++;
     if (messageSeq === 0 && type === HandshakeType.client_hello) this.#requireOneDatagram(body.length);
-    this.#flight.addMessage(this.#records.sealer, type, messageSeq, body);
+    const group = this.handshaking ? HANDSHAKE_GROUP : messageSeq;
+    this.#flight.addMessage(this.#records.sealer, type, messageSeq, body, group);
     // RFC 9147 §7.1: the next flight acknowledges the one before; a ticket is none (§5.8.4).
     if (this.handshaking && type !== HandshakeType.new_session_ticket) this.#forgetReceived();
     return buildFragment({ type, length: body.length, messageSeq, offset: 0, body });
@@ -237,6 +240,7 @@ export class DtlsIO implements SessionIO {
 
   /** A record with parts of handshake messages came. */
   noteReceived(number: RecordNumber): void {
+    this.#unacknowledged = true;
     this.#received.push(number);
     if (this.#received.length > MAX_ACKED_RECORDS) this.#received.shift();
   }
@@ -249,22 +253,27 @@ export class DtlsIO implements SessionIO {
 
   /** A datagram has been gone through. */
   settle(): void {
-    if (!this.speaksDtls13 || this.#received.length === 0) return;
+    if (!this.speaksDtls13 || !this.#unacknowledged) return;
     // RFC 9147 §7.1: part of a flight is acknowledged when the rest does not come; and tickets come in groups, for which
     // one ACK is enough.
     this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
   }
 
-  /** RFC 9147 §7.2. */
+  /** RFC 9147 §7.2: what is left of a flight of which the peer has a part is sent again at once. */
   acknowledged(numbers: readonly RecordNumber[]): void {
-    if (!this.#flight.acknowledge(numbers)) return;
+    const groups = this.#flight.acknowledge(numbers);
+    if (groups.size === 0) return;
     if (this.#nextKeys !== undefined && this.#flight.isAcknowledged(this.#nextKeys.messageSeq)) {
       const { suite, secret } = this.#nextKeys;
       this.#nextKeys = undefined;
       this.#setWriteKeys(suite, secret);
     }
     if (this.#flight.empty) this.#clearFlight();
-    else if (!this.#flight.hasUnsent) this.#resend();
+    else if (!this.#flight.hasUnsent) {
+      const packer = new DatagramPacker(this.mtu, this.#out);
+      if (this.#flight.resendGroups(groups, packer)) this.#arm();
+      packer.close();
+    }
   }
 
   nextTimeout(): number | undefined {
@@ -338,13 +347,19 @@ export class DtlsIO implements SessionIO {
     if (this.speaksDtls13 && sealer.epoch > 0) {
       // The newest, as many as there is room for (RFC 9147 §7).
       const most = Math.floor((this.mtu - sealer.overhead - 2) / RECORD_NUMBER_LENGTH);
-      packer.add(sealer, ContentType.ack, buildAck(this.#received.slice(-most)));
+      packer.add(sealer, ContentType.ack, buildAck(this.#received.slice(-most).sort(byNumber)));
     }
-    this.#forgetReceived();
+    // RFC 9147 §7: an ACK lists what came of the flight, so what one has said the next repeats until the flight is whole.
+    if (this.#reassembler.empty) this.#forgetReceived();
+    else {
+      this.#ackAt = undefined;
+      this.#unacknowledged = false;
+    }
   }
 
   #forgetReceived(): void {
     this.#received = [];
+    this.#unacknowledged = false;
     this.#ackAt = undefined;
   }
 
@@ -365,5 +380,13 @@ export class DtlsIO implements SessionIO {
 /** RFC 9147 §6.1: 0 is in clear, 1 early data, 2 the handshake, 3 the first of application data. */
 const FIRST_EPOCH_13 = 2;
 const RECORD_NUMBER_LENGTH = 16;
+/** No message_seq of a message after the handshake. */
+const HANDSHAKE_GROUP = -1;
+
+/** RFC 9147 §7: record numbers are in increasing order. */
+function byNumber(a: RecordNumber, b: RecordNumber): number {
+  return a.epoch - b.epoch || a.sequence - b.sequence;
+}
+
 /** RFC 9147 §7.1: 1/4 of the retransmission time. */
 const ACK_DELAY_SHARE = 4;

@@ -33,6 +33,9 @@ const TARGET_KDF: Readonly<Record<'sha256' | 'sha384', number>> = { sha256: 1, s
 export type TargetHash = keyof typeof TARGET_KDF;
 export const TARGET_HASHES: readonly TargetHash[] = ['sha256', 'sha384'];
 
+/** target_protocol: an imported key serves one, so that neither can be used against the other. */
+export type ImportProtocol = typeof ProtocolVersion.tls13 | typeof ProtocolVersion.dtls13;
+
 /**
  * RFC 9258 §5.1:
  * ```
@@ -42,23 +45,32 @@ export const TARGET_HASHES: readonly TargetHash[] = ['sha256', 'sha384'];
  * ipskx = HKDF-Expand-Label(epskx, "derived psk", Hash(ImportedIdentity), L)
  * ```
  */
-export function importPsk(crypto: CryptoProvider, psk: ImportablePsk, target: TargetHash): ExternalPsk {
+export function importPsk(
+  crypto: CryptoProvider,
+  psk: ImportablePsk,
+  target: TargetHash,
+  protocol: ImportProtocol = ProtocolVersion.tls13,
+): ExternalPsk {
   const { hash } = psk;
+  // Labels are those of the protocol that the key is for (RFC 9147 §5.9).
+  const labelled =
+    protocol === ProtocolVersion.dtls13 ? { ...crypto, labelPrefix: 'dtls13' as const } : crypto;
   const identity = new Writer(64 + psk.identity.length)
     .vector(2, psk.identity)
     .vector(2, psk.context)
-    .u16(ProtocolVersion.tls13)
+    .u16(protocol)
     .u16(TARGET_KDF[target])
     .finish();
   const extracted = crypto.hmac(hash, new Uint8Array(HASH_LENGTH[hash]), psk.key);
   const context = crypto.digest(hash, identity);
-  const key = hkdfExpandLabel(crypto, hash, extracted, 'derived psk', context, HASH_LENGTH[target]);
+  const key = hkdfExpandLabel(labelled, hash, extracted, 'derived psk', context, HASH_LENGTH[target]);
   return { identity, key, hash: target, binder: 'imported' };
 }
 
-/** What a client's identity says when it is an ImportedIdentity for TLS 1.3; `undefined` for every other. */
+/** What a client's identity says when it is an ImportedIdentity for this protocol; `undefined` for every other. */
 export function parseImportedIdentity(
   identity: Uint8Array,
+  spoken: ImportProtocol = ProtocolVersion.tls13,
 ): { readonly identity: Uint8Array; readonly context: Uint8Array; readonly target: TargetHash } | undefined {
   try {
     const r = new Reader(identity, 'ImportedIdentity');
@@ -68,7 +80,7 @@ export function parseImportedIdentity(
     const kdf = r.u16();
     r.end();
     const target = TARGET_HASHES.find((hash) => TARGET_KDF[hash] === kdf);
-    if (protocol !== ProtocolVersion.tls13 || target === undefined) return undefined;
+    if (protocol !== spoken || target === undefined) return undefined;
     return { identity: external, context, target };
   } catch (error) {
     if (error instanceof DecodeError) return undefined;

@@ -1,5 +1,12 @@
 import { nodeCrypto } from '../crypto/node/provider.ts';
-import { type ExternalPsk, importPsk, parseImportedIdentity, TARGET_HASHES } from '../handshake/psk.ts';
+import {
+  type ExternalPsk,
+  type ImportProtocol,
+  importPsk,
+  parseImportedIdentity,
+  TARGET_HASHES,
+} from '../handshake/psk.ts';
+import { ProtocolVersion } from '../wire/codepoints.ts';
 import { optionError } from './options.ts';
 
 /** A key that both sides were given beforehand (RFC 8446 §4.2.11). */
@@ -29,29 +36,45 @@ export function checkPsks(inputs: PskInput | readonly PskInput[]): void {
   for (const input of listOf(inputs)) read(input);
 }
 
-/** What a client offers. @throws ConnectionError ERR_TLS_OPTION */
-export function clientPsks(inputs: PskInput | readonly PskInput[] | PskLookup | undefined): ExternalPsk[] {
+/**
+ * What a client offers.
+ * @param protocol that imported keys are for
+ * @throws ConnectionError ERR_TLS_OPTION
+ */
+export function clientPsks(
+  inputs: PskInput | readonly PskInput[] | PskLookup | undefined,
+  protocol: ImportProtocol = ProtocolVersion.tls13,
+): ExternalPsk[] {
   if (typeof inputs === 'function')
     throw optionError('psk', 'a client gives keys; only a server looks them up');
   return listOf(inputs).flatMap((input) => {
     const { identity, key, hash, context } = read(input);
     if (context === undefined) return [{ identity, key, hash, binder: 'external' as const }];
-    return TARGET_HASHES.map((target) => importPsk(nodeCrypto, { identity, key, hash, context }, target));
+    const own = { identity, key, hash, context };
+    return TARGET_HASHES.map((target) => importPsk(nodeCrypto, own, target, protocol));
   });
 }
 
-/** How a server finds a client's key. @throws ConnectionError ERR_TLS_OPTION, now or for a key that was looked up */
+/**
+ * How a server finds a client's key.
+ * @param protocol that imported keys are for
+ * @throws ConnectionError ERR_TLS_OPTION, now or for a key that was looked up
+ */
 export function pskFinder(
   from: PskInput | readonly PskInput[] | PskLookup,
+  protocol: ImportProtocol = ProtocolVersion.tls13,
 ): (identity: Uint8Array) => ExternalPsk | undefined {
-  if (typeof from !== 'function') return finderAmong(listOf(from));
+  if (typeof from !== 'function') return finderAmong(listOf(from), protocol);
   return (identity) => {
     const key = from(Buffer.from(identity));
     return key ? { ...read({ identity, key }), binder: 'external' } : undefined;
   };
 }
 
-function finderAmong(inputs: readonly PskInput[]): (identity: Uint8Array) => ExternalPsk | undefined {
+function finderAmong(
+  inputs: readonly PskInput[],
+  protocol: ImportProtocol,
+): (identity: Uint8Array) => ExternalPsk | undefined {
   const direct = new Map<string, ExternalPsk>();
   const imported = new Map<string, ReadKey & { readonly context: Uint8Array }>();
   for (const input of inputs) {
@@ -62,10 +85,10 @@ function finderAmong(inputs: readonly PskInput[]): (identity: Uint8Array) => Ext
   return (identity) => {
     const found = direct.get(keyOf(identity));
     if (found !== undefined || imported.size === 0) return found;
-    const parts = parseImportedIdentity(identity);
+    const parts = parseImportedIdentity(identity, protocol);
     if (parts === undefined) return undefined;
     const own = imported.get(`${keyOf(parts.identity)} ${keyOf(parts.context)}`);
-    return own === undefined ? undefined : importPsk(nodeCrypto, own, parts.target);
+    return own === undefined ? undefined : importPsk(nodeCrypto, own, parts.target, protocol);
   };
 }
 

@@ -1,5 +1,6 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
 import { DtlsConnection } from '../../src/connection/dtls-connection.ts';
+import { SrtpNegotiation, SrtpProfile } from '../../src/connection/srtp.ts';
 import { HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { isVersion13 } from './algorithms.ts';
@@ -37,9 +38,11 @@ export async function runConnection(
   // After a refusal of early data BoringSSL's client goes on as if it were another connection, with other flags.
   const settings = flags.expectRejectEarlyData ? { ...flags, verifyFail: retry.verifyFail } : flags;
   const Engine = flags.dtls ? DtlsConnection : Connection;
+  const profiles = srtpProfiles(flags.srtpProfiles);
+  const subProtocols = profiles.length === 0 ? [] : [() => new SrtpNegotiation(profiles)];
   const connection = flags.server
-    ? Engine.server(serverSettings(flags, shared, resumes, observed), shared.now)
-    : Engine.client(clientSettings(settings, shared, resumes, observed), shared.now);
+    ? Engine.server(serverSettings(flags, shared, resumes, observed), shared.now, subProtocols)
+    : Engine.client(clientSettings(settings, shared, resumes, observed), shared.now, subProtocols);
   const wire = flags.dtls
     ? await PacketWire.open({ ...flags, signal })
     : await Wire.open({ ...flags, byteByByte: flags.async, signal });
@@ -159,6 +162,20 @@ function checkTicket(flags: Flags, driver: Driver): void {
 /** Room for the largest record. */
 const MAX_RECORD = 17_000;
 
+/** OpenSSL's names. */
+function srtpProfiles(names: string): number[] {
+  const known: Readonly<Record<string, number>> = {
+    SRTP_AES128_CM_SHA1_80: SrtpProfile.SRTP_AES128_CM_HMAC_SHA1_80,
+    SRTP_AES128_CM_SHA1_32: SrtpProfile.SRTP_AES128_CM_HMAC_SHA1_32,
+    SRTP_AEAD_AES_128_GCM: SrtpProfile.SRTP_AEAD_AES_128_GCM,
+    SRTP_AEAD_AES_256_GCM: SrtpProfile.SRTP_AEAD_AES_256_GCM,
+  };
+  return names
+    .split(':')
+    .map((name) => known[name])
+    .filter((profile) => profile !== undefined);
+}
+
 const latin1 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
 /** A Connection on a Wire, made to look like blocking calls. */
@@ -250,8 +267,11 @@ class Driver {
     if (this.#wire instanceof Wire) this.#wire.release();
   }
 
+  /** BoringSSL does nothing where a KeyUpdate waits for its ACK. */
   updateKeys(): void {
-    this.#connection.updateKeys(false);
+    const connection = this.#connection;
+    if (connection instanceof DtlsConnection && connection.updatingKeys) return;
+    connection.updateKeys(false);
     this.#flush();
   }
 

@@ -41,6 +41,8 @@ export interface Flags {
   hostName: string;
   advertiseAlpn: string;
   selectAlpn: string;
+  /** Names with colons between; for DTLS alone. */
+  srtpProfiles: string;
   declineAlpn: boolean;
   rejectAlpn: boolean;
   selectEmptyAlpn: boolean;
@@ -189,6 +191,7 @@ function defaults(): Flags {
     hostName: '',
     advertiseAlpn: '',
     selectAlpn: '',
+    srtpProfiles: '',
     declineAlpn: false,
     rejectAlpn: false,
     selectEmptyAlpn: false,
@@ -368,6 +371,7 @@ const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
   '-host-name': 'hostName',
   '-advertise-alpn': 'advertiseAlpn',
   '-select-alpn': 'selectAlpn',
+  '-srtp-profiles': 'srtpProfiles',
   '-use-client-ca-list': 'useClientCaList',
   '-trust-cert': 'trustCert',
   '-shim-initial-write': 'shimInitialWrite',
@@ -409,7 +413,6 @@ const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
   '-expect-early-data-reason', // BoringSSL's own diagnosis; the outcome is checked
   '-expect-ticket-age-skew', // so is this
   '-expect-msg-callback', // and this
-  '-srtp-profiles', // for DTLS alone
   '-expect-total-renegotiations', // there are none
   '-advertise-npn', // unknown to us, and ALPN comes first
   '-write-settings',

@@ -3,7 +3,7 @@ import { Unexpected } from './report.ts';
 
 /** What the runner may ask of a DTLS shim beside taking packets (`packet_adapter.go`). */
 export interface PacketControl {
-  /** So much time passes, in milliseconds; what is sent because of it goes out before the answer. */
+  /** So much time passes, in milliseconds. */
   passTime(milliseconds: number): Promise<void>;
   /** Milliseconds to the next timeout, `undefined` for none. */
   readonly nextTimeout: number | undefined;
@@ -72,8 +72,9 @@ export class PacketWire {
         case OPCODE.timeout: {
           const time = await this.#take(8);
           if (time === undefined) return undefined;
-          await control.passTime(Number(time.readBigUInt64BE()) / 1e6);
+          // What was sent before the answer is from before; what the time brings about follows it.
           if (!this.#socket.destroyed) this.#socket.write(Uint8Array.of(OPCODE.ack));
+          await control.passTime(Number(time.readBigUInt64BE()) / 1e6);
           break;
         }
         case OPCODE.mtu: {

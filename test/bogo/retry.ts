@@ -21,7 +21,8 @@ export class SawRetry {
   look(bytes: Uint8Array): void {
     if (this.seen || !this.#clear) return;
     if (this.#datagrams) {
-      this.seen = Buffer.from(bytes).includes(RANDOM);
+      // A HelloRetryRequest may be in pieces; the second ClientHello that answers it says as much.
+      this.seen = Buffer.from(bytes).includes(RANDOM) || isSecondHello(bytes);
       return;
     }
     this.#records.feed(bytes);
@@ -45,4 +46,9 @@ export class SawRetry {
     if (window.includes(RANDOM)) this.seen = true;
     this.#tail = new Uint8Array(window.subarray(-(RANDOM.length - 1)));
   }
+}
+
+/** Handshake in clear: ClientHello with message_seq 1. */
+function isSecondHello(datagram: Uint8Array): boolean {
+  return datagram[0] === ContentType.handshake && datagram[13] === 1 && datagram[18] === 1;
 }

@@ -81,7 +81,7 @@ export function clientSettings(
     fallback: flags.fallbackScsv,
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
-    psks: [...clientPsks(psksOf(flags)), ...psk12Of(flags)],
+    psks: [...clientPsks(psksOf(flags), importProtocol(flags)), ...psk12Of(flags)],
     earlyData: flags.enableEarlyData,
     grease: flags.enableGrease,
     requestOcsp: flags.enableOcspStapling,
@@ -153,8 +153,12 @@ function ticketTerms({ enableEarlyData, renewTicket }: Flags, shared: Shared): S
 
 function findPskOf(flags: Flags): ServerConfig['findPsk'] {
   const ofTls12 = psk12Of(flags);
-  const among = pskFinder(psksOf(flags));
+  const among = pskFinder(psksOf(flags), importProtocol(flags));
   return (identity) => ofTls12.find((psk) => hex(psk.identity) === hex(identity)) ?? among(identity);
+}
+
+function importProtocol({ dtls }: Flags) {
+  return dtls ? ProtocolVersion.dtls13 : ProtocolVersion.tls13;
 }
 
 /** Milliseconds; BoringSSL's, which its runner counts on. */

@@ -38,6 +38,7 @@ export interface DtlsPairSetup {
 export class DtlsEndpoint {
   #connection: DtlsConnection | undefined;
   readonly events: ConnectionEvent[] = [];
+  readonly keylog: string[] = [];
   /** Every datagram that it sent. */
   readonly sent: Uint8Array[] = [];
 
@@ -186,7 +187,8 @@ export class DtlsPair {
       connection.provide(signature, this.now);
     }
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
-      if (event.type !== 'keylog') endpoint.events.push(event);
+      if (event.type === 'keylog') endpoint.keylog.push(event.line);
+      else endpoint.events.push(event);
     }
     for (const datagram of connection.transmit()) this.#send(role, datagram);
   }

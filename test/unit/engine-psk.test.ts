@@ -12,7 +12,13 @@ import {
 } from '../../src/handshake/psk.ts';
 import { parseSession, serializeSession } from '../../src/handshake/session.ts';
 import { offeredPsks, selectedIdentity } from '../../src/messages/extensions.ts';
-import { CipherSuite, ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import {
+  CipherSuite,
+  ExtensionType,
+  HandshakeType,
+  NamedGroup,
+  ProtocolVersion,
+} from '../../src/wire/codepoints.ts';
 import {
   clientConfig,
   clientIdentity,
@@ -320,6 +326,19 @@ describe('an imported PSK', () => {
       context: psk.context,
       target,
     });
+  });
+
+  test('for DTLS 1.3 has its target_protocol and its labels, and is no key of TLS', () => {
+    const made = importPsk(nodeCrypto, psk, 'sha256', ProtocolVersion.dtls13);
+    const identity = Buffer.from('00046d696c6c0006' + '6120746f2062' + 'fefc0001', 'hex');
+    expect(Buffer.from(made.identity)).toEqual(identity);
+    const label = Buffer.from('dtls13derived psk');
+    const context = crypto.createHash('sha256').update(identity).digest();
+    const info = Buffer.concat([Buffer.of(0, 32, label.length), label, Buffer.of(32), context]);
+    const expected = Buffer.from(crypto.hkdfSync('sha256', psk.key, Buffer.alloc(32), info, 32));
+    expect(Buffer.from(made.key)).toEqual(expected);
+    expect(parseImportedIdentity(made.identity)).toBeUndefined();
+    expect(parseImportedIdentity(made.identity, ProtocolVersion.dtls13)?.target).toBe('sha256');
   });
 
   test('agrees with either hash, whichever suite there is', () => {

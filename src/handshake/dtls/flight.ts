@@ -18,6 +18,7 @@ interface Outgoing {
         readonly messageSeq: number;
         readonly body: Uint8Array;
         readonly acked: Ranges;
+        readonly group: number;
       }
     | 'change_cipher_spec';
 }
@@ -48,8 +49,15 @@ export class Flight {
     return this.#unsent < this.#outgoing.length;
   }
 
-  addMessage(sealer: DatagramSealer, type: number, messageSeq: number, body: Uint8Array): void {
-    this.#outgoing.push({ sealer, message: { type, messageSeq, body, acked: new Ranges() } });
+  /** @param group what is sent and acknowledged together: the handshake's flight, or one message after it (RFC 9147 §5.8.4) */
+  addMessage(
+    sealer: DatagramSealer,
+    type: number,
+    messageSeq: number,
+    body: Uint8Array,
+    group: number,
+  ): void {
+    this.#outgoing.push({ sealer, message: { type, messageSeq, body, acked: new Ranges(), group } });
   }
 
   addChangeCipherSpec(sealer: DatagramSealer): void {
@@ -63,20 +71,24 @@ export class Flight {
     this.#records.clear();
   }
 
-  /** @returns whether any record of this flight was among them */
-  acknowledge(numbers: readonly RecordNumber[]): boolean {
-    let any = false;
+  /** @returns the groups of which something was among them that was not acknowledged before */
+  acknowledge(numbers: readonly RecordNumber[]): ReadonlySet<number> {
+    const groups = new Set<number>();
     for (const number of numbers) {
-      for (const { outgoing, start, end } of this.#records.get(nameOf(number)) ?? []) {
-        any = true;
-        if (outgoing.message !== 'change_cipher_spec') outgoing.message.acked.add(start, end);
+      const name = nameOf(number);
+      const carried = this.#records.get(name) ?? [];
+      this.#records.delete(name);
+      for (const { outgoing, start, end } of carried) {
+        if (outgoing.message === 'change_cipher_spec') continue;
+        outgoing.message.acked.add(start, end);
+        groups.add(outgoing.message.group);
       }
     }
     const waiting = this.#outgoing.slice(this.#unsent);
     this.#outgoing = [...this.#outgoing.slice(0, this.#unsent).filter(isOpen), ...waiting];
     this.#unsent = this.#outgoing.length - waiting.length;
     if (this.empty) this.#records.clear();
-    return any;
+    return groups;
   }
 
   /** Whether the message with this number is acknowledged, or was never here. */
@@ -97,6 +109,15 @@ export class Flight {
   resend(out: DatagramPacker): void {
     this.#unsent = this.#outgoing.length;
     for (const outgoing of this.#outgoing) this.#write(outgoing, out);
+  }
+
+  /** What is not acknowledged of these groups. @returns whether there was any */
+  resendGroups(groups: ReadonlySet<number>, out: DatagramPacker): boolean {
+    const open = this.#outgoing.filter(
+      ({ message }) => message !== 'change_cipher_spec' && groups.has(message.group),
+    );
+    for (const outgoing of open) this.#write(outgoing, out);
+    return open.length > 0;
   }
 
   #write(outgoing: Outgoing, out: DatagramPacker): void {

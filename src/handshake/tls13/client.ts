@@ -131,6 +131,13 @@ class ExpectServerHello implements Expect {
       return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw12, io);
     }
     const suite = this.#checkHello(hello);
+    if (this.#verifications > 0) {
+      // RFC 9147 §5.1: DTLS 1.3 has HelloRetryRequest in its place.
+      throw new TlsError(
+        'ERR_TLS_UNEXPECTED_MESSAGE',
+        'A server that answered with HelloVerifyRequest, which DTLS 1.3 does not have, selects DTLS 1.3',
+      );
+    }
     return isHelloRetryRequest(hello)
       ? this.#retry(hello, suite, message.raw, io)
       : this.#accept(hello, suite, message.raw, io);
@@ -142,8 +149,17 @@ class ExpectServerHello implements Expect {
    */
   #verify(message: HandshakeMessage, io: HandshakeIO): Step {
     const { config } = this.#setup;
-    const possible = config.datagrams !== undefined && config.tls12 !== undefined;
-    if (!possible || this.#retried !== undefined || this.#verifications === MAX_VERIFICATIONS) {
+    if (config.datagrams !== undefined && config.tls12 === undefined) {
+      throw new TlsError(
+        'ERR_TLS_UNSUPPORTED_VERSION',
+        'The server asks for a cookie in the way of DTLS 1.2',
+      );
+    }
+    if (
+      config.datagrams === undefined ||
+      this.#retried !== undefined ||
+      this.#verifications === MAX_VERIFICATIONS
+    ) {
       throw unexpected(message, 'ServerHello');
     }
     const offer = makeVerifiedOffer(this.#offer, parseHelloVerifyRequest(message.body), io);

@@ -8,9 +8,11 @@ import type { SubProtocol, SubProtocolFactory } from '../../connection/sub-proto
 import { randomBytes } from '../../crypto/node/random.ts';
 import { ConnectionError } from '../../errors/errors.ts';
 import type { ServerConfig } from '../../handshake/config.ts';
+import { ProtocolVersion } from '../../wire/codepoints.ts';
 import { clientConfig, readSession, serverConfig } from '../engine-config.ts';
 import { NameMap } from '../name-map.ts';
 import { optionError } from '../options.ts';
+import { clientPsks, pskFinder } from '../psk.ts';
 import {
   contextOf,
   createSecureContext,
@@ -248,6 +250,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     const context = contextOf(options);
     const wantsKeyLog = (): boolean => socket.listenerCount('keylog') + this.listenerCount('keylog') > 0;
     const config = clientConfig(context, { ...options, host }, session, wantsKeyLog);
+    const psks = clientPsks(options.psk, ProtocolVersion.dtls13);
     // It wants none itself: its port is its own.
     const connectionId = options.connectionId === false ? undefined : new Uint8Array(0);
     const datagrams = { ...datagramConfig(options), connectionId };
@@ -261,7 +264,8 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
       this.#whenOpen(address, socket, () => {
         // `keylog` is looked at now, when listeners had their chance.
         const { keylog } = config;
-        const begin = () => DtlsConnection.client({ ...config, keylog, datagrams }, Date.now(), factories);
+        const begin = () =>
+          DtlsConnection.client({ ...config, keylog, datagrams, psks }, Date.now(), factories);
         this.#begin(socket, { address, port }, begin);
       });
     });
@@ -492,6 +496,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     this.#serverConfig = {
       ...serverConfig(context, options, (name) => this.#contexts.find(name), wantsKeyLog),
       datagrams: datagramConfig(options),
+      findPsk: options.psk === undefined ? undefined : pskFinder(options.psk, ProtocolVersion.dtls13),
       get keylog() {
         return wantsKeyLog();
       },

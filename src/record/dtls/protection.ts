@@ -1,6 +1,8 @@
 import type { Aead, AeadName, CryptoProvider, RecordNumberMask } from '../../crypto/provider.ts';
 import type { Suite } from '../../crypto/suites.ts';
 import { TlsError } from '../../errors/errors.ts';
+import { MAX_CIPHERTEXT } from '../tls/deframer.ts';
+import { requirePlaintext } from '../tls/record12.ts';
 import {
   type Frame,
   MAX_SEQUENCE,
@@ -156,7 +158,7 @@ export class Opener13 implements DatagramOpener {
     if (frame.kind !== 'unified') return undefined;
     const { fragment } = frame;
     const split = fragment.length - this.#aead.tagLength;
-    if (split < 1 || fragment.length < SAMPLE_LENGTH) return undefined;
+    if (split < 1 || fragment.length < SAMPLE_LENGTH || fragment.length > MAX_CIPHERTEXT) return undefined;
     const header = this.#clearHeader(frame);
     const sequence = this.#fullSequence(frame, header);
     if (sequence > MAX_SEQUENCE || this.#seen.has(sequence)) return undefined;
@@ -172,6 +174,7 @@ export class Opener13 implements DatagramOpener {
     while (end >= 0 && inner[end] === 0) end--;
     // RFC 8446 §5.4: a record that is padding only is a fault of whoever has the key.
     if (end < 0) throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'A record is padding only');
+    requirePlaintext(end);
     const { epoch } = this;
     return { type: inner[end] as number, content: inner.subarray(0, end), epoch, sequence, newest };
   }

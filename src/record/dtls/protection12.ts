@@ -3,7 +3,8 @@ import type { AeadProtection, CbcProtection } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { ContentType } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
-import { type Keys12, MAX_RECORDS_12 } from '../tls/record12.ts';
+import { MAX_CIPHERTEXT_12, MAX_PLAINTEXT } from '../tls/deframer.ts';
+import { type Keys12, MAX_RECORDS_12, requirePlaintext } from '../tls/record12.ts';
 import {
   CLASSIC_HEADER_LENGTH,
   type ClassicFrame,
@@ -67,6 +68,7 @@ export class ClearOpener implements DatagramOpener {
     if (frame.kind !== 'classic' || frame.epoch !== 0 || frame.type === ContentType.tls12_cid)
       return undefined;
     const { type, sequence, fragment } = frame;
+    if (fragment.length > MAX_PLAINTEXT) return undefined;
     return { type, content: fragment, epoch: 0, sequence, newest: false };
   }
 }
@@ -135,7 +137,7 @@ export class Opener12 implements DatagramOpener {
   open(frame: Frame): OpenedRecord | undefined {
     if (!this.#isOurs(frame)) return undefined;
     const { sequence } = frame;
-    if (this.#seen.has(sequence)) return undefined;
+    if (frame.fragment.length > MAX_CIPHERTEXT_12 || this.#seen.has(sequence)) return undefined;
     const content = this.#cipher.open(frame, frame.fragment);
     if (content === undefined) {
       this.forgeries++;
@@ -144,6 +146,8 @@ export class Opener12 implements DatagramOpener {
     const newest = sequence > this.#seen.highest;
     this.#seen.add(sequence);
     const { epoch } = this;
+    // With the type of the content, where there is a connection ID (RFC 9146 §4).
+    requirePlaintext(content.length - (this.#cid.length > 0 ? 1 : 0));
     if (this.#cid.length === 0) return { type: frame.type, content, epoch, sequence, newest };
     let end = content.length - 1;
     while (end >= 0 && content[end] === 0) end--;
