@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs';
+import * as net from 'node:net';
 import { join } from 'node:path';
 import * as tls from 'node:tls';
 import { beforeAll, expect, it } from 'vitest';
 import type { ServerOptions, TLSSocket } from '../../src/index.ts';
 import { describeWith } from '../setup/need.ts';
+import { GnutlsClient, gnutlsClient } from './support/gnutls.ts';
 import { OpensslClient, OpensslServer, openssl } from './support/openssl.ts';
 import {
   type CodedError,
@@ -266,3 +268,56 @@ it("TLS 1.2 with Node's tls as the client: data, resumption, client certificate"
   failed.on('error', () => {});
   expect(((await ours.failure()) as CodedError).code).toBe('ERR_TLS_NO_CLIENT_CERTIFICATE');
 });
+
+describeWith(gnutlsClient, 'record_size_limit in TLS 1.2, GnuTLS', () => {
+  it('is what gnutls-cli says that it takes, and what our server says that it takes', async () => {
+    const ours = await ourServer({ recordSizeLimit: 700 });
+    const relay = await recordsBetween(ours.port);
+    const args = [
+      '--recordsize',
+      '1000',
+      '--priority',
+      'NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM',
+    ];
+    const client = new GnutlsClient(relay.port, pki.ca, args);
+    const socket = await ours.session();
+    expect(socket.getProtocol()).toBe('TLSv1.2');
+    // Of a longer line, gnutls-cli sends one record.
+    client.say('x'.repeat(3000));
+    await client.until('x'.repeat(700));
+    const long = 'y'.repeat(3000);
+    socket.write(`${long}\n`);
+    await client.until(long);
+    expect(await client.quit()).toBe(0);
+    // Nonce of 8 bytes and tag of 16 around the content.
+    expect(Math.max(...relay.lengths.fromServer)).toBe(1000 + 24);
+    expect(Math.max(...relay.lengths.fromClient)).toBe(700 + 24);
+  });
+});
+
+/** A relay in front of a server, that notes how long the records of application data are. */
+async function recordsBetween(to: number) {
+  const lengths: { readonly fromClient: number[]; readonly fromServer: number[] } = {
+    fromClient: [],
+    fromServer: [],
+  };
+  const note = (source: net.Socket, found: number[]): void => {
+    let rest = Buffer.alloc(0);
+    source.on('data', (bytes) => {
+      rest = Buffer.concat([rest, bytes]);
+      while (rest.length >= 5 && rest.length >= 5 + rest.readUInt16BE(3)) {
+        const length = rest.readUInt16BE(3);
+        if (rest[0] === 23) found.push(length);
+        rest = rest.subarray(5 + length);
+      }
+    });
+  };
+  const relay = net.createServer((client) => {
+    const server = net.connect(to, '127.0.0.1');
+    note(client, lengths.fromClient);
+    note(server, lengths.fromServer);
+    for (const socket of [client, server]) socket.on('error', () => {});
+    client.pipe(server).pipe(client);
+  });
+  return { port: await listen(relay), lengths };
+}
