@@ -1,0 +1,178 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, it } from 'vitest';
+import type { DtlsConnectOptions } from '../../src/node/dtls/index.ts';
+import { describeWith, needThat } from '../setup/need.ts';
+import { ask, OurDtls } from './support/dtls.ts';
+import { HOST, makePki, type Pki, type SigningKind } from './support/pki.ts';
+import { freePort, Program } from './support/program.ts';
+
+/* DTLS 1.3 and 1.2 with the example programs of wolfSSL. */
+
+/** A source tree of wolfSSL with its example programs built, with DTLS 1.3 and connection IDs. */
+const folder = process.env.TRELLIS_WOLFSSL_DIR ?? '';
+const clientPath = join(folder, 'examples', 'client', 'client');
+const serverPath = join(folder, 'examples', 'server', 'server');
+const wolfssl = needThat(
+  folder !== '' && existsSync(clientPath) && existsSync(serverPath),
+  'no wolfSSL here (TRELLIS_WOLFSSL_DIR: its source, with examples/client and examples/server built)',
+);
+const NAME = 'wolfSSL';
+
+/** wolfSSL's name, ours, and the key of the certificate. */
+const SUITES_13 = [
+  ['TLS13-AES128-GCM-SHA256', 'TLS_AES_128_GCM_SHA256', 'p256'],
+  ['TLS13-AES256-GCM-SHA384', 'TLS_AES_256_GCM_SHA384', 'p384'],
+  ['TLS13-CHACHA20-POLY1305-SHA256', 'TLS_CHACHA20_POLY1305_SHA256', 'rsa2048'],
+  ['TLS13-AES128-CCM-SHA256', 'TLS_AES_128_CCM_SHA256', 'ed25519'],
+  ['TLS13-AES128-CCM-8-SHA256', 'TLS_AES_128_CCM_8_SHA256', 'p256'],
+] as const;
+const SUITES_12 = [
+  ['ECDHE-ECDSA-AES128-GCM-SHA256', 'p256'],
+  ['ECDHE-ECDSA-AES256-GCM-SHA384', 'p384'],
+  ['ECDHE-ECDSA-CHACHA20-POLY1305', 'p256'],
+  ['ECDHE-RSA-AES256-GCM-SHA384', 'rsa2048'],
+] as const;
+const SUITES = [
+  ...SUITES_13.map(([theirs, ours, kind]) => ['DTLSv1.3', '4', theirs, ours, kind] as const),
+  ...SUITES_12.map(([name, kind]) => ['DTLSv1.2', '3', name, name, kind] as const),
+];
+
+let pki: Pki;
+const our = new OurDtls('DTLS with wolfSSL', () => pki);
+
+describeWith(wolfssl, 'wolfSSL', () => {
+  beforeAll(() => {
+    pki = makePki();
+  });
+
+  /** Says "hello wolfssl!", wants an answer, prints it, and ends. */
+  const client = (port: number, args: readonly string[] = []): Program => {
+    const where = ['-u', '-h', '127.0.0.1', '-p', `${port}`, '-A', pki.ca.certFile, '-C', '-S', HOST];
+    const own = args.includes('-c') ? [] : ['-x'];
+    return new Program(clientPath, [...where, ...own, ...args], { cwd: folder });
+  };
+
+  /** Sends back what it gets, until its one session ends; then it prints what it was. It cannot be asked when it listens: our client says its ClientHello again until it does. */
+  const server = async (
+    args: readonly string[],
+    kind: SigningKind = 'p256',
+  ): Promise<{ peer: Program; port: number }> => {
+    const port = await freePort();
+    const { certFile, keyFile } = pki.servers[kind];
+    const credentials = args.includes('-s') ? [] : ['-c', certFile, '-k', keyFile, '-A', pki.ca.certFile];
+    const own = args.includes('-F') ? [] : ['-d'];
+    const peer = new Program(
+      serverPath,
+      ['-u', '-p', `${port}`, '-e', '-x', ...credentials, ...own, ...args],
+      {
+        cwd: folder,
+      },
+    );
+    return { peer, port };
+  };
+
+  const dial = (port: number, options: Partial<DtlsConnectOptions> = {}) =>
+    our.dial(port, { retransmitTimeout: 250, ...options });
+
+  it.each(SUITES)('%s, its client, our server: -v %s %s', async (protocol, version, theirs, ours, kind) => {
+    const { cert, key } = pki.servers[kind];
+    const { port, session } = await our.server({ cert, key, ciphers: ours });
+    const peer = client(port, ['-v', version, '-l', theirs]);
+    const socket = await session;
+    expect(socket.getCipher()?.name).toBe(ours);
+    expect(await peer.end()).toBe(0);
+    expect(peer.output).toContain(`SSL version is ${protocol}`);
+    expect(socket.counts.received).toBe(1);
+    our.passed(NAME, 'server', `certificate (${kind})`, socket, protocol);
+  });
+
+  it.each(SUITES)('%s, its server, our client: -v %s %s', async (protocol, version, theirs, ours, kind) => {
+    const { peer, port } = await server(['-v', version, '-l', theirs], kind);
+    const socket = await dial(port, { ciphers: ours });
+    expect(socket.authorized).toBe(true);
+    expect(socket.getCipher()?.name).toBe(ours);
+    expect((await ask(socket, 'hello from ours')).toString()).toBe('hello from ours');
+    socket.close();
+    await peer.end();
+    expect(peer.output).toContain(`SSL version is ${protocol}`);
+    our.passed(NAME, 'client', `certificate (${kind})`, socket, protocol);
+  });
+
+  it('1.3, its client without a key share: HelloRetryRequest with a group and a cookie', async () => {
+    const { port, session } = await our.server({});
+    const peer = client(port, ['-v', '4', '-J']);
+    const socket = await session;
+    expect(await peer.end()).toBe(0);
+    our.passed(NAME, 'server', 'HelloRetryRequest for a group', socket, 'DTLSv1.3');
+  });
+
+  it('1.3, its client updates its keys', async () => {
+    const { port, session } = await our.server({});
+    const peer = client(port, ['-v', '4', '-I']);
+    const socket = await session;
+    expect(await peer.end()).toBe(0);
+    // One before the update, and one after it.
+    expect(socket.counts.received).toBe(2);
+    our.passed(NAME, 'server', 'KeyUpdate by them', socket, 'DTLSv1.3');
+  });
+
+  it('1.3, its server updates its keys, and so does our client, twice', async () => {
+    const { port } = await server(['-v', '4', '-U']);
+    const socket = await dial(port);
+    expect((await ask(socket, 'one')).toString()).toBe('one');
+    our.passed(NAME, 'client', 'KeyUpdate by them', socket, 'DTLSv1.3');
+    socket.updateKeys();
+    expect((await ask(socket, 'two')).toString()).toBe('two');
+    socket.updateKeys(true);
+    expect((await ask(socket, 'three')).toString()).toBe('three');
+    our.passed(NAME, 'client', 'KeyUpdate by us', socket, 'DTLSv1.3');
+  });
+
+  it.each([
+    ['DTLSv1.3', '4'],
+    ['DTLSv1.2', '3'],
+  ])('%s: client certificates both ways', async (protocol, version) => {
+    const theirs = pki.clients.p256;
+    const { port, session } = await our.server({ requestCert: true, ca: pki.ca.cert });
+    const peer = client(port, ['-v', version, '-c', theirs.certFile, '-k', theirs.keyFile]);
+    const accepted = await session;
+    expect(accepted.authorized).toBe(true);
+    expect(await peer.end()).toBe(0);
+    our.passed(NAME, 'server', 'client certificate', accepted, protocol);
+
+    const listening = await server(['-v', version, '-F']);
+    const { cert, key } = pki.clients.rsa2048;
+    const socket = await dial(listening.port, { cert, key });
+    expect((await ask(socket, 'ping')).toString()).toBe('ping');
+    our.passed(NAME, 'client', 'client certificate', socket, protocol);
+  });
+
+  it.each([
+    ['DTLSv1.3', '4'],
+    ['DTLSv1.2', '3'],
+  ])('%s: connection IDs both ways', async (protocol, version) => {
+    const { port, session } = await our.server({});
+    const peer = client(port, ['-v', version, '--cid', 'theirs']);
+    const accepted = await session;
+    expect(await peer.end()).toBe(0);
+    expect(peer.output).toContain('CID extension was negotiated');
+    our.passed(NAME, 'server', 'connection IDs', accepted, protocol);
+
+    const listening = await server(['-v', version, '--cid', 'theirs']);
+    const socket = await dial(listening.port);
+    expect((await ask(socket, 'ping')).toString()).toBe('ping');
+    socket.close();
+    await listening.peer.end();
+    expect(listening.peer.output).toContain('CID extension was negotiated');
+    our.passed(NAME, 'client', 'connection IDs', socket, protocol);
+  });
+
+  it('1.3, its client refuses a certificate of a CA that it does not know', async () => {
+    const { cert, key } = pki.servers.p256;
+    const { port } = await our.server({ cert, key });
+    const peer = client(port, ['-v', '4', '-A', pki.otherCa.certFile]);
+    expect(await peer.end()).not.toBe(0);
+    expect(peer.output).toMatch(/no signer|-188/i);
+  });
+});
