@@ -12,6 +12,8 @@ export const SrtpProfile = {
   SRTP_AEAD_AES_256_GCM: 0x0008,
 } as const;
 
+export type SrtpProfileName = keyof typeof SrtpProfile;
+
 /** Bytes of master key and master salt. */
 const LENGTHS: Readonly<Record<number, { readonly key: number; readonly salt: number }>> = {
   [SrtpProfile.SRTP_AES128_CM_HMAC_SHA1_80]: { key: 16, salt: 14 },
@@ -21,6 +23,7 @@ const LENGTHS: Readonly<Record<number, { readonly key: number; readonly salt: nu
 };
 
 export interface SrtpKeys {
+  /** SRTPProtectionProfile: a value of `SrtpProfile`. */
   readonly profile: number;
   /** `master key ‖ master salt` of what the client sends, and of what the server sends. */
   readonly client: { readonly key: Uint8Array; readonly salt: Uint8Array };

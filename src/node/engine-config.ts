@@ -51,7 +51,7 @@ export interface PeerSettings {
    * recorded. TLS 1.3. Default false.
    */
   pskOnlyKeyExchange?: boolean | undefined;
-  /** Milliseconds for the handshake, 120,000 by default; 0 waits for ever. */
+  /** Milliseconds for the handshake, 120,000 by default, 30,000 at servers of DTLS; 0 waits for ever. */
   handshakeTimeout?: number | undefined;
   /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
   padding?: number | undefined;

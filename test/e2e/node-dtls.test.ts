@@ -1,13 +1,16 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { muxClient, muxServer } from '../../src/mux/index.ts';
 import {
   createSocket as createDtlsSocket,
   createServer,
+  type DtlsConnectOptions,
   type DtlsEndpoint,
+  type DtlsSocket,
   type Remote,
+  SrtpProfile,
 } from '../../src/node/dtls/index.ts';
 import { muxSession } from '../../src/node/mux.ts';
 import { ask, dial, dialed, dtlsServer, echo, randomFrom, rebindingRelay, relay } from './dtls-kit.ts';
@@ -43,6 +46,37 @@ describe.each(VERSIONS)('%s', (protocol, version) => {
       expect.objectContaining({ code: 'ERR_DTLS_TOO_LARGE' }),
     );
     expect((await ask(socket, 'still here')).toString()).toBe('still here');
+  });
+
+  it('agrees on keys for SRTP, in the order of the server', async () => {
+    const srtp = ['SRTP_AEAD_AES_256_GCM', 'SRTP_AES128_CM_HMAC_SHA1_80'] as const;
+    const { server, port } = await dtlsServer({ ...versions, srtp });
+    const secured = once(server, 'secureConnection') as Promise<[DtlsSocket]>;
+    const socket = await dialed(port, { ...versions, srtp: srtp.toReversed() });
+    const keys = socket.srtp;
+    expect(keys?.profile).toBe(SrtpProfile.SRTP_AEAD_AES_256_GCM);
+    expect([keys?.client.key.length, keys?.server.salt.length]).toEqual([32, 12]);
+    // RFC 5764 §4.2: client key, server key, client salt, server salt, from the exporter.
+    const material = socket.exportKeyingMaterial(88, 'EXTRACTOR-dtls_srtp');
+    const parts = [keys?.client.key, keys?.server.key, keys?.client.salt, keys?.server.salt];
+    expect(Buffer.concat(parts.map((part) => part ?? new Uint8Array()))).toEqual(material);
+    const [theirs] = await secured;
+    expect(theirs.srtp).toEqual(keys);
+  });
+
+  it('goes without SRTP where no profile is shared, or one side has none', async () => {
+    const { port } = await dtlsServer({ ...versions, srtp: ['SRTP_AEAD_AES_128_GCM'] }, echo);
+    for (const more of [{}, { srtp: ['SRTP_AES128_CM_HMAC_SHA1_32'] as const }]) {
+      const socket = await dialed(port, { ...versions, ...more });
+      expect(socket.srtp).toBeUndefined();
+      expect((await ask(socket, 'x')).toString()).toBe('x');
+    }
+    for (const srtp of [[], ['SRTP_NULL_SHA1_80']] as unknown as DtlsConnectOptions['srtp'][]) {
+      expect(() => dial(port, { srtp })).toThrow(expect.objectContaining({ code: 'ERR_TLS_OPTION' }));
+      expect(() => createServer({ ...SERVER, srtp })).toThrow(
+        expect.objectContaining({ code: 'ERR_TLS_OPTION' }),
+      );
+    }
   });
 
   it('serves many peers on one port', async () => {
@@ -396,5 +430,25 @@ describe('multiplexing', () => {
     for (const one of flows) one?.close();
     session?.close();
     await closed;
+  });
+});
+
+describe('a handshake that stops half-way', () => {
+  it('gives its place back after 30 s', async () => {
+    const { server, port } = await dtlsServer();
+    const errors: unknown[] = [];
+    server.on('tlsClientError', (error) => errors.push(error));
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    // Both hellos pass; then the client is silent.
+    let left = 2;
+    const near = await relay(port, (_, towards) => (towards === 'client' || left-- > 0 ? [0] : []));
+    dial(near).on('error', () => {});
+    while (server.stats.halfOpen === 0) await new Promise((resolve) => setImmediate(resolve));
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(server.stats.halfOpen).toBe(1);
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(server.stats.halfOpen).toBe(0);
+    expect(errors).toMatchObject([{ code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }]);
   });
 });

@@ -25,6 +25,7 @@ import {
   type DtlsConnectOptions,
   type DtlsServerOptions,
   datagramConfig,
+  factoriesOf,
   type PortOptions,
 } from './options.ts';
 import { DtlsSocket, kBegin, kMove, kReceive, type Remote, type SocketHost } from './socket.ts';
@@ -34,6 +35,12 @@ export const MAX_HALF_OPEN = 1_024;
 
 /** Sessions on one port: about 1 GiB, at the size of an idle session (bench dtls-memory). */
 export const MAX_SESSIONS = 65_536;
+
+/**
+ * Milliseconds for a handshake at a server. Shorter than over TLS, since one of `MAX_HALF_OPEN` places is taken meanwhile; long
+ * enough for a flight to be sent five times (RFC 6347 §4.2.4.1: after 1, 3, 7 and 15 s).
+ */
+export const HANDSHAKE_TIMEOUT = 30_000;
 
 /** Milliseconds without a word from its peer after which a server forgets a session: UDP tells nobody that it is gone. */
 export const IDLE_TIMEOUT = 3_600_000;
@@ -91,6 +98,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
   readonly #serverOptions: DtlsServerOptions | undefined;
   readonly #contexts = new NameMap<SecureContext>();
   #serverConfig: ServerConfig | undefined;
+  #factories: readonly SubProtocolFactory[] = [];
   #greeter: DtlsGreeter | undefined;
   readonly #cookieSecret: Uint8Array;
   #udp: Socket | undefined;
@@ -254,7 +262,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     // It wants none itself: its port is its own.
     const connectionId = options.connectionId === false ? undefined : new Uint8Array(0);
     const datagrams = { ...datagramConfig(options), connectionId };
-    const factories = remember(options.subProtocols, made);
+    const factories = remember(factoriesOf(options), made);
     resolveHost(host, (error, address) => {
       if (socket.destroyed) return;
       if (error !== null) {
@@ -398,11 +406,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
   }
 
   #accept(datagram: Uint8Array, { address, port }: Remote, key: string, seed: ServerSeed): void {
-    const {
-      maxHalfOpen = MAX_HALF_OPEN,
-      maxSessions = MAX_SESSIONS,
-      subProtocols,
-    } = this.#serverOptions ?? {};
+    const { maxHalfOpen = MAX_HALF_OPEN, maxSessions = MAX_SESSIONS } = this.#serverOptions ?? {};
     const peer = this.#peers.get(key);
     const isFull = this.#halfOpen >= maxHalfOpen || (peer === undefined && this.#peers.size >= maxSessions);
     if (isFull || peer?.candidate !== undefined) {
@@ -415,7 +419,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     if (peer === undefined) this.#peers.set(key, { key, socket, candidate: undefined, active: true });
     else peer.candidate = socket;
     const config = this.#configFor(socket);
-    socket[kBegin](DtlsConnection.server(config, Date.now(), remember(subProtocols, made), seed));
+    socket[kBegin](DtlsConnection.server(config, Date.now(), remember(this.#factories, made), seed));
     socket[kReceive](datagram, { address, port });
   }
 
@@ -493,8 +497,10 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
 
   #useContext(context: SecureContext, options: DtlsServerOptions): void {
     const wantsKeyLog = (): boolean => this.listenerCount('keylog') > 0;
+    const settings = { ...options, handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT };
+    this.#factories = factoriesOf(options);
     this.#serverConfig = {
-      ...serverConfig(context, options, (name) => this.#contexts.find(name), wantsKeyLog),
+      ...serverConfig(context, settings, (name) => this.#contexts.find(name), wantsKeyLog),
       datagrams: datagramConfig(options),
       findPsk: options.psk === undefined ? undefined : pskFinder(options.psk, ProtocolVersion.dtls13),
       get keylog() {
@@ -510,7 +516,7 @@ function keyOf({ address, port }: Remote): string {
 }
 
 /** Remembers what the factories make, for `subProtocol`. */
-function remember(factories: readonly SubProtocolFactory[] = [], made: SubProtocol[]): SubProtocolFactory[] {
+function remember(factories: readonly SubProtocolFactory[], made: SubProtocol[]): SubProtocolFactory[] {
   return factories.map((make) => (role) => {
     const subProtocol = make(role);
     made.push(subProtocol);

@@ -12,6 +12,7 @@ import { DtlsEndpoint } from './endpoint.ts';
 import type { DtlsConnectOptions, DtlsServerOptions, PortOptions } from './options.ts';
 import { DtlsSocket } from './socket.ts';
 
+export { type SrtpKeys, SrtpProfile, type SrtpProfileName } from '../../connection/srtp.ts';
 export type { EndpointStats } from './endpoint.ts';
 export type {
   ClusterOptions,

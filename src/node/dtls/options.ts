@@ -1,3 +1,4 @@
+import { SrtpNegotiation, SrtpProfile, type SrtpProfileName } from '../../connection/srtp.ts';
 import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import type { DatagramConfig } from '../../handshake/config.ts';
 import type { ClientSettings, ServerSettings } from '../engine-config.ts';
@@ -27,6 +28,11 @@ export interface DatagramOptions {
    * session. Who watches both addresses can tell that it is the same one. Default true.
    */
   readonly connectionId?: boolean | undefined;
+  /**
+   * Agree on keys for SRTP (RFC 5764) where the other side does: profiles, best first; the server's order decides. See
+   * `socket.srtp`. Default none.
+   */
+  readonly srtp?: readonly SrtpProfileName[] | undefined;
   /** Protocols that share the session with the application's datagrams. */
   readonly subProtocols?: readonly SubProtocolFactory[] | undefined;
 }
@@ -83,6 +89,20 @@ export function datagramConfig({ mtu, retransmitTimeout }: DatagramOptions): Dat
     initialTimeout: retransmitTimeout ?? INITIAL_TIMEOUT,
     maxTimeout: MAX_TIMEOUT,
   };
+}
+
+/**
+ * The sub-protocols that the options ask for.
+ * @throws ConnectionError ERR_TLS_OPTION
+ */
+export function factoriesOf({ srtp, subProtocols = [] }: DatagramOptions): readonly SubProtocolFactory[] {
+  if (srtp === undefined) return subProtocols;
+  if (srtp.length === 0) throw optionError('srtp', 'the list is empty; leave it out for no SRTP');
+  const profiles = srtp.map((name) => {
+    if (Object.hasOwn(SrtpProfile, name)) return SrtpProfile[name];
+    throw optionError('srtp', `${name} is none of ${Object.keys(SrtpProfile).join(', ')}`);
+  });
+  return [() => new SrtpNegotiation(profiles), ...subProtocols];
 }
 
 function requireWhole(option: string, value: number | undefined, min: number, max: number): void {

@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net';
 import type { ConnectionEvent, ConnectionInfo } from '../../connection/connection.ts';
 import type { DtlsConnection } from '../../connection/dtls-connection.ts';
 import { MAX_AMPLIFICATION } from '../../connection/dtls-greeter.ts';
+import { type SrtpKeys, SrtpNegotiation } from '../../connection/srtp.ts';
 import type { SubProtocol } from '../../connection/sub-protocol.ts';
 import { type X509Certificate, x509Certificate } from '../../crypto/node/certificate-object.ts';
 import { ConnectionError } from '../../errors/errors.ts';
@@ -237,6 +238,12 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
     return Buffer.from(this.#started().exportKeyingMaterial(label, context, length));
+  }
+
+  /** Keys for SRTP, once both sides have agreed to a profile of the option `srtp`; else `undefined`. */
+  get srtp(): SrtpKeys | undefined {
+    const negotiation = this.subProtocol('srtp');
+    return negotiation instanceof SrtpNegotiation ? negotiation.keys : undefined;
   }
 
   /** The sub-protocol of this name, once both sides have agreed to it; else `undefined`. */
