@@ -3,14 +3,7 @@ import { CertificateType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
 import { acceptedTypes, judgeRawKey } from './certificate-types.ts';
 import type { ClientConfig, PeerVerifier, ServerConfig } from './config.ts';
-
-/** What a session keeps of who the peer was, to judge it again when it is resumed: never the verdict of then. */
-export interface KeptPeer {
-  /** DER, end entity first; empty for a raw key, and for a client that showed nothing. */
-  readonly peerChain: readonly Uint8Array[];
-  /** A raw public key (RFC 7250), SubjectPublicKeyInfo. */
-  readonly peerKey?: Uint8Array | undefined;
-}
+import type { KeptPeer } from './session.ts';
 
 export function keptOf(peer: PeerIdentity | undefined): KeptPeer {
   const peerChain = peer?.chain ?? [];

@@ -3,10 +3,17 @@ import { suiteById } from '../crypto/suites.ts';
 import { DecodeError } from '../errors/errors.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
-import type { KeptPeer } from './kept-peer.ts';
 
 /** RFC 8446 §4.6.1: a ticket lives at most seven days, whatever the server says. */
 export const MAX_TICKET_LIFETIME = 604_800;
+
+/** What a session keeps of who the peer was, to judge it again when it is resumed: never the verdict of then. */
+export interface KeptPeer {
+  /** DER, end entity first; empty for a raw key, and for a client that showed nothing. */
+  readonly peerChain: readonly Uint8Array[];
+  /** A raw public key (RFC 7250), SubjectPublicKeyInfo. */
+  readonly peerKey?: Uint8Array | undefined;
+}
 
 /** What a client keeps to resume a session (RFC 8446 §4.6.1). Holds a secret: store it like a key. */
 export interface ClientSession {
