@@ -112,7 +112,7 @@ describeWith(wolfssl, 'wolfSSL', () => {
     const peer = client(port, ['-v', '4', '-I']);
     const socket = await session;
     expect(await peer.end()).toBe(0);
-    // One before the update, and one after it.
+    // The update comes first, then a datagram that is answered, and one more.
     expect(socket.counts.received).toBe(2);
     our.passed(NAME, 'server', 'KeyUpdate by them', socket, 'DTLSv1.3');
   });
