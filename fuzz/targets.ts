@@ -28,6 +28,7 @@ import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
 import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
 import { CONNECTION_TARGETS } from './connection-targets.ts';
+import { DTLS_TARGETS } from './dtls-targets.ts';
 import { LEGACY_TARGETS } from './legacy-targets.ts';
 import { traceMessages } from './seeds.ts';
 import { SIGN_TARGETS } from './sign-targets.ts';
@@ -289,6 +290,7 @@ export const TARGETS: readonly Target[] = [
   ...TLS12_TARGETS,
   ...X509_TARGETS,
   ...CONNECTION_TARGETS,
+  ...DTLS_TARGETS,
   ...TUNNEL_TARGETS,
   ...LEGACY_TARGETS,
   ...SIGN_TARGETS,

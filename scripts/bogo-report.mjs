@@ -11,8 +11,13 @@ import { ROOT } from './root.mjs';
  */
 
 const DOCUMENT = join(ROOT, 'docs', 'conformance.md');
-const BEGIN = '<!-- bogo: written by npm run bogo -- --write -->';
-const END = '<!-- /bogo -->';
+const PLACES = {
+  tls: { begin: '<!-- bogo: written by npm run bogo -- --write -->', end: '<!-- /bogo -->' },
+  dtls: {
+    begin: '<!-- bogo-dtls: written by npm run bogo -- --dtls --write -->',
+    end: '<!-- /bogo-dtls -->',
+  },
+};
 
 const COLUMNS = /** @type {Verdict[]} */ (['passed', 'failed', 'disabled', 'unimplemented']);
 
@@ -70,9 +75,11 @@ export function renderText(outcomes) {
  * @param {string} revision of BoringSSL
  * @param {readonly Outcome[]} outcomes
  * @param {Readonly<Record<string, string>>} decisions pattern of names -> why those tests are not for us
+ * @param {keyof typeof PLACES} place
  */
-export function writeDocument(revision, outcomes, decisions) {
+export function writeDocument(revision, outcomes, decisions, place) {
   const before = readFileSync(DOCUMENT, 'utf8');
+  const { begin: BEGIN, end: END } = PLACES[place];
   const begin = before.indexOf(BEGIN);
   const end = before.indexOf(END);
   if (begin === -1 || end < begin) throw new Error(`${DOCUMENT} has no place for the tables`);
@@ -114,15 +121,14 @@ function list(outcomes, decisions) {
   }));
   /** @type {Map<string, { tests: number, patterns: string[] }>} */
   const groups = new Map();
-  for (const { pattern, why } of patterns) {
-    const group = groups.get(why) ?? { tests: 0, patterns: [] };
-    group.patterns.push(pattern);
-    groups.set(why, group);
-  }
   for (const { name, verdict } of outcomes) {
     const first = patterns.find(({ matches }) => matches.test(name));
-    const group = first === undefined ? undefined : groups.get(first.why);
-    if (group !== undefined && verdict === 'disabled') group.tests++;
+    if (first === undefined || verdict !== 'disabled') continue;
+    const { pattern, why } = first;
+    const group = groups.get(why) ?? { tests: 0, patterns: [] };
+    group.tests++;
+    if (!group.patterns.includes(pattern)) group.patterns.push(pattern);
+    groups.set(why, group);
   }
   return [
     '| disabled, because | tests | names |',

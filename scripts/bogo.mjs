@@ -66,7 +66,12 @@ const outcomes = tests.map((test) => ({ ...test, verdict: verdicts.get(test.name
 console.log(`\n${renderText(outcomes)}`);
 if (values.json !== undefined) writeFileSync(resolve(values.json), JSON.stringify(outcomes, undefined, 1));
 if (values.write)
-  writeDocument(revisionOf(given), outcomes, JSON.parse(readFileSync(CONFIG, 'utf8')).DisabledTests);
+  writeDocument(
+    revisionOf(given),
+    outcomes,
+    JSON.parse(readFileSync(CONFIG, 'utf8')).DisabledTests,
+    values.dtls ? 'dtls' : 'tls',
+  );
 process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
 
 /** @returns {string} the path of a configuration in which DTLS is not disabled as a whole */

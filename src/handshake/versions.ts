@@ -69,7 +69,8 @@ export function chooseVersion(config: ServerConfig, hello: ClientHello): number 
 function isAtMost(version: number, limit: number): boolean {
   return version >= FIRST_DTLS ? version >= limit && limit >= FIRST_DTLS : version <= limit;
 }
-const FIRST_DTLS = 0xfe00;
+/** Above all of TLS, and below what DTLS may count down to. */
+const FIRST_DTLS = 0x8000;
 
 /**
  * The last eight bytes of the random of a server that could have spoken a newer version (RFC 8446 §4.1.3); the very last is 1

@@ -28,8 +28,8 @@ export function versionsOf(flags: Flags): Versions {
   const tls13 = allows(ProtocolVersion.tls13, flags.noTls13);
   const older = [
     { version: ProtocolVersion.tls12, item: undefined, off: flags.noTls12 },
-    { version: ProtocolVersion.tls11, item: 'tls1.1', off: flags.noTls11 },
-    { version: ProtocolVersion.tls10, item: 'tls1.0', off: flags.noTls1 },
+    { version: ProtocolVersion.tls11, item: 'tls1.1', off: flags.noTls11 || flags.dtls },
+    { version: ProtocolVersion.tls10, item: 'tls1.0', off: flags.noTls1 || flags.dtls },
   ] as const;
   const left = older.filter(({ version, off }) => allows(version, off));
   if (!tls13 && left.length === 0) throw new Unimplemented('no version is left that the engine speaks');

@@ -171,9 +171,6 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observed) {
   const versions = versionsOf(flags);
-  if (flags.dtls && !versions.tls13 && versions.newest !== ProtocolVersion.tls12) {
-    throw new Unimplemented('DTLS 1.0');
-  }
   return {
     crypto: observing(observed),
     suites: versions.tls13 ? suites13(flags) : [],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DtlsConnection } from '../../../src/connection/dtls-connection.ts';
 import { suiteById, TLS13_SUITES } from '../../../src/crypto/suites.ts';
 import { suite12ById, TLS12_SUITES } from '../../../src/crypto/suites12.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
@@ -129,4 +130,15 @@ test('KeyUpdate: the new key is used once it is acknowledged', () => {
   pair.client.connection.updateKeys(false);
   pair.run();
   expectAlive(pair);
+});
+
+test('a ClientHello of a version to come is answered with DTLS 1.2', () => {
+  const client = DtlsConnection.client(clientConfig(ONLY_TLS12), START);
+  const [hello] = client.transmit() as [Uint8Array];
+  // legacy_version, behind the headers of record and fragment.
+  new DataView(hello.buffer, hello.byteOffset).setUint16(25, 0xfdff);
+  const server = DtlsConnection.server(serverConfig(ONLY_TLS12), START);
+  server.receive(hello, START);
+  expect(server.nextEvent()).toBeUndefined();
+  expect(server.wanted?.kind).toBe('signature');
 });
