@@ -58,7 +58,7 @@ export async function runConnection(
     const now = refused ? retry : flags;
     checkHandshake(now, info, {
       ...observed,
-      retried: driver.retried,
+      retried: driver.retried && isVersion13(info.version),
       gotTicket: driver.gotTicket,
       shown: driver.shown,
       resumes,

@@ -8,7 +8,7 @@ import { TARGETS } from '../../fuzz/targets.ts';
 /** Bounded, and the same inputs every time; `npm run fuzz` goes on from here with other seeds. */
 const INPUTS = 1500;
 /** Whole connections, and signatures that are checked to the end. */
-const SLOW = /^connection|session$|-receipt$|^xmldsig/;
+const SLOW = /^connection|^dtls-|session$|-receipt$|^xmldsig/;
 const CRASHERS = join(import.meta.dirname, '../../fuzz/crashers');
 
 describe.each(TARGETS)('fuzz $name', ({ name, seeds, run }) => {
