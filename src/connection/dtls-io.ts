@@ -92,7 +92,11 @@ export class DtlsIO implements SessionIO {
   send(message: Uint8Array): Uint8Array {
     const { type, body } = asHandshakeMessage(message);
     this.#beginFlight();
-    const messageSeq = this.#messageSeq++;
+    const messageSeq = this.#messageSeq;
+    // RFC 9147 §8: a message_seq must not wrap around; whoever has used them up needs another connection.
+    if (messageSeq > MAX_MESSAGE_SEQ)
+      throw new TlsError('ERR_TLS_KEY_LIMIT', 'Too many handshake messages in one connection; open another');
+    this.#messageSeq++;
     if (messageSeq === 0 && type === HandshakeType.client_hello) this.#requireOneDatagram(body.length);
     const group = this.handshaking ? HANDSHAKE_GROUP : messageSeq;
     this.#flight.addMessage(this.#records.sealer, type, messageSeq, body, group);
@@ -377,6 +381,8 @@ export class DtlsIO implements SessionIO {
   }
 }
 
+/** `uint16 message_seq` (RFC 9147 §5.2). */
+const MAX_MESSAGE_SEQ = 0xffff;
 /** RFC 9147 §6.1: 0 is in clear, 1 early data, 2 the handshake, 3 the first of application data. */
 const FIRST_EPOCH_13 = 2;
 const RECORD_NUMBER_LENGTH = 16;

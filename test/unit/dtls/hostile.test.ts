@@ -1,15 +1,19 @@
 import { describe, expect, test } from 'vitest';
+import { DEFAULT_DATAGRAM } from '../../../src/connection/dtls-connection.ts';
+import { DtlsIO } from '../../../src/connection/dtls-io.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { suiteById } from '../../../src/crypto/suites.ts';
 import { suite12ById } from '../../../src/crypto/suites12.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
 import { DatagramPacker, Flight } from '../../../src/handshake/dtls/flight.ts';
+import { Reassembler } from '../../../src/handshake/dtls/reassembly.ts';
 import { datagramKeys } from '../../../src/handshake/key-schedule.ts';
 import { buildAck, buildFragment } from '../../../src/messages/dtls.ts';
 import { buildHelloVerifyRequest, buildServerHello } from '../../../src/messages/hello.ts';
 import { classicRecord } from '../../../src/record/dtls/frames.ts';
 import { CCM_8_FORGERIES, Sealer13 } from '../../../src/record/dtls/protection.ts';
 import { ClearSealer } from '../../../src/record/dtls/protection12.ts';
+import { DatagramRecords } from '../../../src/record/dtls/record-layer.ts';
 import { ContentType, ExtensionType, HandshakeType, ProtocolVersion } from '../../../src/wire/codepoints.ts';
 import { concat } from '../../../src/wire/writer.ts';
 import { DtlsPair, perfect } from '../../setup/dtls-pair.ts';
@@ -312,3 +316,17 @@ function inClear(message: Uint8Array, messageSeq: number): Uint8Array {
     messageSeq,
   );
 }
+
+test('the numbers of messages are used up, not used again', () => {
+  const config = clientConfig();
+  const parts = {
+    records: new DatagramRecords(nodeCrypto),
+    reassembler: new Reassembler(),
+    messageSeq: 0xffff,
+  };
+  const io = new DtlsIO(config, DEFAULT_DATAGRAM, parts, START, () => {});
+  const keyUpdate = Uint8Array.of(HandshakeType.key_update, 0, 0, 1, 0);
+  io.send(keyUpdate);
+  expect(() => io.send(keyUpdate)).toThrow(expect.objectContaining({ code: 'ERR_TLS_KEY_LIMIT' }));
+  expect(io.drain()).toHaveLength(1);
+});
