@@ -1,4 +1,4 @@
-import { ConnectionError, TlsError, type TrellisError } from '../../src/errors/errors.ts';
+import { TlsError, TrellisError } from '../../src/errors/errors.ts';
 
 /** What the runner reads from a shim's exit code. */
 export const ExitCode = { passed: 0, failed: 1, unimplemented: 89 } as const;
@@ -43,7 +43,7 @@ export function failed(error: unknown, connection: number): Result {
 
 /** Ours, to the point; anything else is a bug in the shim, for which the stack is wanted. */
 function tell(error: Error): string {
-  if (error instanceof ConnectionError) return describe(error);
+  if (error instanceof TrellisError) return describe(error);
   const ours = error instanceof Unimplemented || error instanceof Unexpected || error instanceof Ended;
   return ours ? `${error.name}: ${error.message}` : (error.stack ?? error.message);
 }
