@@ -1,10 +1,11 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 
 const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
 
 /** Programs, sockets and servers compete for the same cores: more at once only makes time limits fire. */
-const WORKERS_WITH_PROCESSES = 2;
+const WORKERS_WITH_PROCESSES = Math.max(2, Math.floor(availableParallelism() / 2));
 
 /** Layers run one after the other, the fast one first. */
 const LAYERS = [
