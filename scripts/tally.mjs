@@ -55,18 +55,42 @@ export function renderTally(tally) {
     ...rows.map(
       ([layer = '', ...cells]) => layer.padEnd(10) + cells.map((cell) => cell.padStart(9)).join(''),
     ),
-    ...remarks('failed', tally.failures),
-    ...remarks('skipped', tally.skips),
+    ...section('skipped', skipsByReason(tally.skips)),
+    // Last, because it is the end of a long log that people see, and what is cut off is its beginning.
+    ...section(
+      'failed',
+      tally.failures.map(({ layer, test, why }) => `${layer}: ${test}: ${why}`),
+    ),
     '',
     `${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`,
   ].join('\n');
 }
 
 /**
- * @param {string} title
- * @param {readonly Remark[]} list
+ * One line for all tests of a file that lack the same thing: sixty of them would bury a failure.
+ *
+ * @param {readonly Remark[]} skips
  */
-function remarks(title, list) {
-  if (list.length === 0) return [];
-  return ['', title, ...list.map(({ layer, test, why }) => `  ${layer}: ${test}: ${why}`)];
+function skipsByReason(skips) {
+  /** @type {Map<string, { first: Remark, file: string, count: number }>} */
+  const groups = new Map();
+  for (const skip of skips) {
+    const [file = ''] = skip.test.split(' > ');
+    const key = JSON.stringify([skip.layer, file, skip.why]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { first: skip, file, count: 1 });
+    else group.count += 1;
+  }
+  return [...groups.values()].map(
+    ({ first: { layer, test, why }, file, count }) =>
+      `${layer}: ${count === 1 ? test : `${file} (${count} tests)`}: ${why}`,
+  );
+}
+
+/**
+ * @param {string} title
+ * @param {readonly string[]} lines
+ */
+function section(title, lines) {
+  return lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)];
 }

@@ -3,7 +3,8 @@ import type { SerializedError } from 'vitest';
 import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node';
 import { countsOf, emptyTally, renderTally, type Tally } from '../../scripts/tally.mjs';
 
-const WHY_LENGTH = 160;
+/** Enough of an assertion's message to see what was wrong, when the table is all that one has. */
+const WHY_LENGTH = 600;
 
 /**
  * Counts by layer (a vitest project is a layer) and gives each skipped test's reason. Prints the table, or writes it as
@@ -67,7 +68,7 @@ function skipReason(test: TestCase): string {
 
 function addFailure(tally: Tally, layer: string, test: string, message: string): void {
   countsOf(tally, layer).failed += 1;
-  tally.failures.push({ layer, test, why: (message.split('\n')[0] ?? '').slice(0, WHY_LENGTH) });
+  tally.failures.push({ layer, test, why: message.replaceAll(/\s*\n\s*/g, ' ').slice(0, WHY_LENGTH) });
 }
 
 function nameOf(place: TestCase | TestSuite | TestModule): string {
