@@ -4,7 +4,8 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { need } from '../setup/need.ts';
-import { run, scratch, unusedPort } from './tunnel-kit.ts';
+import { freePort } from '../setup/ports.ts';
+import { run, scratch } from './tunnel-kit.ts';
 
 /** Starts a server program and ends it with the test. */
 export function daemon(
@@ -47,7 +48,7 @@ async function accepting(port: number): Promise<void> {
 export async function startSshd(): Promise<{ port: number; words: (port: number) => string[] }> {
   const [sshd, keygen] = [need('sshd'), need('ssh-keygen')];
   const folder = scratch();
-  const port = await unusedPort();
+  const port = await freePort();
   for (const name of ['host', 'user']) {
     const { code } = await run(keygen.path, ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, name)]);
     expect(code).toBe(0);
@@ -94,7 +95,7 @@ export async function startPostgres(): Promise<number> {
   chownSync(data, uid, gid);
   const as = (program: string, words: string[]) =>
     run('setpriv', [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', program, ...words]);
-  const port = await unusedPort();
+  const port = await freePort();
   const made = await as(initdb.path, ['-D', data, '-A', 'trust', '-N', '-U', 'postgres']);
   expect(made).toMatchObject({ code: 0 });
   const settings = `-c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories=${data} -c fsync=off`;

@@ -234,7 +234,7 @@ describe('a streamed message', () => {
     await expect(message.verdict).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_/) });
     expect(await found).toMatchObject({ code: 'ERR_TLS_INTERNAL' });
     expect(await told).toMatchObject({ code: 'ERR_TLS_ALERT_INTERNAL_ERROR' });
-    await vi.waitFor(() => expect([near.size, far.size]).toEqual([1, 1]));
+    await vi.waitFor(() => expect([near.size, far.size]).toEqual([1, 1]), { timeout: 30_000 });
     for (const archive of [near, far]) {
       const [record] = await records(archive);
       expect(record).toMatchObject({ status: 'rejected', reason: 'ERR_SIGN_INCOMPLETE', held: 'chunks' });
@@ -252,7 +252,7 @@ describe('a streamed message', () => {
     });
     expect(await found).toMatchObject({ code: 'ERR_SIGN_TOO_LARGE' });
     expect(await told).toMatchObject({ code: 'ERR_TLS_ALERT_BAD_SIGN' });
-    await vi.waitFor(() => expect(far.size).toBe(1));
+    await vi.waitFor(() => expect(far.size).toBe(1), { timeout: 30_000 });
     expect(await records(far)).toMatchObject([{ status: 'rejected', reason: 'ERR_SIGN_TOO_LARGE' }]);
     expect((await records(far))[0]?.objectLength).toBeLessThan(MEBIBYTE + 2 * STREAM_BUFFER);
   });
@@ -322,7 +322,7 @@ describe('on a multiplexed connection', () => {
     }
     const receipt = orders.signWrite(halting());
     chat.write('hi');
-    await vi.waitFor(() => expect(accepted).toHaveLength(2));
+    await vi.waitFor(() => expect(accepted).toHaveLength(2), { timeout: 30_000 });
     const [served, neighbour] = accepted as [MuxConnection, MuxConnection];
     const message = await firstStream(served.signed.streaming());
     expect([message.application, message.contentType]).toEqual(['orders', 28]);
@@ -352,7 +352,7 @@ describe('on a multiplexed connection', () => {
     const orders = session.open('orders');
     orders.signing?.on();
     const receipt = orders.signWrite(megabytes(6));
-    await vi.waitFor(() => expect(accepted).toHaveLength(1));
+    await vi.waitFor(() => expect(accepted).toHaveLength(1), { timeout: 30_000 });
     const [served] = accepted as [MuxConnection];
     const message = await firstStream(served.signed.streaming());
     served.destroy();

@@ -6,6 +6,7 @@ import net, { type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { itWith, need, needThat } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { startPostgres, startSshd } from './program-kit.ts';
 import {
   dial,
@@ -18,7 +19,6 @@ import {
   startClient,
   startServer,
   type Trellis,
-  unusedPort,
 } from './tunnel-kit.ts';
 
 /** TRELLIS_TEST_BULK=4294967296 for 4 GiB; then it prints figures. */
@@ -50,7 +50,7 @@ itWith(
       listen(net.createServer((socket) => pourOut(socket, sent))),
       listen(http.createServer((_request, response) => response.end('from behind the client'))),
     ]);
-    const open = await unusedPort();
+    const open = await freePort();
     const unread = await listen(net.createServer((socket) => socket.end(Buffer.alloc(UNREAD))));
     const applications = { ssh: sshd.port, db: database, web, h2, bulk, unread };
     const names = Object.keys(applications);

@@ -3,6 +3,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { itWith, need } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import {
   dial,
   echoServer,
@@ -16,7 +17,6 @@ import {
   startClient,
   startServer,
   startTunnel,
-  unusedPort,
 } from './tunnel-kit.ts';
 
 const curl = need('curl');
@@ -121,7 +121,7 @@ describe('SOCKS5', () => {
 describe('reverse forward', () => {
   it('carries connections from the server’s port to the client’s side', async () => {
     const certificates = await pki();
-    const [open, target] = [await unusedPort(), await listen(echoServer())];
+    const [open, target] = [await freePort(), await listen(echoServer())];
     const { server, address } = await startServer(
       certificates,
       { echo: target },
@@ -151,7 +151,7 @@ describe('reverse forward', () => {
 
   it('needs a rule for that port', async () => {
     const certificates = await pki();
-    const port = await unusedPort();
+    const port = await freePort();
     const { address, server } = await startServer(
       certificates,
       { echo: port },
@@ -165,7 +165,7 @@ describe('reverse forward', () => {
 
   it('without a policy there is none', async () => {
     const certificates = await pki();
-    const port = await unusedPort();
+    const port = await freePort();
     const { address } = await startServer(certificates, { echo: port });
     const { client } = await startClient(certificates, address, [], ['--reverse', `${port}=127.0.0.1:9`]);
     await client.event('reverse.failed');

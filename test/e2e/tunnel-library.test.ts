@@ -5,7 +5,8 @@ import { type ClientTunnel, connectTunnel } from '../../src/tunnel/connect.ts';
 import type { LogFields, TunnelLog } from '../../src/tunnel/log.ts';
 import type { ConnectOptions, ServeOptions } from '../../src/tunnel/options.ts';
 import { type ServerTunnel, serveTunnel } from '../../src/tunnel/serve.ts';
-import { dial, echoServer, listen, outcome, type Pki, pki, readAll, unusedPort } from './tunnel-kit.ts';
+import { freePort } from '../setup/ports.ts';
+import { dial, echoServer, listen, outcome, type Pki, pki, readAll } from './tunnel-kit.ts';
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 const HERE = { host: '127.0.0.1', port: 0 };
@@ -113,7 +114,7 @@ describe('serveTunnel and connectTunnel', () => {
   it('name the peer of a session that was refused', async () => {
     const certificates = await pki();
     const { log, events } = recorder();
-    const server = await serve(certificates, await unusedPort(), { log });
+    const server = await serve(certificates, await freePort(), { log });
     const socket = dial(server.address.port);
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await outcome(socket);
@@ -130,7 +131,7 @@ describe('serveTunnel and connectTunnel', () => {
   it('end a handshake that stalls', async () => {
     const certificates = await pki();
     const { log, events } = recorder();
-    const server = await serve(certificates, await unusedPort(), { log, handshakeTimeout: 200 });
+    const server = await serve(certificates, await freePort(), { log, handshakeTimeout: 200 });
     expect(await outcome(dial(server.address.port))).toMatch(/^(end|ECONNRESET)$/);
     expect(events).toContainEqual(expect.objectContaining({ event: 'session.refused' }));
   });
@@ -150,7 +151,7 @@ describe('serveTunnel and connectTunnel', () => {
   it('do not start with what cannot work, and leave nothing behind', async () => {
     const certificates = await pki();
     const other = await pki();
-    const app = await unusedPort();
+    const app = await freePort();
     await expect(serve(certificates, app, { key: read(other.serverKey) })).rejects.toMatchObject({
       code: 'ERR_TUNNEL_CREDENTIALS',
       message: expect.stringContaining('key'),
@@ -167,7 +168,7 @@ describe('serveTunnel and connectTunnel', () => {
     await expect(serve(certificates, app, { listen: listening })).rejects.toMatchObject({
       code: 'ERR_TUNNEL_LISTEN',
     });
-    const free = { host: '127.0.0.1', port: await unusedPort() };
+    const free = { host: '127.0.0.1', port: await freePort() };
     const forwards = [free, listening].map((where) => ({ listen: where, application: 'app' }));
     const address = { port: 1 };
     await expect(connect(certificates, { address }, { forwards })).rejects.toMatchObject({

@@ -5,6 +5,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { describeWith, itWith, need, needThat } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { daemon, startPostgres, startSshd } from './program-kit.ts';
 import {
   dial,
@@ -18,7 +19,6 @@ import {
   startClient,
   startServer,
   startTunnel,
-  unusedPort,
 } from './tunnel-kit.ts';
 
 const asRoot = needThat(process.getuid?.() === 0, 'needs root, to become another user');
@@ -91,7 +91,7 @@ describe('iperf3', () => {
   }
 
   itWith(iperf, 'sends and receives with eight streams', async () => {
-    const port = await unusedPort();
+    const port = await freePort();
     const listening = startIperf(port);
     const { client, ports } = await startTunnel({ applications: { iperf: port } });
     for (const [i, direction] of [[], ['--reverse']].entries()) {

@@ -2,7 +2,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { echoServer, listen, pki, scratch, startTrellis, trellis, unusedPort } from './tunnel-kit.ts';
+import { freePort } from '../setup/ports.ts';
+import { echoServer, listen, pki, scratch, startTrellis, trellis } from './tunnel-kit.ts';
 
 /** Startup faults: one line on stderr, nothing on stdout, exit 2. */
 async function refused(words: string[], hint: RegExp): Promise<void> {
@@ -186,7 +187,7 @@ describe('configuration', () => {
   it('comes from the file, with the command line above it', async () => {
     const { ca, server, serverKey } = await pki();
     const file = join(scratch(), 'trellis.toml');
-    const port = await unusedPort();
+    const port = await freePort();
     writeFileSync(
       file,
       [

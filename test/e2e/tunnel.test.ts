@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../setup/ports.ts';
 import {
   dial,
   echoServer,
@@ -16,7 +17,6 @@ import {
   startTunnel,
   type Trellis,
   type TunnelOptions,
-  unusedPort,
 } from './tunnel-kit.ts';
 
 /** A tunnel to one application made of a socket handler. */
@@ -300,7 +300,7 @@ describe('what cannot be carried', () => {
   });
 
   it('an application that is down is a reset, and works again when it is up', async () => {
-    const port = await unusedPort();
+    const port = await freePort();
     const { server, client, ports } = await startTunnel({ applications: { app: port } });
     expect(await outcome(dial(ports.app ?? 0))).toBe('ECONNRESET');
     expect(await server.event('connection.close')).toMatchObject({
@@ -448,7 +448,7 @@ describe('when the session drops', () => {
   it('a connection does not wait longer than it may', async () => {
     const { client, ports } = await startClient(
       await pki(),
-      `127.0.0.1:${await unusedPort()}`,
+      `127.0.0.1:${await freePort()}`,
       ['app'],
       ['--wait-timeout', '700ms'],
     );
@@ -525,7 +525,7 @@ describe('stopping', () => {
   it('ends at once when nothing is open, also while it waits for a server', async () => {
     const { client } = await startClient(
       await pki(),
-      `127.0.0.1:${await unusedPort()}`,
+      `127.0.0.1:${await freePort()}`,
       ['app'],
       ['--eager', '--drain-timeout', '60m'],
     );

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import type { DtlsConnectOptions } from '../../src/node/dtls/index.ts';
 import { describeWith, needThat } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { ask, OurDtls } from './support/dtls.ts';
 import { HOST, makePki, type Pki, type SigningKind } from './support/pki.ts';
-import { freePort, Program } from './support/program.ts';
+import { Program } from './support/program.ts';
 
 /* DTLS 1.3 and 1.2 with the example programs of wolfSSL. */
 

@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import { beforeAll, expect, it } from 'vitest';
 import type { DtlsSocket } from '../../src/node/dtls/index.ts';
 import { describeWith, need } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { ask, OurDtls } from './support/dtls.ts';
 import { gnutlsClient, gnutlsServer, gnutlsVersion } from './support/gnutls.ts';
 import { OpensslClient, openssl, opensslVersion } from './support/openssl.ts';
 import { HOST, makePki, type Pki } from './support/pki.ts';
-import { freePort, Program } from './support/program.ts';
+import { Program } from './support/program.ts';
 
 /* DTLS 1.2 with programs that no one here wrote, both ways: handshake, data there, data back. */
 

@@ -11,6 +11,7 @@ import { buildEap, EapCode, EapType, parseEap } from '../../src/module/eap/packe
 import { Instruction, RequestTag } from '../../src/module/protocol.ts';
 import { writeTlvs } from '../../src/module/tlv.ts';
 import { describeWith, need } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { CA, Card, cardWith, certificateFor, utf8 } from '../unit/module/kit.ts';
 import { Program } from './support/program.ts';
 import {
@@ -46,15 +47,6 @@ function credential(kind: 'client' | 'server'): { cert: string; key: string } {
     cert: file(`${kind}.pem`, encodePem('CERTIFICATE', certificate)),
     key: file(`${kind}.key`, encodePem('PRIVATE KEY', pkcs8)),
   };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
 }
 
 const VERSIONS: [string, number, string][] = [

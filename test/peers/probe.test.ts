@@ -5,11 +5,11 @@ import { type ProbeOptions, probe } from '../../src/node/probe/probe.ts';
 import type { ProbeReport, VersionReport } from '../../src/node/probe/report.ts';
 import { signServer } from '../../src/sign/index.ts';
 import { describeWith } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { gnutlsServer, startGnutlsServer } from './support/gnutls.ts';
 import { OpensslServer, openssl } from './support/openssl.ts';
 import { listen, serve } from './support/ours.ts';
 import { makePki, type Pki } from './support/pki.ts';
-import { freePort } from './support/program.ts';
 
 /* What `trellis probe` finds out about servers of others and our own. */
 
@@ -27,8 +27,8 @@ function look(port: number, options: Partial<ProbeOptions> = {}): Promise<ProbeR
     servername: 'localhost',
     ca: pki.ca.cert,
     ALPNProtocols: ['h2', 'http/1.1'],
-    timeout: 8_000,
-    timeLimit: 25_000,
+    timeout: 30_000,
+    timeLimit: 80_000,
     ...options,
   });
 }

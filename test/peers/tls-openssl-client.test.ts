@@ -5,6 +5,7 @@ import { Connection, createSecureContext, type TLSSocket } from '../../src/index
 import { clientConfig } from '../../src/node/engine-config.ts';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { describeWith } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { SUITES } from './support/algorithms.ts';
 import { Digest, OpensslPipe, OpensslServer, openssl, sha256 } from './support/openssl.ts';
 import {
@@ -18,7 +19,6 @@ import {
   Incoming,
 } from './support/ours.ts';
 import { KEY_KINDS, makePki, type Pki } from './support/pki.ts';
-import { freePort } from './support/program.ts';
 
 /*
  * Our client against `openssl s_server`. What the two sides say is compared: our properties with what the program

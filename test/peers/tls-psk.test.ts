@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import type { PskInput } from '../../src/index.ts';
 import { describeWith } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { GnutlsClient, gnutlsClient, gnutlsServer, priority } from './support/gnutls.ts';
 import { OpensslClient, OpensslServer, openssl } from './support/openssl.ts';
 import { closed, connectFailure, connectOurs, Incoming, serve } from './support/ours.ts';
 import { makePki, type Pki } from './support/pki.ts';
-import { freePort, Program } from './support/program.ts';
+import { Program } from './support/program.ts';
 
 /* External pre-shared keys of TLS 1.3 with OpenSSL and GnuTLS, both ways. */
 

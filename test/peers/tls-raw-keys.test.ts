@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { describeWith } from '../setup/need.ts';
+import { freePort } from '../setup/ports.ts';
 import { gnutlsClient, gnutlsServer } from './support/gnutls.ts';
 import { connectFailure, connectOurs, Incoming, serve } from './support/ours.ts';
 import { type Credential, makePki, type Pki } from './support/pki.ts';
-import { freePort, Program } from './support/program.ts';
+import { Program } from './support/program.ts';
 
 /* Raw public keys (RFC 7250) with GnuTLS, both ways. OpenSSL has them from 3.2 on. */
 

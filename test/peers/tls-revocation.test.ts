@@ -77,7 +77,7 @@ describeWith(openssl, 'OCSP with OpenSSL', () => {
     const look = (port: number) =>
       probe({
         ...{ host: '127.0.0.1', port, label: 'the server', servername: 'localhost', ca: pki.ca.cert },
-        ...{ timeout: 8_000, timeLimit: 20_000 },
+        ...{ timeout: 30_000, timeLimit: 80_000 },
       });
     const fine = await look(await theirs('-tls1_3', '-status_file', good));
     expect(fine.ocsp).toMatchObject({ stapled: true, status: 'good', mustStaple: false, problem: undefined });

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { need } from '../../setup/need.ts';
+import { freePort } from '../../setup/ports.ts';
 import { type Credential, HOST } from './pki.ts';
-import { freePort, Program } from './program.ts';
+import { Program } from './program.ts';
 
 export const gnutlsClient = need('gnutls-cli');
 export const gnutlsServer = need('gnutls-serv');

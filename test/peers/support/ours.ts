@@ -9,7 +9,7 @@ import {
   type TLSSocket,
 } from '../../../src/index.ts';
 
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 45_000;
 
 export type CodedError = Error & { code?: string };
 

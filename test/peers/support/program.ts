@@ -1,9 +1,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { type AddressInfo, createServer } from 'node:net';
 import { afterAll } from 'vitest';
 
 /** Nothing that a test waits for takes so long on a busy machine; a wait that does has failed. */
-const LIMIT_MS = 12_000;
+const LIMIT_MS = 45_000;
 /** Of its output, in the message of a failed wait. */
 const SHOWN = 6000;
 /** What a program has to say at most; more is a flood that no test reads. */
@@ -134,15 +133,6 @@ const running = new Set<Program>();
 afterAll(async () => {
   await Promise.all([...running].map((program) => program.stop()));
 });
-
-/** A port of 127.0.0.1 that was free just now, for programs that cannot be told to choose one and say which. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 function literally(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
