@@ -163,7 +163,7 @@ describe('a bad network', () => {
         socket.send(`datagram ${n}`);
         if (n % 10 === 9) await sleep(10);
       }
-      await expect.poll(() => answers.size, { timeout: 5_000 }).toBeGreaterThan(60);
+      await expect.poll(() => answers.size, { timeout: 30_000 }).toBeGreaterThan(60);
     },
   );
 
@@ -217,7 +217,9 @@ describe('a server before the cookie', () => {
       let sent = 0;
       return relay(port, (_datagram, towards) => (towards === 'server' && ++sent > 2 ? [] : [0]));
     };
-    for (let n = 0; n < 4; n++) dial(await via(), { handshakeTimeout: 60_000 }).on('error', () => {});
+    // A first message that is sent again would be the second that is let through.
+    const patient = { handshakeTimeout: 60_000, retransmitTimeout: 60_000 };
+    for (let n = 0; n < 4; n++) dial(await via(), patient).on('error', () => {});
     await expect.poll(() => server.stats.refused).toBeGreaterThanOrEqual(2);
     expect(server.stats).toMatchObject({ sessions: 0, halfOpen: 2 });
   });
@@ -345,10 +347,10 @@ describe('addresses', () => {
     }
     const port = servers[0]?.address()?.port as number;
     const sockets = [];
-    for (let n = 0; n < 8; n++) sockets.push(dial(port, { handshakeTimeout: 2_000 }).on('error', () => {}));
+    for (let n = 0; n < 16; n++) sockets.push(dial(port).on('error', () => {}));
     // Those whose hash is the first one's get their answers from the port that they know.
     await expect.poll(() => servers[0]?.stats.sessions).toBeGreaterThan(0);
-    expect(forwarded).toBeGreaterThan(0);
+    await expect.poll(() => forwarded).toBeGreaterThan(0);
     expect(servers[0]?.stats.strays).toBe(0);
   });
 });
