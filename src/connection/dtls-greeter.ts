@@ -5,7 +5,7 @@ import { alertFor, ConnectionError, TlsError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
 import { checkClientHello, chooseGroup, chooseSuite } from '../handshake/tls13/client-hello-check.ts';
 import { buildHelloRetryRequest } from '../handshake/tls13/server-answer.ts';
-import { findUsablePsk } from '../handshake/tls13/server-psk.ts';
+import { findUsablePsk, keyFingerprint } from '../handshake/tls13/server-psk.ts';
 import { Transcript } from '../handshake/transcript.ts';
 import { chooseVersion, versionNumbers } from '../handshake/versions.ts';
 import { buildFragment, type HandshakeFragment, parseFragments } from '../messages/dtls.ts';
@@ -13,6 +13,7 @@ import { asHandshakeMessage } from '../messages/handshake.ts';
 import { buildHelloVerifyRequest, parseClientHello, peekClientHello } from '../messages/hello.ts';
 import { classicRecord, nextFrame } from '../record/dtls/frames.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../wire/codepoints.ts';
+import { Reader } from '../wire/reader.ts';
 import { concat, Writer } from '../wire/writer.ts';
 import { forDatagrams, type ServerSeed } from './dtls-connection.ts';
 
@@ -115,7 +116,8 @@ export class DtlsGreeter {
       .vector(3, fragment.body)
       .finish();
     const asked = exchange?.share === undefined ? exchange?.group : undefined;
-    const cookie = this.#retryCookie({ suite, group: asked, message }, address, now);
+    const key = psk && keyFingerprint(this.#crypto, psk.identity);
+    const cookie = this.#retryCookie({ suite, group: asked, key, message }, address, now);
     const retry = buildHelloRetryRequest(this.#config, { suite, group: asked, cookie });
     return reply(first, ContentType.handshake, retry, received);
   }
@@ -132,10 +134,15 @@ export class DtlsGreeter {
     return this.#crypto.equal(cookie, this.#cookie(address, random, now, period));
   }
 
-  // ── DTLS 1.3: `uint8 period; CipherSuite suite; NamedGroup group; opaque hash[]; opaque mac[16];` ─────────────────
+  // ── DTLS 1.3: `uint8 period; CipherSuite suite; NamedGroup group; opaque key<0..16>; opaque hash[]; opaque mac[16];` ─
 
   #retryCookie(
-    { suite, group, message }: { suite: Suite; group: number | undefined; message: Uint8Array },
+    {
+      suite,
+      group,
+      key,
+      message,
+    }: { suite: Suite; group: number | undefined; key: Uint8Array | undefined; message: Uint8Array },
     address: Uint8Array,
     now: number,
   ): Uint8Array {
@@ -143,6 +150,7 @@ export class DtlsGreeter {
     const facts = new Writer(64)
       .u16(suite.id)
       .u16(group ?? NO_GROUP)
+      .vector(1, key ?? NO_KEY)
       .bytes(this.#crypto.digest(suite.hash, message))
       .finish();
     return concat([Uint8Array.of(period), facts, this.#mac(period, address, facts)]);
@@ -152,17 +160,20 @@ export class DtlsGreeter {
   #readRetryCookie(cookie: Uint8Array, address: Uint8Array, now: number): ServerSeed['retried'] {
     const [period] = cookie;
     const macAt = cookie.length - MAC_LENGTH;
-    if (period === undefined || macAt < 5 || !isRecent(period, now)) return undefined;
+    if (period === undefined || macAt < 1 || !isRecent(period, now)) return undefined;
     const facts = cookie.subarray(1, macAt);
     if (!this.#crypto.equal(cookie.subarray(macAt), this.#mac(period, address, facts))) return undefined;
     // From here on it is our own writing.
-    const suite = suiteById(((facts[0] as number) << 8) | (facts[1] as number));
-    const named = ((facts[2] as number) << 8) | (facts[3] as number);
+    const r = new Reader(facts, 'cookie');
+    const suite = suiteById(r.u16());
+    const named = r.u16();
+    const fingerprint = r.vector(1);
     if (suite === undefined) return undefined;
     const group = named === NO_GROUP ? undefined : named;
-    const transcript = Transcript.afterRetry(this.#crypto, suite.hash, facts.subarray(4));
+    const key = fingerprint.length === 0 ? undefined : new Uint8Array(fingerprint);
+    const transcript = Transcript.afterRetry(this.#crypto, suite.hash, r.rest());
     transcript.add(buildHelloRetryRequest(this.#config, { suite, group, cookie }));
-    return { first: undefined, suite, group, transcript };
+    return { first: undefined, suite, group, transcript, key };
   }
 
   #mac(period: number, address: Uint8Array, facts: Uint8Array): Uint8Array {
@@ -183,6 +194,7 @@ export function isClientHello(datagram: Uint8Array): boolean {
 const COOKIE_HASH: HashName = 'sha256';
 const MAC_LENGTH = 16;
 const NO_GROUP = 0;
+const NO_KEY = new Uint8Array(0);
 const DISCARD: Greeting = { kind: 'discard' };
 
 /** Its low byte: periods are not taken for one another before hours have passed. */

@@ -27,7 +27,8 @@ export const ALERT_OF = {
   ERR_TLS_NO_APPLICATION_PROTOCOL: 'no_application_protocol',
   ERR_TLS_UNRECOGNIZED_NAME: 'unrecognized_name',
   ERR_TLS_CERTIFICATE_TYPE: 'unsupported_certificate', // RFC 7250 §4.2
-  ERR_TLS_UNKNOWN_PSK_IDENTITY: 'unknown_psk_identity',
+  ERR_TLS_UNKNOWN_PSK_IDENTITY: 'unknown_psk_identity', // TLS 1.2, RFC 4279 §2
+  ERR_TLS_NO_SHARED_PSK: 'handshake_failure', // TLS 1.3, where RFC 8446 §6.2 leaves the choice: who asks learns no identities
   ERR_TLS_ACCESS_DENIED: 'access_denied',
   ERR_TLS_USER_CANCELED: 'user_canceled',
   // Proofs

@@ -177,6 +177,8 @@ export interface ClientConfig extends CommonConfig {
   readonly requestScts?: boolean | undefined;
   /** Keys that were given to both sides, best first; offered beside the session's. */
   readonly psks?: readonly ExternalPsk[] | undefined;
+  /** Refuse a server that selects none of our keys, whatever certificate it may have. */
+  readonly requirePsk?: boolean | undefined;
   /** Tell the server that the configuration is for a second attempt, which offers less than the first (RFC 7507 §4). */
   readonly fallback?: boolean | undefined;
   /** Session to resume. */
@@ -205,6 +207,8 @@ export interface ServerConfig extends CommonConfig {
    * certificate.
    */
   readonly findPsk?: ((identity: Uint8Array) => ExternalPsk | undefined) | undefined;
+  /** Show a certificate to a client that takes one, though it offers an external key. TLS 1.3. */
+  readonly preferCertificate?: boolean | undefined;
   /** Absent: no tickets, no resumption. */
   readonly tickets?:
     | {

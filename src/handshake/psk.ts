@@ -15,6 +15,8 @@ export interface ExternalPsk {
   readonly hash: HashName;
   /** An imported key has a binder of another label, so that the two cannot be taken for each other (RFC 9258 §5.2). */
   readonly binder: 'external' | 'imported';
+  /** Server: its place among our keys; of several that a client offers, the lowest serves. Absent: the client's order counts. */
+  readonly preference?: number | undefined;
 }
 
 /** A key to be imported (RFC 9258 §5.1), so that one serves every hash, each by a key of its own. */

@@ -84,6 +84,11 @@ export interface ClientSettings extends PeerSettings {
   fallback?: boolean | undefined;
   /** Show a certificate after the handshake too, when the server asks (RFC 8446 §4.2.6). TLS 1.3. Default false. */
   postHandshakeAuth?: boolean | undefined;
+  /**
+   * Take no server that does not select a key of `psk` (or a ticket that began with one), whatever its certificate. Default
+   * false: a server may show a certificate in place of it.
+   */
+  requirePsk?: boolean | undefined;
   /** Name the subjects of `ca` to the server, so that it can choose its certificate (RFC 8446 §4.2.4). Default false. */
   sendAuthorities?: boolean | undefined;
   /** Offer meaningless values too, so that servers stay used to passing over them (RFC 8701). Default false. */
@@ -98,6 +103,8 @@ export interface ClientSettings extends PeerSettings {
 export interface ServerSettings extends PeerSettings {
   /** Ask clients for a certificate. Default false. */
   requestCert?: boolean | undefined;
+  /** Show a certificate to clients that take it, though they offer a key of `psk`. TLS 1.3. Default false: the key serves. */
+  preferCertificate?: boolean | undefined;
   SNICallback?: SNICallback | undefined;
   ALPNCallback?: ALPNCallback | undefined;
   /**
@@ -181,7 +188,7 @@ export function clientConfig(
     keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
-    psks: clientPsks(settings.psk),
+    ...clientKeys(context, settings),
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
     grease: settings.grease === true,
@@ -213,6 +220,15 @@ export function clientConfig(
       return verified;
     }),
   };
+}
+
+function clientKeys({ tls12 }: SecureContext, { psk, requirePsk }: ClientSettings) {
+  const psks = clientPsks(psk);
+  if (requirePsk !== true) return { psks };
+  if (psks.length === 0) throw optionError('requirePsk', 'there is no key; give the option psk');
+  // An imported key is bound to TLS 1.3 (RFC 9258 §5.1): nothing is left to do in TLS 1.2.
+  const isForTls12 = psks.some(({ binder }) => binder === 'external');
+  return { psks, requirePsk, tls12: isForTls12 ? tls12 : undefined };
 }
 
 /**
@@ -281,6 +297,7 @@ export function serverConfig(
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
     findPsk: settings.psk === undefined ? undefined : pskFinder(settings.psk),
+    preferCertificate: settings.preferCertificate === true,
     tickets: { keys, lifetime, count: TICKETS, earlyData: earlyDataPolicy(settings.maxEarlyData, guard) },
     ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),
     get keylog() {

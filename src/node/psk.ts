@@ -76,11 +76,11 @@ function finderAmong(
   protocol: ImportProtocol,
 ): (identity: Uint8Array) => ExternalPsk | undefined {
   const direct = new Map<string, ExternalPsk>();
-  const imported = new Map<string, ReadKey & { readonly context: Uint8Array }>();
-  for (const input of inputs) {
+  const imported = new Map<string, ReadKey & { readonly context: Uint8Array; readonly preference: number }>();
+  for (const [preference, input] of inputs.entries()) {
     const { context, ...own } = read(input);
-    if (context === undefined) direct.set(keyOf(own.identity), { ...own, binder: 'external' });
-    else imported.set(`${keyOf(own.identity)} ${keyOf(context)}`, { ...own, context });
+    if (context === undefined) direct.set(keyOf(own.identity), { ...own, binder: 'external', preference });
+    else imported.set(`${keyOf(own.identity)} ${keyOf(context)}`, { ...own, context, preference });
   }
   return (identity) => {
     const found = direct.get(keyOf(identity));
@@ -88,7 +88,8 @@ function finderAmong(
     const parts = parseImportedIdentity(identity, protocol);
     if (parts === undefined) return undefined;
     const own = imported.get(`${keyOf(parts.identity)} ${keyOf(parts.context)}`);
-    return own === undefined ? undefined : importPsk(nodeCrypto, own, parts.target, protocol);
+    if (own === undefined) return undefined;
+    return { ...importPsk(nodeCrypto, own, parts.target, protocol), preference: own.preference };
   };
 }
 

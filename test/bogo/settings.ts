@@ -82,6 +82,8 @@ export function clientSettings(
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
     psks: [...clientPsks(psksOf(flags), importProtocol(flags)), ...psk12Of(flags)],
+    // As BoringSSL: who has keys and was not told to judge certificates takes none.
+    ...(psksOf(flags).length > 0 && !flags.verifyPeer ? { requirePsk: true, tls12: undefined } : {}),
     earlyData: flags.enableEarlyData,
     grease: flags.enableGrease,
     requestOcsp: flags.enableOcspStapling,
@@ -114,6 +116,7 @@ export function serverSettings(
     },
     selectProtocol: protocolSelector(flags, observed),
     findPsk: findPskOf(flags),
+    preferCertificate: flags.credentials.findIndex(({ pskHash }) => pskHash === undefined) === 0,
     clientCertificate: flags.requireAnyClientCertificate ? 'require' : flags.verifyPeer ? 'request' : 'none',
     certificateAuthorities: authorities(flags.useClientCaList),
     tickets: flags.noTicket || flags.skipTicket ? undefined : ticketTerms(flags, shared),

@@ -211,6 +211,6 @@ describe('a peer that is not honest about it', () => {
 
   test('offers nothing but keys that nobody knows', () => {
     const pair = run({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk: () => undefined });
-    expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
   });
 });

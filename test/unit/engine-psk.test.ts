@@ -18,6 +18,7 @@ import {
   HandshakeType,
   NamedGroup,
   ProtocolVersion,
+  SignatureScheme,
 } from '../../src/wire/codepoints.ts';
 import {
   clientConfig,
@@ -106,6 +107,28 @@ describe('an external PSK', () => {
     expect(pair.server.connection.info?.pskIdentity).toEqual(ascii('b'));
   });
 
+  test('is of several the one that comes first at the server, where its keys have an order', () => {
+    const psks = [external('a'), external('b', 2)];
+    const known = [
+      { ...external('a'), preference: 1 },
+      { ...external('b', 2), preference: 0 },
+    ];
+    const pair = run({ psks }, { findPsk: among(...known) });
+    expectAlive(pair);
+    expect(pair.server.connection.info?.pskIdentity).toEqual(ascii('b'));
+  });
+
+  test('gives way to a certificate that the client takes, where the server prefers that', () => {
+    const psks = [external('a')];
+    const server = { findPsk: among(...psks), preferCertificate: true };
+    const shown = run({ psks }, server);
+    expectAlive(shown);
+    expect(shown.client.connection.info).toMatchObject({ pskIdentity: undefined, peer: expect.anything() });
+    const none = run({ psks, schemes: [SignatureScheme.ed25519] }, server);
+    expectAlive(none);
+    expect(none.client.connection.info?.pskIdentity).toEqual(ascii('a'));
+  });
+
   test('survives a HelloRetryRequest when its hash is that of the suite', () => {
     const psks = [external('a', 1, 'sha384'), external('b', 2)];
     const retry = { keyShares: [NamedGroup.secp256r1] };
@@ -171,13 +194,13 @@ describe('an external PSK', () => {
 
     test('unless the client has been given another key since', () => {
       const pair = run({ psks: [external('b')], session: sessionOf() }, server);
-      expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+      expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
       expect(pair.client.error).toBeDefined();
     });
 
     test('unless the server no longer knows the key', () => {
       const pair = run({ psks, session: sessionOf() }, { ...server, findPsk: () => undefined });
-      expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+      expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
     });
 
     test('and is for no one without that key', () => {
@@ -220,9 +243,43 @@ describe('faults', () => {
   test.each([
     ['an unknown identity', psks],
     ['none', []],
-  ])('%s where there is no certificate: unknown_psk_identity', (_what, offered) => {
+  ])('%s where there is no certificate: handshake_failure', (_what, offered) => {
     const pair = run({ psks: offered }, { findPsk: () => undefined, ...noCertificate });
-    expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
+  });
+
+  const retried = {
+    client: { psks, keyShares: [NamedGroup.secp256r1] },
+    server: { findPsk: among(...psks), groups: [NamedGroup.x25519] },
+  };
+
+  test('a second ClientHello without any key, where one was chosen: missing_extension', () => {
+    const change = changingClientHello(
+      (hello) => ({
+        ...hello,
+        extensions: hello.extensions.filter(({ type }) => type !== ExtensionType.pre_shared_key),
+      }),
+      1,
+    );
+    const pair = run(retried.client, retried.server, change);
+    expectFound(pair, 'server', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
+  });
+
+  test('a second ClientHello without the key that was chosen: illegal_parameter', () => {
+    const change = changingClientHello((hello) => {
+      const { identities, binders } = offeredPsks.parse(hello.extensions.at(-1)?.body as Uint8Array);
+      const others = identities.map((one) => ({ ...one, identity: flipBit(one.identity) }));
+      const body = offeredPsks.build({ identities: others, binders });
+      return setExtension(hello, ExtensionType.pre_shared_key, body);
+    }, 1);
+    const pair = run(retried.client, retried.server, change);
+    expectFound(pair, 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+
+  test('a server that selects no key, where the client takes nothing else: missing_extension', () => {
+    const pair = run({ psks, requirePsk: true }, {});
+    expectFound(pair, 'client', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
+    expectAlive(run({ psks, requirePsk: true }, { findPsk: among(...psks) }));
   });
 
   test('a bit of the binder, or of the hello under it: decrypt_error', () => {

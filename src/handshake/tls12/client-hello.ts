@@ -26,9 +26,10 @@ export function offeredSuites12(config: ClientConfig, protocol?: Protocol12): re
   const protocols = protocol === undefined ? spokenProtocols12(config) : [protocol];
   const usable = protocols.map((candidate) => suitesOf(config, candidate));
   const suites = (config.tls12?.suites ?? []).filter((suite) => usable.some((list) => list.includes(suite)));
-  return psk12(config) === undefined
-    ? suites.filter(({ authentication }) => authentication !== 'psk')
-    : suites;
+  const withKey = psk12(config) !== undefined;
+  return suites.filter(({ authentication }) =>
+    authentication === 'psk' ? withKey : config.requirePsk !== true,
+  );
 }
 
 /** What ClientHello says for TLS 1.2 and before alone. */

@@ -167,7 +167,7 @@ export function chooseGroup(
   if (psk && offersPskOnly && (first === undefined || !offersPskDhe)) return undefined;
   if (first === undefined) {
     if (groups.length === 0)
-      throw new TlsError('ERR_TLS_UNKNOWN_PSK_IDENTITY', 'No pre-shared key of the client is known here');
+      throw new TlsError('ERR_TLS_NO_SHARED_PSK', 'No pre-shared key of the client is known here');
     throw new TlsError('ERR_TLS_NO_SHARED_GROUP', 'The client offers no group that we use');
   }
   const group = shared.find((candidate) => shares.some((share) => share.group === candidate)) ?? first;

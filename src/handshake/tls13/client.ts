@@ -270,6 +270,8 @@ class ExpectServerHello implements Expect {
       );
     }
     const psk = this.#selectedPsk(hello, suite);
+    if (psk === undefined && config.requirePsk === true)
+      throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ServerHello selects none of our pre-shared keys');
     confirmConnectionId(config, hello.extensions, io);
     const share = optionalExtension(hello.extensions, ExtensionType.key_share, keyShareServerHello.parse);
     if (share === undefined && (psk === undefined || config.pskOnlyKeyExchange !== true)) {

@@ -266,9 +266,8 @@ function identityFor(
     throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'ClientHello has no signature_algorithms'); // §9.2
   }
   if (identities.length === 0 && config.findPsk !== undefined) {
-    // §6.2: sent when establishment by PSK is desired, and the client provides no identity that is known.
     throw new TlsError(
-      'ERR_TLS_UNKNOWN_PSK_IDENTITY',
+      'ERR_TLS_NO_SHARED_PSK',
       psks === undefined
         ? 'The client offers no pre-shared key'
         : 'No pre-shared key of the client is known here',

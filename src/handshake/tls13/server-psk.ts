@@ -1,9 +1,11 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
 import type { Suite } from '../../crypto/suites.ts';
 import { CertificateError } from '../../errors/errors.ts';
 import { maxEarlyDataSize } from '../../messages/extensions.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
-import { ExtensionType } from '../../wire/codepoints.ts';
+import { CertificateType, ExtensionType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
+import { identitiesOfType } from '../certificate-types.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement13 } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -11,6 +13,7 @@ import { hasShownNothing, judgeKept, keptOf } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
 import type { CheckedClientHello } from './client-hello-check.ts';
+import { chooseIdentity } from './shared.ts';
 
 /** Identities of one ClientHello that are looked at before we fall back to a full handshake: bounds the work. */
 export const MAX_PSKS_TRIED = 4;
@@ -28,18 +31,45 @@ export interface UsablePsk {
   readonly identity: Uint8Array;
 }
 
-/** The first identity that we can and may use (RFC 8446 §4.2.11); anything wrong means a full handshake. */
+/**
+ * What we can and may use of the keys that a client offers (RFC 8446 §4.2.11): the first, or of external keys the one that
+ * comes first here. Anything wrong means a full handshake.
+ */
 export function findUsablePsk(
   config: ServerConfig,
   checked: CheckedClientHello,
   io: Surroundings,
 ): UsablePsk | undefined {
   const tried = checked.psks?.identities.slice(0, MAX_PSKS_TRIED) ?? [];
+  let best: (UsablePsk & { readonly preference: number }) | undefined;
   for (const [index, { identity }] of tried.entries()) {
-    const found = usableTicket(config, checked, identity, io) ?? usableKey(config, checked, identity, io);
-    if (found !== undefined) return { index, identity, ...found };
+    const ticket = best === undefined ? usableTicket(config, checked, identity, io) : undefined;
+    if (ticket !== undefined) return { index, identity, ...ticket };
+    const found = usableKey(config, checked, identity, io);
+    if (found !== undefined && (best === undefined || found.preference < best.preference))
+      best = { index, identity, ...found };
   }
-  return undefined;
+  if (best !== undefined && config.preferCertificate === true && suitsCertificate(config, checked))
+    return undefined;
+  return best;
+}
+
+/** Whether a certificate could be shown to this client. */
+function suitsCertificate(
+  { selectIdentities }: ServerConfig,
+  { schemes, authorities, certificateTypes, serverName }: CheckedClientHello,
+): boolean {
+  const types = certificateTypes.server ?? [CertificateType.x509];
+  const shown = types.flatMap((type) => identitiesOfType(selectIdentities(serverName), type));
+  return chooseIdentity(shown, schemes ?? [], authorities) !== undefined;
+}
+
+/** Short enough for a cookie. */
+const FINGERPRINT_LENGTH = 16;
+
+/** By which an identity is known again. */
+export function keyFingerprint(crypto: CryptoProvider, identity: Uint8Array): Uint8Array {
+  return crypto.digest('sha256', identity).subarray(0, FINGERPRINT_LENGTH);
 }
 
 /** What is needed to judge a key. */
@@ -68,13 +98,14 @@ function usableKey(
   { hello }: CheckedClientHello,
   identity: Uint8Array,
   io: Surroundings,
-): Found | undefined {
+): (Found & { readonly preference: number }) | undefined {
   const psk = config.findPsk?.(identity);
   if (psk === undefined) return undefined;
   const suite = config.suites.find(({ id, hash }) => hash === psk.hash && hello.cipherSuites.includes(id));
   if (suite === undefined) return undefined;
   const earlySecret = new EarlySecret(io.crypto, psk.hash, psk.key);
-  return { suite, binder: psk.binder, earlySecret, ticket: undefined, peer: undefined };
+  const { binder, preference = Number.POSITIVE_INFINITY } = psk;
+  return { suite, binder, earlySecret, ticket: undefined, peer: undefined, preference };
 }
 
 function mayResume(

@@ -19,7 +19,7 @@ import {
   skipEarlyData,
 } from './server-answer.ts';
 import type { Setup } from './server-client-flight.ts';
-import { findUsablePsk } from './server-psk.ts';
+import { findUsablePsk, keyFingerprint } from './server-psk.ts';
 import { optionalExtension } from './shared.ts';
 
 /*
@@ -86,7 +86,8 @@ class ExpectClientHello implements Expect {
     io.send(retry);
     transcript.add(retry);
     if (isCompatible(config, checked)) io.sendChangeCipherSpec();
-    return new ExpectSecondClientHello(this.#setup, { first: checked, suite, group, transcript });
+    const key = psk && keyFingerprint(io.crypto, psk.identity);
+    return new ExpectSecondClientHello(this.#setup, { first: checked, suite, group, transcript, key });
   }
 }
 
@@ -123,6 +124,8 @@ export interface RetriedHello {
   readonly group: number | undefined;
   /** Up to and including the HelloRetryRequest. */
   readonly transcript: Transcript;
+  /** `keyFingerprint` of the identity for whose sake this suite was chosen. */
+  readonly key: Uint8Array | undefined;
 }
 
 class ExpectSecondClientHello implements Expect {
@@ -154,6 +157,7 @@ class ExpectSecondClientHello implements Expect {
       // §4.2.10: not after a HelloRetryRequest.
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello offers early data');
     }
+    this.#requireKey(checked, io);
     const usable = findUsablePsk(config, checked, io);
     const psk = usable?.suite.hash === suite.hash ? usable : undefined;
     return answer(
@@ -169,6 +173,16 @@ class ExpectSecondClientHello implements Expect {
       },
       io,
     );
+  }
+
+  /** §4.1.2: of its keys a client may only remove those that are not for the suite of the HelloRetryRequest. */
+  #requireKey({ psks }: CheckedClientHello, { crypto }: HandshakeIO): void {
+    const { key } = this.#retried;
+    if (key === undefined) return;
+    if (psks === undefined)
+      throw new TlsError('ERR_TLS_MISSING_EXTENSION', 'The second ClientHello has no pre_shared_key');
+    if (!psks.identities.some(({ identity }) => crypto.equal(keyFingerprint(crypto, identity), key)))
+      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The second ClientHello lacks a key that was chosen');
   }
 
   #exchange(checked: CheckedClientHello, psk: boolean): Choices['exchange'] {
