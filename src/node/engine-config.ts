@@ -15,8 +15,9 @@ import { Certificate } from '../x509/certificate.ts';
 import { checkServerName, referenceName } from '../x509/names.ts';
 import { importRawKey, verifyRawKey } from '../x509/raw-key.ts';
 import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
-import { acceptUnverified, UnverifiedPeer, verifyPeer } from '../x509/verify.ts';
+import { acceptUnverified, UnverifiedPeer, verifyFingerprint, verifyPeer } from '../x509/verify.ts';
 import { type CompressionName, compressionFor } from './certificate-compression.ts';
+import { parseFingerprints } from './fingerprints.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
 import { clientPsks, type PskInput, type PskLookup, pskFinder } from './psk.ts';
@@ -39,6 +40,12 @@ export interface PeerSettings {
   ALPNProtocols?: readonly string[] | Uint8Array | undefined;
   /** Default true. False goes on with a peer whose certificate is not valid; look at `authorized`. */
   rejectUnauthorized?: boolean | undefined;
+  /**
+   * The peer's certificate is one of these and need not be anything else, as in WebRTC (RFC 8122): 'sha-256 AB:CD:…', as SDP
+   * spells it; sha-384 and sha-512 too. They take the place of `ca`, names, dates and revocation. A server with them asks for
+   * a certificate. Default: none.
+   */
+  fingerprints?: string | readonly string[] | undefined;
   /**
    * Keys that both sides were given beforehand, for TLS 1.3, beside certificates. A client offers them, best first. On
    * a server also a function that finds the key of an identity; a client that has one is authenticated by it, and not
@@ -204,7 +211,7 @@ export function clientConfig(
     get keylog() {
       return wantsKeyLog();
     },
-    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes, keyUse, ocspResponse }) => {
+    verifyPeer: judge(settings, (chain, { now, schemes, keyUse, ocspResponse }) => {
       const custom = settings.checkServerIdentity;
       const name = custom === undefined ? reference : undefined;
       const verified = verifyPeer(nodeCrypto, chain, {
@@ -278,7 +285,7 @@ export function serverConfig(
   contextFor: (serverName: string) => SecureContext | undefined,
   wantsKeyLog: () => boolean,
 ): ServerConfig {
-  const requestsCertificate = settings.requestCert === true;
+  const requestsCertificate = settings.requestCert === true || settings.fingerprints !== undefined;
   const { SNICallback: callback } = settings;
   const { ticketKeys: keys, sessionTimeout: lifetime, earlyDataGuard: guard } = context;
   return {
@@ -293,7 +300,7 @@ export function serverConfig(
         ? 'request'
         : 'require',
     certificateAuthorities:
-      requestsCertificate && context.hasOwnTrust
+      requestsCertificate && settings.fingerprints === undefined && context.hasOwnTrust
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
     findPsk: settings.psk === undefined ? undefined : pskFinder(settings.psk),
@@ -303,7 +310,7 @@ export function serverConfig(
     get keylog() {
       return wantsKeyLog();
     },
-    verifyPeer: judge(settings.rejectUnauthorized, (chain, { now, schemes }) => {
+    verifyPeer: judge(settings, (chain, { now, schemes }) => {
       const verified = verifyPeer(nodeCrypto, chain, {
         purpose: 'client',
         trust: context.trust,
@@ -452,12 +459,15 @@ function rawKeys(
   };
 }
 
-/** Judges by `verify`, or takes whoever has the key where the user has said so. */
-function judge(rejectUnauthorized: boolean | undefined, verify: PeerVerifier): PeerVerifier {
-  if (rejectUnauthorized !== false) return verify;
+/** Judges by `fingerprints`, else by `verify`; or takes whoever has the key where the user has said so. */
+function judge({ rejectUnauthorized, fingerprints }: PeerSettings, verify: PeerVerifier): PeerVerifier {
+  const known = parseFingerprints(fingerprints);
+  const decide: PeerVerifier =
+    known === undefined ? verify : (chain) => verifyFingerprint(nodeCrypto, chain, known);
+  if (rejectUnauthorized !== false) return decide;
   return (chain, context) => {
     try {
-      return verify(chain, context);
+      return decide(chain, context);
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
       return acceptUnverified(nodeCrypto, chain, error);

@@ -1,9 +1,9 @@
-import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
+import type { CryptoProvider, HashName, PublicKey } from '../crypto/provider.ts';
 import { CertificateError } from '../errors/errors.ts';
 import { Certificate } from './certificate.ts';
 import { checkServerName, type ReferenceName } from './names.ts';
 import { PathSearch, type Purpose } from './path.ts';
-import { importAnyPublicKey } from './public-key.ts';
+import { importAnyPublicKey, importPublicKey } from './public-key.ts';
 import type { VerifiedRawKey } from './raw-key.ts';
 import type { TrustStore } from './trust-store.ts';
 import type { VerificationCache } from './verification-cache.ts';
@@ -11,7 +11,7 @@ import type { VerificationCache } from './verification-cache.ts';
 /** Certificates that a peer may send. Public servers send 2 to 4; cross-signed bridges of some size need more. */
 export const MAX_CHAIN_CERTIFICATES = 32;
 
-/** Who the peer is. Only `verifyPeer` and `verifyRawKey` make one that is `authorized`; the handshake takes nothing else. */
+/** Who the peer is. Only `verifyPeer`, `verifyFingerprint` and `verifyRawKey` make one that is `authorized`; the handshake takes nothing else. */
 export type PeerIdentity = VerifiedPeer | VerifiedRawKey | UnverifiedPeer;
 
 export interface VerifyOptions {
@@ -31,7 +31,7 @@ export interface VerifyOptions {
 /** Not exported: who cannot name it cannot construct a `VerifiedPeer`. */
 const PROVEN = Symbol('proven');
 
-/** Proof that a certificate path has been validated. Only `verifyPeer` makes one. */
+/** Proof that a certificate path has been validated. Only `verifyPeer` and `verifyFingerprint` make one. */
 export class VerifiedPeer {
   readonly authorized = true;
   readonly authorizationError = undefined;
@@ -50,7 +50,7 @@ export class VerifiedPeer {
     publicKey: PublicKey,
     name: ReferenceName | undefined,
   ) {
-    if (proof !== PROVEN) throw new TypeError('A VerifiedPeer comes from verifyPeer');
+    if (proof !== PROVEN) throw new TypeError('A VerifiedPeer comes from verifyPeer or verifyFingerprint');
     this.#proof = proof;
     this.leaf = path[0] as Certificate;
     this.path = Object.freeze([...path]);
@@ -128,6 +128,44 @@ export function verifyPeer(
   cache.remember(path);
   return new VerifiedPeer(PROVEN, path, publicKey, name);
 }
+
+/** Of a whole certificate, as SDP carries it (RFC 8122 §5). */
+export interface Fingerprint {
+  readonly hash: HashName;
+  readonly value: Uint8Array;
+}
+
+/**
+ * Is the peer's certificate one of these? They came from somebody who is trusted to say so, as in WebRTC (RFC 8827 §6.5), and
+ * nothing else vouches for it: its issuer, its names and its dates mean nothing.
+ *
+ * @param chain as for `verifyPeer`; only the end entity is looked at
+ * @param fingerprints one or more. Of several hash functions only the strongest counts (RFC 8122 §5.1)
+ * @throws CertificateError ERR_TLS_BAD_CERTIFICATE for a certificate that is none of them (RFC 8122 §6.2), CERT_MALFORMED,
+ *   WEAK_KEY
+ */
+export function verifyFingerprint(
+  crypto: CryptoProvider,
+  chain: readonly Uint8Array[],
+  fingerprints: readonly Fingerprint[],
+): VerifiedPeer {
+  const leaf = Certificate.parse(first(chain));
+  const strongest = FINGERPRINT_HASHES.find((hash) => fingerprints.some((known) => known.hash === hash));
+  const same = fingerprints.some(
+    ({ hash, value }) => hash === strongest && crypto.equal(value, crypto.digest(hash, leaf.raw)),
+  );
+  if (!same) {
+    throw new CertificateError(
+      'ERR_TLS_BAD_CERTIFICATE',
+      "The peer's certificate has none of the fingerprints that were given; somebody else may be in between",
+    );
+  }
+  leaf.checkWellFormed();
+  return new VerifiedPeer(PROVEN, [leaf], importPublicKey(crypto, leaf.spki), undefined);
+}
+
+/** Strongest first. */
+const FINGERPRINT_HASHES: readonly HashName[] = ['sha512', 'sha384', 'sha256'];
 
 /**
  * Dangerous: makes a peer out of certificates that `verifyPeer` refused, for `rejectUnauthorized: false`. The

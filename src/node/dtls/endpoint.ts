@@ -8,11 +8,8 @@ import type { SubProtocol, SubProtocolFactory } from '../../connection/sub-proto
 import { randomBytes } from '../../crypto/node/random.ts';
 import { ConnectionError } from '../../errors/errors.ts';
 import type { ServerConfig } from '../../handshake/config.ts';
-import { ProtocolVersion } from '../../wire/codepoints.ts';
-import { clientConfig, readSession, serverConfig } from '../engine-config.ts';
 import { NameMap } from '../name-map.ts';
 import { optionError } from '../options.ts';
-import { clientPsks, pskFinder } from '../psk.ts';
 import {
   contextOf,
   createSecureContext,
@@ -21,13 +18,8 @@ import {
 } from '../secure-context.ts';
 import { ownerOf } from './cluster.ts';
 import { connectionIdOf, MAX_WORKERS, makeConnectionId, nameOfId } from './connection-id.ts';
-import {
-  type DtlsConnectOptions,
-  type DtlsServerOptions,
-  datagramConfig,
-  factoriesOf,
-  type PortOptions,
-} from './options.ts';
+import { datagramServerConfig, prepareClient, remember } from './engines.ts';
+import { type DtlsConnectOptions, type DtlsServerOptions, factoriesOf, type PortOptions } from './options.ts';
 import { DtlsSocket, kBegin, kMove, kReceive, type Remote, type SocketHost } from './socket.ts';
 
 /** Handshakes that a server has under way, each of an address that was proven; further first messages are dropped. */
@@ -35,12 +27,6 @@ export const MAX_HALF_OPEN = 1_024;
 
 /** Sessions on one port: about 1 GiB, at the size of an idle session (bench dtls-memory). */
 export const MAX_SESSIONS = 65_536;
-
-/**
- * Milliseconds for a handshake at a server. Shorter than over TLS, since one of `MAX_HALF_OPEN` places is taken meanwhile; long
- * enough for a flight to be sent five times (RFC 6347 §4.2.4.1: after 1, 3, 7 and 15 s).
- */
-export const HANDSHAKE_TIMEOUT = 30_000;
 
 /** Milliseconds without a word from its peer after which a server forgets a session: UDP tells nobody that it is gone. */
 export const IDLE_TIMEOUT = 3_600_000;
@@ -254,28 +240,15 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     const remote = { address: host, port };
     const socket = new DtlsSocket(this.#host, false, remote, made);
     if (listener !== undefined) socket.once('secureConnect', listener);
-    const session = options.session === undefined ? undefined : readSession(options.session);
-    const context = contextOf(options);
     const wantsKeyLog = (): boolean => socket.listenerCount('keylog') + this.listenerCount('keylog') > 0;
-    const config = clientConfig(context, { ...options, host }, session, wantsKeyLog);
-    const psks = clientPsks(options.psk, ProtocolVersion.dtls13);
-    // It wants none itself: its port is its own.
-    const connectionId = options.connectionId === false ? undefined : new Uint8Array(0);
-    const datagrams = { ...datagramConfig(options), connectionId };
-    const factories = remember(factoriesOf(options), made);
+    const make = prepareClient({ ...options, host }, made, wantsKeyLog);
     resolveHost(host, (error, address) => {
       if (socket.destroyed) return;
       if (error !== null) {
         socket.destroy(error);
         return;
       }
-      this.#whenOpen(address, socket, () => {
-        // `keylog` is looked at now, when listeners had their chance.
-        const { keylog } = config;
-        const begin = () =>
-          DtlsConnection.client({ ...config, keylog, datagrams, psks }, Date.now(), factories);
-        this.#begin(socket, { address, port }, begin);
-      });
+      this.#whenOpen(address, socket, () => this.#begin(socket, { address, port }, make));
     });
     return socket;
   }
@@ -497,31 +470,15 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
 
   #useContext(context: SecureContext, options: DtlsServerOptions): void {
     const wantsKeyLog = (): boolean => this.listenerCount('keylog') > 0;
-    const settings = { ...options, handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT };
+    const contextFor = (name: string): SecureContext | undefined => this.#contexts.find(name);
     this.#factories = factoriesOf(options);
-    this.#serverConfig = {
-      ...serverConfig(context, settings, (name) => this.#contexts.find(name), wantsKeyLog),
-      datagrams: datagramConfig(options),
-      findPsk: options.psk === undefined ? undefined : pskFinder(options.psk, ProtocolVersion.dtls13),
-      get keylog() {
-        return wantsKeyLog();
-      },
-    };
+    this.#serverConfig = datagramServerConfig(context, options, contextFor, wantsKeyLog);
     this.#greeter = new DtlsGreeter(this.#serverConfig, this.#cookieSecret);
   }
 }
 
 function keyOf({ address, port }: Remote): string {
   return `${address}|${port}`;
-}
-
-/** Remembers what the factories make, for `subProtocol`. */
-function remember(factories: readonly SubProtocolFactory[], made: SubProtocol[]): SubProtocolFactory[] {
-  return factories.map((make) => (role) => {
-    const subProtocol = make(role);
-    made.push(subProtocol);
-    return subProtocol;
-  });
 }
 
 function resolveHost(host: string, then: (error: Error | null, address: string) => void): void {
