@@ -1,74 +1,76 @@
-// npm run fuzz -- TARGET|all [--seconds N] [--seed N]      a crash is kept in fuzz/crashers/TARGET/
+// npm run fuzz -- TARGET|all [--seconds N] [--inputs N] [--seed N] [--json]      a crash is kept in fuzz/crashers/TARGET/
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { mutate, Random } from './mutate.ts';
-import { isVerdict, type Target } from './target.ts';
+import { type Failure, type Outcome, runCampaign } from './campaign.ts';
 import { TARGETS } from './targets.ts';
 
-const USAGE = 'usage: npm run fuzz -- TARGET|all [--seconds N] [--seed N]';
+const USAGE = `usage: npm run fuzz -- TARGET|all [--seconds N] [--inputs N] [--seed N] [--json]
+  --seconds N   wall time for each target (60)
+  --inputs N    ends earlier, after so many inputs
+  --seed N      the first input's number (1): the same number gives the same damage
+  --json        one line of JSON per target: inputs, processor seconds, resident memory, heap after collection`;
 const CRASHERS = join(dirname(fileURLToPath(import.meta.url)), 'crashers');
-/** One input that takes longer than this is as good as a hang. */
-const SLOW_MS = 1000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' } },
+  options: {
+    seconds: { type: 'string', default: '60' },
+    inputs: { type: 'string', default: 'Infinity' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+  },
 });
 const [name] = positionals;
 const targets = TARGETS.filter((target) => name === 'all' || target.name === name);
 const seconds = Number(values.seconds);
-if (targets.length === 0 || !(seconds > 0)) {
+const inputs = Number(values.inputs);
+const seed = Number(values.seed);
+if (targets.length === 0 || !(seconds > 0) || !(inputs > 0) || !Number.isSafeInteger(seed)) {
   console.error(`${USAGE}\ntargets: ${TARGETS.map((target) => target.name).join(' ')}`);
   process.exit(2);
 }
 let failed = false;
-for (const target of targets) failed = !fuzz(target) || failed;
+for (const target of targets) {
+  const outcome = await runCampaign(target, { ms: seconds * 1000, inputs, seed });
+  console.log(values.json ? JSON.stringify(machineReadable(outcome)) : humanReadable(outcome));
+  if (outcome.failure !== undefined) {
+    failed = true;
+    keep(outcome.target, outcome.failure);
+  }
+}
 process.exit(failed ? 1 : 0);
 
-function fuzz(target: Target): boolean {
-  const seeds = target.seeds();
-  const before = process.memoryUsage.rss();
-  const end = performance.now() + seconds * 1000;
-  let runs = 0;
-  for (let seed = Number(values.seed); performance.now() < end; seed++) {
-    const input = mutate(seeds, new Random(seed));
-    const began = performance.now();
-    try {
-      target.run(input);
-    } catch (error) {
-      if (!isVerdict(error)) return keep(target, input, seed, error);
-    }
-    if (performance.now() - began > SLOW_MS && isSlow(target, input))
-      return keep(target, input, seed, new Error('slow'));
-    runs++;
-  }
-  const grown = Math.round((process.memoryUsage.rss() - before) / 2 ** 20);
-  console.log(
-    `${target.name}: ${runs} inputs in ${seconds} s, no crash, memory ${grown >= 0 ? '+' : ''}${grown} MiB`,
+function machineReadable({ failure, ...outcome }: Outcome): object {
+  return { ...outcome, failure: failure?.kind ?? null, seed: failure?.found?.seed ?? null };
+}
+
+function humanReadable(outcome: Outcome): string {
+  const { target, inputs, seconds, cpuSeconds, rss, heap, failure } = outcome;
+  const verdict = failure === undefined ? 'no failure' : failure.kind;
+  return (
+    `${target}: ${inputs} inputs in ${Math.round(seconds)} s (${cpuSeconds.toFixed(1)} s of processor), ${verdict}, ` +
+    `heap ${signed(heap.grown)} KiB, resident ${mib(rss.start)} to ${mib(rss.end)}, at most ${mib(rss.peak)} MiB`
   );
-  return true;
 }
 
-/** Whether it is the input: on a busy machine any of them may have to wait, but not for its own processor time. */
-function isSlow(target: Target, input: Uint8Array): boolean {
-  const before = process.cpuUsage();
-  try {
-    target.run(input);
-  } catch {
-    // Its verdict is known already.
+function keep(target: string, { kind, error, found }: Failure): void {
+  if (found !== undefined) {
+    const directory = join(CRASHERS, target);
+    mkdirSync(directory, { recursive: true });
+    const file = join(directory, `${found.seed}.hex`);
+    writeFileSync(file, `${Buffer.from(found.input).toString('hex')}\n`);
+    console.error(`${target}: seed ${found.seed}: ${kind}; kept in ${file}`);
   }
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000 > SLOW_MS;
+  console.error(error);
 }
 
-function keep(target: Target, input: Uint8Array, seed: number, error: unknown): false {
-  const directory = join(CRASHERS, target.name);
-  mkdirSync(directory, { recursive: true });
-  const file = join(directory, `${seed}.hex`);
-  writeFileSync(file, `${Buffer.from(input).toString('hex')}\n`);
-  console.error(`${target.name}: seed ${seed} crashes; kept in ${file}`);
-  console.error(error);
-  return false;
+function mib(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
+
+function signed(bytes: number): string {
+  const kib = Math.round(bytes / 1024);
+  return kib > 0 ? `+${kib}` : `${kib}`;
 }
