@@ -111,10 +111,11 @@ function protectedTarget(name: string, makeKind: () => Kind): Target {
 
 /** A session to resume, with early data. */
 function resumption(): Kind {
-  const guard = new EarlyDataGuard(START - 3_600_000);
+  // One that remembers no ticket, for there is only one to resume with.
+  const newGuard = () => new EarlyDataGuard(START - 3_600_000);
   const earlyData = {
     maxBytes: 100,
-    firstUse: () => guard.firstUse(nodeCrypto, nodeCrypto.randomBytes(32), START, START),
+    firstUse: () => newGuard().firstUse(nodeCrypto, nodeCrypto.randomBytes(32), START, START),
   };
   const server = { tickets: { ...tickets, earlyData }, clientCertificate: 'none' as const };
   const [session] = new Pair({ client: clientConfig(), server: serverConfig(server) }).run().client.tickets;
