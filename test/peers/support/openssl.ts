@@ -11,13 +11,18 @@ export function opensslVersion(): string {
   return /^OpenSSL \S+/.exec(stdout)?.[0] ?? 'OpenSSL';
 }
 
+export interface OpensslOptions extends ProgramOptions {
+  /** Another `openssl` than the machine's own. */
+  readonly path?: string;
+}
+
 /** `openssl s_server` on a free port, ready to accept. It serves one connection after the other. */
 export class OpensslServer extends Program {
   readonly port: Promise<number>;
 
-  constructor({ certFile, keyFile }: Credential, args: readonly string[] = [], options?: ProgramOptions) {
+  constructor({ certFile, keyFile }: Credential, args: readonly string[] = [], options?: OpensslOptions) {
     super(
-      openssl.path,
+      options?.path ?? openssl.path,
       ['s_server', '-accept', '127.0.0.1:0', '-cert', certFile, '-key', keyFile, ...args],
       options,
     );
@@ -28,8 +33,8 @@ export class OpensslServer extends Program {
 
 /** `openssl s_client` to a port of 127.0.0.1. Its standard input stays open, so that it can be told `Q`, `K`, `k`. */
 export class OpensslClient extends Program {
-  constructor(port: number, args: readonly string[] = [], options?: ProgramOptions) {
-    super(openssl.path, ['s_client', '-connect', `127.0.0.1:${port}`, ...args], options);
+  constructor(port: number, args: readonly string[] = [], options?: OpensslOptions) {
+    super(options?.path ?? openssl.path, ['s_client', '-connect', `127.0.0.1:${port}`, ...args], options);
   }
 
   /** The handshake is complete and its summary printed. */
