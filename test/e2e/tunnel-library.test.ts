@@ -71,6 +71,7 @@ describe('serveTunnel and connectTunnel', () => {
       connections: { open: 0, total: 0, failed: 0 },
       bytesIn: 0,
       bytesOut: 0,
+      datagrams: { in: 0, out: 0, dropped: 0 },
     });
     expect(await echoes(client, 'hello')).toBe('hello');
     const open = dial(portOf(client));

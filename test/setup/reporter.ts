@@ -12,20 +12,33 @@ const WHY_LENGTH = 600;
  */
 export default class TallyReporter implements Reporter {
   #layers: readonly string[] = [];
+  readonly #ended: TestModule[] = [];
 
   onInit(vitest: Vitest): void {
     this.#layers = vitest.projects.map(({ name }) => name);
   }
 
+  /** A run that is ended before its end shall still tell what failed in it. */
+  onTestModuleEnd(module: TestModule): void {
+    this.#ended.push(module);
+    const file = process.env.TRELLIS_TEST_TALLY;
+    if (file !== undefined) writeFileSync(file, JSON.stringify(this.#tally(this.#ended)));
+  }
+
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
-    const tally = emptyTally();
-    // In their own order, and also those that had nothing to run.
-    for (const layer of this.#layers) countsOf(tally, layer);
-    for (const module of modules) addModule(tally, module);
+    const tally = this.#tally(modules);
     for (const error of unhandled) addFailure(tally, 'run', 'an error outside any test', error.message);
     const file = process.env.TRELLIS_TEST_TALLY;
     if (file === undefined) console.log(`\n${renderTally(tally)}`);
     else writeFileSync(file, JSON.stringify(tally));
+  }
+
+  #tally(modules: readonly TestModule[]): Tally {
+    const tally = emptyTally();
+    // In their own order, and also those that had nothing to run.
+    for (const layer of this.#layers) countsOf(tally, layer);
+    for (const module of modules) addModule(tally, module);
+    return tally;
   }
 }
 
