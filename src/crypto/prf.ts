@@ -41,13 +41,13 @@ function expand(
     at += part.length;
   }
   const out = new Uint8Array(length);
-  let a = crypto.hmac(hash, secret, block.subarray(hashLength));
+  let a = crypto.shortHmac(hash, secret, block.subarray(hashLength));
   for (let produced = 0; ; ) {
     block.set(a);
-    const next = crypto.hmac(hash, secret, block);
+    const next = crypto.shortHmac(hash, secret, block);
     out.set(next.subarray(0, length - produced), produced);
     produced += hashLength;
     if (produced >= length) return out;
-    a = crypto.hmac(hash, secret, a);
+    a = crypto.shortHmac(hash, secret, a);
   }
 }

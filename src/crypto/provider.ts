@@ -112,7 +112,10 @@ export interface CryptoProvider {
   digest(name: HashName, data: Uint8Array): Uint8Array;
   /** For names of things only (RFC 6960 §4.1.1 CertID), never to sign or to verify. */
   sha1(data: Uint8Array): Uint8Array;
+  /** Its time grows evenly with the length of `data`, which may be a secret (CBC records, RFC 5246 §6.2.3.2). */
   hmac(name: MacName, key: Uint8Array, data: Uint8Array): Uint8Array;
+  /** The same, faster for the short messages of key schedules; of a time that may leap with the length of `data`. */
+  shortHmac(name: MacName, key: Uint8Array, data: Uint8Array): Uint8Array;
   /** HKDF-Expand, RFC 5869 §2.3. */
   hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array;
   /** Constant-time comparison; lengths may differ (then false). */

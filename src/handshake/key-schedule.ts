@@ -149,7 +149,7 @@ export function finishedMac(
   transcript: Uint8Array,
 ): Uint8Array {
   const key = hkdfExpandLabel(crypto, hash, baseKey, 'finished', NO_CONTEXT, HASH_LENGTH[hash]);
-  return crypto.hmac(hash, key, transcript);
+  return crypto.shortHmac(hash, key, transcript);
 }
 
 /** PSK of a ticket, §4.6.1. */
@@ -228,7 +228,7 @@ class Schedule {
 
   /** HKDF-Extract, RFC 5869 §2.2. */
   extract(salt: Uint8Array, inputKeyMaterial: Uint8Array): Uint8Array {
-    return this.#crypto.hmac(this.#hash, salt, inputKeyMaterial);
+    return this.#crypto.shortHmac(this.#hash, salt, inputKeyMaterial);
   }
 
   deriveSecret(secret: Uint8Array, label: string, transcript: Uint8Array): Uint8Array {

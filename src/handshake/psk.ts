@@ -63,7 +63,7 @@ export function importPsk(
     .u16(protocol)
     .u16(TARGET_KDF[target])
     .finish();
-  const extracted = crypto.hmac(hash, new Uint8Array(HASH_LENGTH[hash]), psk.key);
+  const extracted = crypto.shortHmac(hash, new Uint8Array(HASH_LENGTH[hash]), psk.key);
   const context = crypto.digest(hash, identity);
   const key = hkdfExpandLabel(labelled, hash, extracted, 'derived psk', context, HASH_LENGTH[target]);
   return { identity, key, hash: target, binder: 'imported' };

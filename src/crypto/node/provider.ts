@@ -1,13 +1,8 @@
 import crypto from 'node:crypto';
-import type {
-  CryptoProvider,
-  HashName,
-  LegacySignatureAlgorithm,
-  RunningHash,
-  SignatureAlgorithm,
-} from '../provider.ts';
+import type { CryptoProvider, LegacySignatureAlgorithm, SignatureAlgorithm } from '../provider.ts';
 import { nodeAead } from './aead.ts';
 import { nodeGroup } from './groups.ts';
+import { digest, hkdfExpand, hmac, runningHash, shortHmac } from './hashes.ts';
 import { importSpki, keyObject } from './public-key.ts';
 import { randomBytes } from './random.ts';
 import { recordNumberMask } from './record-number-mask.ts';
@@ -16,10 +11,11 @@ import { nodeStreamCipher } from './stream-cipher.ts';
 /** The CryptoProvider on node:crypto. It holds no state of its own. */
 export const nodeCrypto: CryptoProvider = {
   randomBytes,
-  hash: (name) => new NodeHash(crypto.createHash(name)),
-  digest: (name, data) => crypto.hash(name, data, 'buffer'),
-  sha1: (data) => crypto.hash('sha1', data, 'buffer'),
-  hmac: (name, key, data) => crypto.createHmac(name, hmacKey(key)).update(data).digest(),
+  hash: runningHash,
+  digest,
+  sha1: (data) => digest('sha1', data),
+  hmac,
+  shortHmac,
   hkdfExpand,
   equal: (a, b) => a.length === b.length && crypto.timingSafeEqual(a, b),
   aead: nodeAead,
@@ -68,50 +64,3 @@ export function signatureOptions(algorithm: SignatureAlgorithm | LegacySignature
 export function hashOf(algorithm: SignatureAlgorithm | LegacySignatureAlgorithm): string | null {
   return algorithm.kind === 'ed25519' ? null : algorithm.hash;
 }
-
-class NodeHash implements RunningHash {
-  readonly #hash: crypto.Hash;
-  constructor(hash: crypto.Hash) {
-    this.#hash = hash;
-  }
-  update(data: Uint8Array): void {
-    this.#hash.update(data);
-  }
-  snapshot(): Uint8Array {
-    return this.#hash.copy().digest();
-  }
-  copy(): RunningHash {
-    return new NodeHash(this.#hash.copy());
-  }
-}
-
-/** RFC 5869 §2.3. Written out because crypto.hkdfSync always extracts first, which TLS 1.3 must not. */
-function hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
-  // T(1): one update, since each crosses into OpenSSL; nearly every secret of TLS ends here.
-  const key = hmacKey(prk);
-  const block = new Uint8Array(info.length + 1);
-  block.set(info);
-  block[info.length] = 1;
-  const first = crypto.createHmac(name, key).update(block).digest();
-  if (length <= first.length) return first.subarray(0, length);
-  const blocks: Uint8Array[] = [first];
-  let produced = first.length;
-  for (let counter = 2; produced < length; counter++) {
-    block[info.length] = counter;
-    const next = crypto
-      .createHmac(name, key)
-      .update(blocks[counter - 2] as Uint8Array)
-      .update(block)
-      .digest();
-    blocks.push(next);
-    produced += next.length;
-  }
-  return Buffer.concat(blocks, length);
-}
-
-/**
- * Node 24 takes 16 µs longer over a key in bytes than over a KeyObject made of it, and a handshake has forty;
- * Node 20 is faster with the bytes (bench/handshake).
- */
-const hmacKey: (key: Uint8Array) => Uint8Array | crypto.KeyObject =
-  Number.parseInt(process.versions.node, 10) >= 23 ? (key) => crypto.createSecretKey(key) : (key) => key;

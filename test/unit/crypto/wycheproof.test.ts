@@ -165,9 +165,11 @@ describe('keys from keys', () => {
 
   it.each(['sha256', 'sha384'] as const)('HMAC with %s', (hash) => {
     check(`hmac_${hash}`, ({ key, msg, tag }) => {
-      const mac = nodeCrypto.hmac(hash, bytes(key), bytes(msg));
       const expected = bytes(tag);
-      return nodeCrypto.equal(mac.subarray(0, expected.length), expected);
+      const isRight = (mac: Uint8Array) => nodeCrypto.equal(mac.subarray(0, expected.length), expected);
+      const right = isRight(nodeCrypto.hmac(hash, bytes(key), bytes(msg)));
+      expect(isRight(nodeCrypto.shortHmac(hash, bytes(key), bytes(msg)))).toBe(right);
+      return right;
     });
   });
 });
