@@ -1,4 +1,4 @@
-import type { CryptoProvider } from '../crypto/provider.ts';
+import type { Aead, CryptoProvider } from '../crypto/provider.ts';
 import { type Suite, suiteById } from '../crypto/suites.ts';
 import { ConnectionError, DecodeError } from '../errors/errors.ts';
 import { Reader } from '../wire/reader.ts';
@@ -65,7 +65,7 @@ export class TicketKeys {
     this.bytes = new Uint8Array(bytes);
     this.#sets = Array.from({ length: count }, (_, index) => {
       const set = this.bytes.subarray(index * TICKET_KEYS_LENGTH, (index + 1) * TICKET_KEYS_LENGTH);
-      return { name: set.subarray(0, NAME_LENGTH), key: set.subarray(NAME_LENGTH) };
+      return new KeySet(set.subarray(0, NAME_LENGTH), set.subarray(NAME_LENGTH));
     });
   }
 
@@ -80,10 +80,10 @@ export class TicketKeys {
 
   /** As `seal`, of a state in its own encoding. */
   sealBytes(crypto: CryptoProvider, state: Uint8Array): Uint8Array | undefined {
-    const { name, key } = this.#sets[0] as KeySet;
+    const set = this.#sets[0] as KeySet;
     const nonce = crypto.randomBytes(NONCE_LENGTH);
-    const sealed = crypto.aead('aes-256-gcm', key).seal(nonce, NOTHING, state);
-    const ticket = concat([name, nonce, ...sealed]);
+    const sealed = set.aead(crypto).seal(nonce, NOTHING, state);
+    const ticket = concat([set.name, nonce, ...sealed]);
     return ticket.length <= MAX_TICKET ? ticket : undefined;
   }
 
@@ -100,8 +100,8 @@ export class TicketKeys {
     const set = this.#sets.find(({ name }) => crypto.equal(ticket.subarray(0, NAME_LENGTH), name));
     if (set === undefined) return undefined;
     const tagAt = ticket.length - TAG_LENGTH;
-    return crypto
-      .aead('aes-256-gcm', set.key)
+    return set
+      .aead(crypto)
       .open(
         ticket.subarray(NAME_LENGTH, body),
         NOTHING,
@@ -111,9 +111,21 @@ export class TicketKeys {
   }
 }
 
-interface KeySet {
+class KeySet {
   readonly name: Uint8Array;
-  readonly key: Uint8Array;
+  readonly #key: Uint8Array;
+  /** Of one provider, which is nearly always the one that comes next. */
+  #made: { readonly crypto: CryptoProvider; readonly aead: Aead } | undefined;
+
+  constructor(name: Uint8Array, key: Uint8Array) {
+    this.name = name;
+    this.#key = key;
+  }
+
+  aead(crypto: CryptoProvider): Aead {
+    if (this.#made?.crypto !== crypto) this.#made = { crypto, aead: crypto.aead('aes-256-gcm', this.#key) };
+    return this.#made.aead;
+  }
 }
 
 function buildState(state: TicketState): Uint8Array {

@@ -7,19 +7,19 @@ export function nodeAead(name: AeadName, key: Uint8Array): Aead {
 
 const TAG = { authTagLength: 16 } as const;
 
-/** node:crypto makes one cipher object per record; the key is parsed once. */
+/** node:crypto makes one cipher object per record. */
 class NodeAead implements Aead {
   readonly tagLength = TAG.authTagLength;
   readonly #name: crypto.CipherGCMTypes;
-  readonly #key: crypto.KeyObject;
+  readonly #key: RecordKey;
 
   constructor(name: AeadName, key: Uint8Array) {
     this.#name = OPENSSL_NAME[name] as crypto.CipherGCMTypes;
-    this.#key = crypto.createSecretKey(key);
+    this.#key = new RecordKey(key);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array[] {
-    const cipher = crypto.createCipheriv(this.#name, this.#key, nonce, TAG);
+    const cipher = crypto.createCipheriv(this.#name, this.#key.next(), nonce, TAG);
     cipher.setAAD(aad);
     const ciphertext = cipher.update(plaintext);
     cipher.final();
@@ -27,7 +27,7 @@ class NodeAead implements Aead {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | undefined {
-    const decipher = crypto.createDecipheriv(this.#name, this.#key, nonce, TAG);
+    const decipher = crypto.createDecipheriv(this.#name, this.#key.next(), nonce, TAG);
     decipher.setAAD(aad);
     decipher.setAuthTag(tag);
     const plaintext = decipher.update(ciphertext);
@@ -40,20 +40,41 @@ class NodeAead implements Aead {
   }
 }
 
+/** Records after which a key becomes a KeyObject: making one costs as much as it saves on three. */
+const RECORDS_WITH_BYTES = 3;
+
+/** A key as the next record shall have it: those of the handshake serve one or two records, others go on for long. */
+class RecordKey {
+  #key: Uint8Array | crypto.KeyObject;
+  #used = 0;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  next(): Uint8Array | crypto.KeyObject {
+    if (this.#used <= RECORDS_WITH_BYTES && ++this.#used > RECORDS_WITH_BYTES)
+      this.#key = crypto.createSecretKey(this.#key as Uint8Array);
+    return this.#key;
+  }
+}
+
 /** CCM has to know the length of the plaintext before its first byte (NIST SP 800-38C §A.2.1). */
 class NodeCcm implements Aead {
   readonly tagLength: number;
   readonly #name: crypto.CipherCCMTypes;
-  readonly #key: crypto.KeyObject;
+  readonly #key: RecordKey;
 
   constructor(name: AeadName, key: Uint8Array) {
     this.tagLength = CCM_TAG_LENGTH[name] as number;
     this.#name = OPENSSL_NAME[name] as crypto.CipherCCMTypes;
-    this.#key = crypto.createSecretKey(key);
+    this.#key = new RecordKey(key);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array[] {
-    const cipher = crypto.createCipheriv(this.#name, this.#key, nonce, { authTagLength: this.tagLength });
+    const cipher = crypto.createCipheriv(this.#name, this.#key.next(), nonce, {
+      authTagLength: this.tagLength,
+    });
     cipher.setAAD(aad, { plaintextLength: plaintext.length });
     const ciphertext = cipher.update(plaintext);
     cipher.final();
@@ -61,7 +82,9 @@ class NodeCcm implements Aead {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | undefined {
-    const decipher = crypto.createDecipheriv(this.#name, this.#key, nonce, { authTagLength: this.tagLength });
+    const decipher = crypto.createDecipheriv(this.#name, this.#key.next(), nonce, {
+      authTagLength: this.tagLength,
+    });
     decipher.setAuthTag(tag);
     decipher.setAAD(aad, { plaintextLength: ciphertext.length });
     try {

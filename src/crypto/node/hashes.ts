@@ -10,25 +10,66 @@ export function digest(name: HashName | 'sha1', data: Uint8Array): Uint8Array {
   return bytesOf(crypto.hash(name, data, 'binary'));
 }
 
+/**
+ * Bytes that a running hash keeps rather than hashes. A transcript is asked for its digest six times: to hash a kilobyte
+ * again takes no longer than to copy OpenSSL's object for it, and leaves none behind to be collected.
+ */
+const MAX_KEPT = 2048;
+/** What a ClientHello and its answer fit in. */
+const FIRST_CAPACITY = 1024;
+
 export function runningHash(name: PrfHash): RunningHash {
-  return new NodeHash(crypto.createHash(name));
+  return new KeptHash(name);
 }
 
-class NodeHash implements RunningHash {
-  readonly #hash: crypto.Hash;
-  constructor(hash: crypto.Hash) {
-    this.#hash = hash;
+class KeptHash implements RunningHash {
+  readonly #name: PrfHash;
+  #kept: Uint8Array = NOTHING;
+  #length = 0;
+  /** In place of what was kept, when that became too long. */
+  #hash: crypto.Hash | undefined;
+
+  constructor(name: PrfHash) {
+    this.#name = name;
   }
+
   update(data: Uint8Array): void {
-    this.#hash.update(data);
+    const length = this.#length + data.length;
+    if (this.#hash === undefined && length > MAX_KEPT) {
+      this.#hash = crypto.createHash(this.#name).update(this.#kept.subarray(0, this.#length));
+      this.#kept = NOTHING;
+    }
+    if (this.#hash !== undefined) {
+      this.#hash.update(data);
+      return;
+    }
+    if (length > this.#kept.length) {
+      const longer = new Uint8Array(length > FIRST_CAPACITY ? MAX_KEPT : FIRST_CAPACITY);
+      longer.set(this.#kept);
+      this.#kept = longer;
+    }
+    this.#kept.set(data, this.#length);
+    this.#length = length;
   }
+
   snapshot(): Uint8Array {
-    return bytesOf(this.#hash.copy().digest('binary'));
+    return bytesOf(
+      this.#hash === undefined
+        ? crypto.hash(this.#name, this.#kept.subarray(0, this.#length), 'binary')
+        : this.#hash.copy().digest('binary'),
+    );
   }
+
   copy(): RunningHash {
-    return new NodeHash(this.#hash.copy());
+    const copy = new KeptHash(this.#name);
+    copy.#hash = this.#hash?.copy();
+    copy.#kept = Uint8Array.from(this.#kept);
+    copy.#length = this.#length;
+    return copy;
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** `CryptoProvider.hmac`: OpenSSL's own, whatever the length. */
 export function hmac(name: MacName, key: Uint8Array, data: Uint8Array): Uint8Array {

@@ -53,9 +53,25 @@ describe('hkdfExpand', () => {
 });
 
 describe('a running hash', () => {
+  it('is that of MD5 and SHA-1 side by side as well', () => {
+    const hash = nodeCrypto.hash('md5-sha1');
+    hash.update(Uint8Array.of(1, 2));
+    const expected = ['md5', 'sha1'].map((name) => crypto.hash(name, Uint8Array.of(1, 2), 'buffer'));
+    expect(Buffer.from(hash.snapshot())).toEqual(Buffer.concat(expected));
+  });
+
+  it('is of the bytes as they were when they were given', () => {
+    const hash = nodeCrypto.hash('sha256');
+    const bytes = Uint8Array.of(1, 2);
+    hash.update(bytes);
+    bytes.fill(9);
+    expect(hash.snapshot()).toEqual(nodeCrypto.digest('sha256', Uint8Array.of(1, 2)));
+  });
+
   it('goes on after a snapshot, and a copy goes on by itself', () => {
     fc.assert(
-      fc.property(ofHash, upTo(300), upTo(300), (name, first, second) => {
+      // Below and above what is kept, and at once as well as bit by bit.
+      fc.property(ofHash, upTo(3000), upTo(3000), (name, first, second) => {
         const hash = nodeCrypto.hash(name);
         hash.update(first);
         const copy = hash.copy();
@@ -63,6 +79,8 @@ describe('a running hash', () => {
         hash.update(second);
         expect(hash.snapshot()).toEqual(nodeCrypto.digest(name, Buffer.concat([first, second])));
         expect(copy.snapshot()).toEqual(nodeCrypto.digest(name, first));
+        copy.update(first);
+        expect(copy.snapshot()).toEqual(nodeCrypto.digest(name, Buffer.concat([first, first])));
       }),
     );
   });
