@@ -207,6 +207,8 @@ export interface ServerConfig extends CommonConfig {
    * certificate.
    */
   readonly findPsk?: ((identity: Uint8Array) => ExternalPsk | undefined) | undefined;
+  /** What is told to clients of the PSK suites of TLS 1.2, to find their key by (RFC 4279 §5.2): UTF-8, in clear. */
+  readonly pskIdentityHint?: Uint8Array | undefined;
   /** Show a certificate to a client that takes one, though it offers an external key. TLS 1.3. */
   readonly preferCertificate?: boolean | undefined;
   /** Absent: no tickets, no resumption. */

@@ -27,13 +27,18 @@ export interface Agreement {
   /** As on the wire: 0x0304 for TLS 1.3. */
   readonly version: number;
   readonly suite: SuiteFacts;
-  /** `undefined` where no group took part: resumption and plain PSK in TLS 1.2, psk_ke in TLS 1.3. */
+  /**
+   * `undefined` where no group took part: the RSA key exchange and plain PSK in TLS 1.2, psk_ke in TLS 1.3. A session of TLS 1.2
+   * that is resumed has that with which it began.
+   */
   readonly group: number | undefined;
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
   readonly resumed: boolean;
   /** Identity of the external key that authenticated both sides, in place of certificates, now or when the session began. */
   readonly pskIdentity?: Uint8Array | undefined;
+  /** Client, TLS 1.2: what the server gave to find the key by (RFC 4279 §5.2), in clear and not to be trusted. */
+  readonly pskIdentityHint?: Uint8Array | undefined;
   /** Client: what came with the server's certificate. The timestamps are passed on as they are, not judged. */
   readonly ocspResponse?: Uint8Array | undefined;
   readonly scts?: readonly Uint8Array[] | undefined;

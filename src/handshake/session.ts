@@ -87,7 +87,7 @@ export function parseSession(bytes: Uint8Array): ClientSession {
   return session;
 }
 
-/** `vector(2)`: an identity has one byte at least (RFC 8446 §4.2.11), so none is empty. */
+/** `vector(2)`: an identity has one byte at least (RFC 8446 §4.2.11), and one that is empty in TLS 1.2 is kept as none. */
 export function readIdentity(r: Reader): Uint8Array | undefined {
   const identity = r.vector(2);
   return identity.length === 0 ? undefined : new Uint8Array(identity);

@@ -234,9 +234,12 @@ export function parsePskKeyExchange(body: Uint8Array, ephemeral: boolean): PskKe
   return message;
 }
 
-/** Without a hint. @param encoded parameters of `encodeEcdhParameters` */
-export function buildPskKeyExchange(encoded: Uint8Array): Uint8Array {
-  return handshakeMessage(HandshakeType.server_key_exchange, (w) => w.u16(0).bytes(encoded));
+/** @param encoded parameters of `encodeEcdhParameters`; absent without ECDHE */
+export function buildPskKeyExchange(hint: Uint8Array, encoded: Uint8Array | undefined): Uint8Array {
+  return handshakeMessage(HandshakeType.server_key_exchange, (w) => {
+    w.vector(2, hint);
+    if (encoded !== undefined) w.bytes(encoded);
+  });
 }
 
 /** `opaque psk_identity<0..2^16-1>`, with ECDHE the client's point behind it (RFC 4279 §2, RFC 5489 §2). */

@@ -20,7 +20,7 @@ import { type CompressionName, compressionFor } from './certificate-compression.
 import { parseFingerprints } from './fingerprints.ts';
 import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
-import { clientPsks, type PskInput, type PskLookup, pskFinder } from './psk.ts';
+import { clientPsks, type PskInput, type PskLookup, pskFinder, readHint } from './psk.ts';
 import { type ContextOptions, contextOf, SecureContext } from './secure-context.ts';
 
 /** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
@@ -110,6 +110,8 @@ export interface ClientSettings extends PeerSettings {
 export interface ServerSettings extends PeerSettings {
   /** Ask clients for a certificate. Default false. */
   requestCert?: boolean | undefined;
+  /** Text by which clients of TLS 1.2 find the key to use (RFC 4279 §5.2), up to 128 bytes, sent in clear. As node:tls's. */
+  pskIdentityHint?: string | undefined;
   /** Show a certificate to clients that take it, though they offer a key of `psk`. TLS 1.3. Default false: the key serves. */
   preferCertificate?: boolean | undefined;
   SNICallback?: SNICallback | undefined;
@@ -304,6 +306,7 @@ export function serverConfig(
         ? context.trust.anchors.map(({ subject }) => subject.raw)
         : [],
     findPsk: settings.psk === undefined ? undefined : pskFinder(settings.psk),
+    pskIdentityHint: readHint(settings.pskIdentityHint),
     preferCertificate: settings.preferCertificate === true,
     tickets: { keys, lifetime, count: TICKETS, earlyData: earlyDataPolicy(settings.maxEarlyData, guard) },
     ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),

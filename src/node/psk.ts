@@ -93,6 +93,17 @@ function finderAmong(
   };
 }
 
+/** RFC 4279 §5.3: what every implementation must be able to take of an identity; more helps nobody. */
+const MAX_HINT = 128;
+
+/** @throws ConnectionError ERR_TLS_OPTION */
+export function readHint(hint: string | undefined): Uint8Array | undefined {
+  if (hint === undefined) return undefined;
+  const bytes = bytesOf(hint);
+  if (bytes.length > MAX_HINT) throw optionError('pskIdentityHint', `it has more than ${MAX_HINT} bytes`);
+  return bytes;
+}
+
 interface ReadKey {
   readonly identity: Uint8Array;
   readonly key: Uint8Array;

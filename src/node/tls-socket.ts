@@ -15,6 +15,7 @@ import { ConnectionError, TrellisError } from '../errors/errors.ts';
 import type { ServerConfig } from '../handshake/config.ts';
 import { type ResumableSession, serializeResumable } from '../handshake/resumable-session.ts';
 import type { ReceivedReceipt } from '../sign/index.ts';
+import { ProtocolVersion } from '../wire/codepoints.ts';
 import {
   type ClientSettings,
   checkPeerSettings,
@@ -25,6 +26,7 @@ import {
   readSession,
   type ServerSettings,
 } from './engine-config.ts';
+
 import { type EphemeralKeyInfo, GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { type ContextOptions, contextOf } from './secure-context.ts';
@@ -339,7 +341,10 @@ export class TLSSocket extends SessionStream {
   /** The group of the key exchange; null on a server, as with node:tls. */
   getEphemeralKeyInfo(): EphemeralKeyInfo | Record<string, never> | null {
     if (this.#isServer) return null;
-    const info = this.handshakeDone ? GROUP_INFO[this.#info().group ?? 0] : undefined;
+    if (!this.handshakeDone) return {};
+    const { group = 0, resumed, version } = this.#info();
+    // A session of TLS 1.2 is resumed without a key exchange, and node:tls says nothing then.
+    const info = resumed && version < ProtocolVersion.tls13 ? undefined : GROUP_INFO[group];
     return info === undefined ? {} : { ...info };
   }
 
@@ -372,6 +377,12 @@ export class TLSSocket extends SessionStream {
   get pskIdentity(): Buffer | undefined {
     const identity = this.handshakeDone ? this.#info().pskIdentity : undefined;
     return identity === undefined ? undefined : Buffer.from(identity);
+  }
+
+  /** Client, TLS 1.2: what the server told to find the key by (`pskIdentityHint`), unauthenticated; `undefined` for none. */
+  get pskIdentityHint(): Buffer | undefined {
+    const hint = this.handshakeDone ? this.#info().pskIdentityHint : undefined;
+    return hint === undefined ? undefined : Buffer.from(hint);
   }
 
   /** The peer's public key where it showed that raw (RFC 7250), as SubjectPublicKeyInfo, DER; `authorized` says whether it is trusted. */

@@ -37,8 +37,8 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   const expectedAlpn = flags.server ? flags.selectAlpn : flags.expectAlpn;
   require((info.alpnProtocol ?? '') === expectedAlpn, `the protocol is '${info.alpnProtocol ?? ''}'`);
   if (flags.server) checkServerName(flags, info.serverName);
-  // In TLS 1.2 who has an external key is given no session: the key serves again.
-  if (!isVersion13(info.version) && !hasPsks(flags)) checkSession(flags, info, seen);
+  if (!isVersion13(info.version)) checkSession(flags, info, seen);
+  checkHint(flags, info);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
   checkStaples(flags, info);
@@ -58,6 +58,13 @@ function checkSession(flags: Flags, info: ConnectionInfo, seen: Seen): void {
     if (flags.expectSessionId) require(seen.stored, 'the session was not kept');
     if (flags.expectNoSessionId) require(!seen.stored, 'the session was kept');
   }
+}
+
+/** The runner's servers give as a hint the identity itself. */
+function checkHint({ server, psk, pskIdentity }: Flags, { resumed, pskIdentityHint }: ConnectionInfo): void {
+  if (server || psk === '' || resumed) return;
+  const hint = Buffer.from(pskIdentityHint ?? []).toString('latin1');
+  require(hint === pskIdentity, `the hint is '${hint}'`);
 }
 
 function checkServerName(flags: Flags, name: string | undefined): void {

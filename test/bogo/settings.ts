@@ -116,6 +116,7 @@ export function serverSettings(
     },
     selectProtocol: protocolSelector(flags, observed),
     findPsk: findPskOf(flags),
+    pskIdentityHint: psk12Of(flags)[0]?.identity,
     preferCertificate: flags.credentials.findIndex(({ pskHash }) => pskHash === undefined) === 0,
     clientCertificate: flags.requireAnyClientCertificate ? 'require' : flags.verifyPeer ? 'request' : 'none',
     certificateAuthorities: authorities(flags.useClientCaList),

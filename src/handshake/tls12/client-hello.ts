@@ -13,7 +13,8 @@ import { requiresExtendedMasterSecret, UNCOMPRESSED_POINTS } from './shared.ts';
 /** A session of TLS 1.2 or before that we offer, and who the server of it was. */
 export interface OfferedSession12 {
   readonly session: ClientSession12;
-  readonly peer: PeerIdentity;
+  /** `undefined` where an external key says who it is. */
+  readonly peer: PeerIdentity | undefined;
 }
 
 /** The key for TLS 1.2: the first that was not imported, which would bind it to TLS 1.3 (RFC 9258 §5.1). */
@@ -62,6 +63,15 @@ export function offerableSession12(config: ClientConfig, io: HandshakeIO): Offer
   ) {
     return undefined;
   }
+  const { pskIdentity } = session;
+  if (pskIdentity !== undefined) {
+    const isGiven =
+      config.psks?.some(
+        ({ identity, binder }) => binder === 'external' && io.crypto.equal(identity, pskIdentity),
+      ) ?? false;
+    return isGiven ? { session, peer: undefined } : undefined;
+  }
+  if (config.requirePsk === true) return undefined;
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
     const keyUse = isRsaKeyExchange(session.suite) ? 'encipherment' : undefined;

@@ -120,7 +120,8 @@ export function acceptServerHello12(
     {
       ...state,
       master,
-      group: undefined,
+      group: resumed.session.group,
+      pskIdentity: resumed.session.pskIdentity,
       peer: PeerAuthenticated.bySession12(resumed.peer),
       resumed: resumed.session,
     },
@@ -275,7 +276,7 @@ class ExpectServerKeyExchange implements Expect {
 
 /**
  * The PSK suites: no certificate, and of ServerKeyExchange only what is needed; without ECDHE and without a hint it is left
- * out (RFC 4279 §2). We have one key, so a hint tells us nothing.
+ * out (RFC 4279 §2). We have one key, so a hint chooses nothing: it is for the application.
  */
 class ExpectPskKeyExchange implements Expect {
   readonly kind = 'expect';
@@ -291,20 +292,22 @@ class ExpectPskKeyExchange implements Expect {
     const { config, transcript, suite } = this.#state;
     if (message.type !== HandshakeType.server_key_exchange) {
       if (suite.ephemeral) throw unexpected(message, 'ServerKeyExchange');
-      return this.#next(undefined).receive(message, io);
+      return this.#next(undefined, undefined).receive(message, io);
     }
-    const { parameters } = parsePskKeyExchange(message.body, suite.ephemeral);
+    const { hint, parameters } = parsePskKeyExchange(message.body, suite.ephemeral);
     if (parameters !== undefined) requireOffered(config, parameters);
     transcript.add(message.raw12);
-    return this.#next(parameters);
+    // A copy: it outlives the record. RFC 5489 §2: without one the length is zero.
+    return this.#next(parameters, hint.length === 0 ? undefined : new Uint8Array(hint));
   }
 
-  #next(parameters: EcdhParameters | undefined): Expect {
+  #next(parameters: EcdhParameters | undefined, pskIdentityHint: Uint8Array | undefined): Expect {
     const { identity, key } = this.#psk;
     const state: KeysOffered = {
       ...this.#state,
       peer: PeerAuthenticated.byExternalPsk(),
       pskIdentity: identity,
+      pskIdentityHint,
       group: parameters?.group,
       exchange: (io) => {
         const own = parameters === undefined ? undefined : respond(io, parameters);
@@ -354,6 +357,7 @@ interface KeysOffered extends Greeted {
   readonly peer: PeerAuthenticated;
   readonly group: number | undefined;
   readonly pskIdentity?: Uint8Array | undefined;
+  readonly pskIdentityHint?: Uint8Array | undefined;
   /** Makes our ClientKeyExchange and the secret that both sides then have. */
   readonly exchange: (io: HandshakeIO) => { readonly message: Uint8Array; readonly premaster: Uint8Array };
 }
@@ -440,6 +444,7 @@ interface Keyed extends Greeted {
   readonly peer: PeerAuthenticated;
   readonly group: number | undefined;
   readonly pskIdentity?: Uint8Array | undefined;
+  readonly pskIdentityHint?: Uint8Array | undefined;
   readonly master: MasterSecret12;
   readonly certificateRequested?: boolean;
   /** The session that is resumed. */
@@ -558,6 +563,7 @@ class ExpectFinished implements Expect {
       alpnProtocol: answer.alpnProtocol,
       resumed: resumed !== undefined,
       pskIdentity: state.pskIdentity,
+      pskIdentityHint: state.pskIdentityHint,
       extendedMasterSecret: answer.extendedMasterSecret,
       certificateRequested: state.certificateRequested,
       ocspResponse: state.ocspResponse,
@@ -575,9 +581,10 @@ class ExpectFinished implements Expect {
   }
 
   #resumable(now: number): ClientSession12 | undefined {
-    const { protocol, suite, config, master, answer, sessionId, resumed, peer } = this.#state;
+    const { protocol, suite, config, master, answer, sessionId, resumed, peer, pskIdentity, group } =
+      this.#state;
     const ticket = this.#ticket;
-    if (peer.peer === undefined) return undefined;
+    if (peer.peer === undefined && pskIdentity === undefined) return undefined;
     const common = {
       version: protocol.version,
       suite,
@@ -587,6 +594,8 @@ class ExpectFinished implements Expect {
       createdAt: resumed?.createdAt ?? now,
       serverName: config.serverName,
       ...keptOf(peer.peer),
+      pskIdentity,
+      group,
     };
     if (ticket !== undefined) return { ...common, ...ticket, sessionId: NOTHING };
     // A session id that we have used already is still ours; there is nothing new to report.

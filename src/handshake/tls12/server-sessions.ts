@@ -87,12 +87,17 @@ function mayResume(
   );
 }
 
-/** The client's certificates may have expired, or this server may ask for more than it did then. */
+/** The client's certificates may have expired, its key may be known no more, or this server may ask for more than it did then. */
 function judgeAgain(
   config: ServerConfig,
   state: SessionState12,
   io: HandshakeIO,
 ): { peer: PeerIdentity | undefined } | undefined {
+  if (state.suite.authentication === 'psk') {
+    const { pskIdentity } = state;
+    const known = pskIdentity === undefined ? undefined : config.findPsk?.(pskIdentity);
+    return known?.binder === 'external' ? { peer: undefined } : undefined;
+  }
   if (config.clientCertificate === 'none') return { peer: undefined };
   // A client may stay without certificate unless one is required.
   if (hasShownNothing(state)) {

@@ -53,7 +53,7 @@ import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule
 import { PROTOCOLS_12, prfHashOf, type Terms12 } from './protocol.ts';
 import { type Choice, chooseSuite } from './server-choice.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
-import { buildState12 } from './session.ts';
+import { buildState12, type SessionState12 } from './session.ts';
 import { keyExchangeInput, pskPremaster, rawChain, UNCOMPRESSED_POINTS } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
@@ -100,14 +100,12 @@ export function answerClientHello12(
   const choice = session === undefined ? chooseSuite(config, protocol, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
   const alpnProtocol = chooseProtocol(config, checked, checked.serverName);
-  // A key that was given beforehand serves again; there is nothing to resume.
-  const withPsk = suite.authentication === 'psk';
-  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined && !withPsk;
+  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined;
   const random = markDowngrade(io.crypto.randomBytes(32), config, version);
   const sessionId =
     session !== undefined
       ? hello.legacySessionId
-      : givesTicket || withPsk || config.sessions === undefined
+      : givesTicket || config.sessions === undefined
         ? NOTHING
         : io.crypto.randomBytes(SESSION_ID_LENGTH);
   const terms = { protocol, suite, encryptThenMac: isCbc(suite) && checked.encryptThenMac };
@@ -229,7 +227,8 @@ function resume(state: Greeted, { state: session, peer }: UsableSession, io: Han
   const next: Keyed = {
     ...state,
     master,
-    group: undefined,
+    group: session.group,
+    pskIdentity: session.pskIdentity,
     resumedSince: session.createdAt,
     peer: PeerAuthenticated.bySession12(peer),
   };
@@ -270,10 +269,11 @@ function sendCertificate(state: Greeted, identity: Identity, io: HandshakeIO): v
   );
 }
 
-/** We give no hint, so without ECDHE there is no ServerKeyExchange; and no one is asked for a certificate (RFC 4279 §2). */
+/** Without ECDHE and without a hint there is no ServerKeyExchange; and no one is asked for a certificate (RFC 4279 §2). */
 function offerPsk(state: KeysOffered, parameters: Uint8Array | undefined, io: HandshakeIO): Step {
   state.transcript.forgetMessages();
-  if (parameters !== undefined) say(state, buildPskKeyExchange(parameters), io);
+  const { pskIdentityHint: hint = NOTHING } = state.config;
+  if (parameters !== undefined || hint.length > 0) say(state, buildPskKeyExchange(hint, parameters), io);
   say(state, buildServerHelloDone(), io);
   return new ExpectClientKeyExchange(state, undefined);
 }
@@ -566,7 +566,8 @@ function rememberSession(state: Keyed, io: HandshakeIO): void {
   if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
 }
 
-function sessionState({ protocol, suite, master, checked, peer, resumedSince }: Keyed, io: HandshakeIO) {
+function sessionState(state: Keyed, io: HandshakeIO): SessionState12 {
+  const { protocol, suite, master, checked, peer, resumedSince, pskIdentity, group } = state;
   return {
     version: protocol.version,
     suite,
@@ -575,6 +576,8 @@ function sessionState({ protocol, suite, master, checked, peer, resumedSince }: 
     createdAt: resumedSince ?? io.now,
     serverName: checked.serverName,
     ...keptOf(peer.peer),
+    pskIdentity,
+    group,
   };
 }
 

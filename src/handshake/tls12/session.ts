@@ -2,7 +2,7 @@ import { type Suite12, suite12ById } from '../../crypto/suites12.ts';
 import { DecodeError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
-import { readPeer, writePeer } from '../session.ts';
+import { readIdentity, readPeer, writePeer } from '../session.ts';
 import { MASTER_SECRET_LENGTH } from './key-schedule.ts';
 
 /** What both sides keep of a TLS 1.2 session (RFC 5246 §F.1.4, RFC 7627 §5.3). Holds a secret. */
@@ -19,6 +19,10 @@ export interface SessionState12 {
   readonly peerChain: readonly Uint8Array[];
   /** The raw public key that it showed in place of them, SubjectPublicKeyInfo; judged again as well. */
   readonly peerKey?: Uint8Array | undefined;
+  /** The session began with this external key; it is resumed while that key is still given. */
+  readonly pskIdentity?: Uint8Array | undefined;
+  /** By which the session began; `undefined` without (EC)DHE. */
+  readonly group?: number | undefined;
 }
 
 /** What a client keeps to resume a TLS 1.2 session: a session id of the server's, or a ticket. */
@@ -32,7 +36,7 @@ export interface ClientSession12 extends SessionState12 {
 }
 
 /** In `ClientSession` and tickets; those of TLS 1.3 begin otherwise, in each format that they have had. */
-export const FORMAT_12 = 0x12;
+export const FORMAT_12 = 0x13;
 
 const utf8 = new TextEncoder();
 
@@ -80,7 +84,7 @@ function writeState(writer: Writer, state: SessionState12): Writer {
     .u32(Math.floor(state.createdAt / 1000))
     .vector(2, utf8.encode(state.serverName ?? ''));
   writePeer(writer, state);
-  return writer;
+  return writer.vector(2, state.pskIdentity ?? NOTHING).u16(state.group ?? NO_GROUP);
 }
 
 function readState(r: Reader): SessionState12 {
@@ -96,5 +100,10 @@ function readState(r: Reader): SessionState12 {
     createdAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
     ...readPeer(r),
+    pskIdentity: readIdentity(r),
+    group: r.u16() || undefined,
   };
 }
+
+const NOTHING = new Uint8Array(0);
+const NO_GROUP = 0;

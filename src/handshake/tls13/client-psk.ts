@@ -72,6 +72,7 @@ function judgeAgain(
     const isGiven = config.psks?.some(({ identity }) => crypto.equal(identity, pskIdentity)) ?? false;
     return isGiven ? PeerAuthenticated.byResumption(undefined) : undefined;
   }
+  if (config.requirePsk === true) return undefined;
   try {
     const schemes = config.certificateSchemes ?? config.schemes;
     const { serverName } = config;

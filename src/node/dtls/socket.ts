@@ -222,6 +222,12 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     return identity === undefined ? undefined : Buffer.from(identity);
   }
 
+  /** Client, TLS 1.2: what the server told to find the key by (`pskIdentityHint`), unauthenticated; `undefined` for none. */
+  get pskIdentityHint(): Buffer | undefined {
+    const hint = this.#info?.pskIdentityHint;
+    return hint === undefined ? undefined : Buffer.from(hint);
+  }
+
   /** The peer's certificate, `{}` when it showed none. With `detailed`, issuers are linked by `issuerCertificate`. */
   getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
     return peerCertificate(this.#peerPath, detailed);

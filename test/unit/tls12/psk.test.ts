@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { TLS12_SUITES } from '../../../src/crypto/suites12.ts';
 import type { AlertName } from '../../../src/errors/alerts.ts';
 import type { TlsErrorCode } from '../../../src/errors/errors.ts';
+import { parseResumable, serializeResumable } from '../../../src/handshake/resumable-session.ts';
 import { buildPskClientKeyExchange } from '../../../src/messages/tls12.ts';
+import { MemorySessionStore } from '../../../src/node/session-store.ts';
 import { HandshakeType } from '../../../src/wire/codepoints.ts';
 import { concat } from '../../../src/wire/writer.ts';
 import { testTickets } from '../../setup/engine-config.ts';
@@ -51,10 +53,82 @@ describe('a pre-shared key in TLS 1.2', () => {
     }
   });
 
-  test('gives no ticket and no session id', () => {
-    const pair = connect(EPHEMERAL, undefined, {}, { tickets: testTickets });
+  describe.each([
+    ['ticket', () => ({ tickets: testTickets })],
+    ['session id', () => ({ sessions: { store: new MemorySessionStore(), lifetime: 86_400 } })],
+  ])('is resumed by %s', (_kind, makeServer) => {
+    const begin = (tls12 = EPHEMERAL) => {
+      const server = makeServer();
+      const pair = connect(tls12, undefined, {}, server);
+      expectAlive(pair);
+      const [session, ...more] = pair.client.sessions;
+      if (session === undefined || more.length > 0) expect.fail('there must be one session');
+      return { server, session: parseResumable(serializeResumable(session)) };
+    };
+
+    test.each([EPHEMERAL, PLAIN])('while both sides have it', (tls12) => {
+      const { server, session } = begin(tls12);
+      const pair = connect(tls12, undefined, { session }, { ...server, clientCertificate: 'require' });
+      expectAlive(pair);
+      for (const { connection } of both12(pair))
+        expect(connection.info).toMatchObject({
+          resumed: true,
+          pskIdentity: PSK.identity,
+          peer: undefined,
+          group: tls12 === PLAIN ? undefined : 29,
+        });
+    });
+
+    const other = { ...PSK, identity: Uint8Array.of(9) };
+
+    test('but not by a server that knows it no longer', () => {
+      const { server, session } = begin();
+      const findPsk = (identity: Uint8Array) => (identity[0] === 9 ? other : undefined);
+      const pair = connect(EPHEMERAL, undefined, { session, psks: [PSK] }, { ...server, findPsk });
+      expectFound(pair, 'server', 'ERR_TLS_UNKNOWN_PSK_IDENTITY', 'unknown_psk_identity');
+    });
+
+    test('but not by a client that was given another since', () => {
+      const { server, session } = begin();
+      const pair = connect(
+        EPHEMERAL,
+        undefined,
+        { session, psks: [other] },
+        { ...server, findPsk: () => other },
+      );
+      expectAlive(pair);
+      expect(pair.client.connection.info).toMatchObject({ resumed: false, pskIdentity: other.identity });
+    });
+
+    test('but not by a server that takes no keys, nor one to which it is imported', () => {
+      const { server, session } = begin();
+      const imported = { ...PSK, binder: 'imported' } as const;
+      for (const findPsk of [undefined, () => imported]) {
+        const pair = connect(EPHEMERAL, undefined, { session }, { ...server, findPsk });
+        expect(pair.server.connection.info?.resumed ?? false).toBe(false);
+      }
+    });
+  });
+
+  test.each([EPHEMERAL, PLAIN])('comes with the hint that the server has', (tls12) => {
+    const hint = new Uint8Array(Buffer.from('garden'));
+    const pair = connect(tls12, undefined, {}, { pskIdentityHint: hint });
     expectAlive(pair);
-    expect(pair.client.sessions).toEqual([]);
+    expect(pair.client.connection.info?.pskIdentityHint).toEqual(hint);
+    expect(pair.server.connection.info?.pskIdentityHint).toBeUndefined();
+    expect(connect(tls12).client.connection.info?.pskIdentityHint).toBeUndefined();
+  });
+
+  test('is all that is offered, where a client takes nothing else', () => {
+    const pair = connect12({ ...WITH_PSK.client, requirePsk: true });
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_CIPHER', 'handshake_failure');
+    const session = connect12({}, { tickets: testTickets }).client.sessions[0];
+    const again = connect12(
+      { ...WITH_PSK.client, requirePsk: true, session },
+      { ...WITH_PSK.server, tickets: testTickets },
+    );
+    expectAlive(again);
+    expect(again.client.connection.info).toMatchObject({ resumed: false, pskIdentity: PSK.identity });
   });
 
   test('that was imported stays with TLS 1.3', () => {

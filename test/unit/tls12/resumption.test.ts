@@ -69,7 +69,7 @@ describe.each(KINDS)('resumption by %s', (kind, makeServer) => {
     const pair = again(session, server);
     expectResumed(pair, true);
     expect(pair.client.connection.info?.peer).toBeDefined();
-    expect(pair.client.connection.info?.group).toBeUndefined();
+    expect(both12(pair).map(({ connection }) => connection.info?.group)).toEqual([29, 29]);
     expect(exported(pair, undefined)).not.toBe(exported(again(session, server), undefined));
     const { change_cipher_spec, handshake } = ContentType;
     const types = (records: readonly Uint8Array[]) => records.slice(0, 3).map(([type]) => type);
