@@ -2,10 +2,13 @@ import { Connection } from '../src/connection/connection.ts';
 import { nodeCrypto } from '../src/crypto/node/provider.ts';
 import type { ClientConfig, ServerConfig } from '../src/handshake/config.ts';
 import { EarlyDataGuard } from '../src/handshake/early-data-guard.ts';
+import { importPsk, TARGET_HASHES } from '../src/handshake/psk.ts';
 import { TicketKeys } from '../src/handshake/tickets.ts';
+import { compressionFor } from '../src/node/certificate-compression.ts';
 import { RecordLayer } from '../src/record/tls/record-layer.ts';
+import { verifyRawKey } from '../src/x509/raw-key.ts';
 import { clientConfig, ONLY_TLS12, serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
-import { CannotOpen, Pair, START, splitMessages } from '../test/setup/pair.ts';
+import { CannotOpen, Pair, START, splitMessages, type Tamper } from '../test/setup/pair.ts';
 import { mutate, Random } from './mutate.ts';
 import type { Target } from './target.ts';
 
@@ -82,19 +85,28 @@ function noiseTarget(role: 'client' | 'server', kind: Kind): Target {
  */
 function protectedTarget(name: string, makeKind: () => Kind): Target {
   let kind: Kind | undefined;
+  const pairOf = (tamper?: Tamper): Pair => {
+    kind ??= makeKind();
+    return new Pair({
+      client: clientConfig({ identities: [serverIdentity], ...kind.client }),
+      server: serverConfig({ clientCertificate: 'request', ...kind.server }),
+      ...(tamper && { tamper }),
+    });
+  };
   return {
     name,
-    seeds: () => [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0)],
+    seeds() {
+      const { client, server } = pairOf().run();
+      if (!client.connected || !server.connected)
+        throw new Error('The two do not agree without a fault', { cause: client.error ?? server.error });
+      return [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0)];
+    },
     run(input) {
-      kind ??= makeKind();
       const random = new Random(input.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, 7));
       const first = random.below(6);
-      const pair = new Pair({
-        client: clientConfig({ identities: [serverIdentity], ...kind.client }),
-        server: serverConfig({ clientCertificate: 'request', ...kind.server }),
-        tamper: ({ nth, type, content }) =>
-          nth < first || content.length === 0 ? undefined : [{ type, content: mutate([content], random) }],
-      });
+      const pair = pairOf(({ nth, type, content }) =>
+        nth < first || content.length === 0 ? undefined : [{ type, content: mutate([content], random) }],
+      );
       const { connection } = pair.client;
       if (connection.earlyDataLeft > 0) connection.sendEarly(input.subarray(0, connection.earlyDataLeft));
       try {
@@ -122,11 +134,68 @@ function resumption(): Kind {
   return { suffix: '', client: { session, earlyData: true }, server };
 }
 
+/** All that TLS 1.3 has beyond the plain handshake, agreed on by both sides. */
+function everyOption(): Kind {
+  const certificateCompression = compressionFor(['brotli', 'zlib']);
+  const more = { ocspResponse: new Uint8Array(300), scts: [new Uint8Array(100)] };
+  // With something to compress.
+  const chain = [...serverIdentity.chain, new Uint8Array(4000)];
+  const both = { certificateCompression, recordSizeLimit: 1000 };
+  const alpnProtocols = ['h2', 'http/1.1'];
+  return {
+    suffix: '',
+    client: {
+      ...both,
+      alpnProtocols,
+      requestOcsp: true,
+      requestScts: true,
+      grease: true,
+      postHandshakeAuth: true,
+    },
+    server: {
+      ...both,
+      tickets,
+      selectIdentities: () => [{ ...serverIdentity, ...more, chain }],
+      selectProtocol: () => 'h2',
+      certificateAuthorities: [Uint8Array.of(0x30, 0)],
+    },
+  };
+}
+
+/** A key that both sides were given, and raw public keys beside it, of which the peer makes what it likes. */
+function sharedKey(): Kind {
+  const psk = {
+    identity: new TextEncoder().encode('a client'),
+    key: new Uint8Array(32).fill(1),
+    context: new Uint8Array(3),
+    hash: 'sha256',
+  } as const;
+  const imported = TARGET_HASHES.map((hash) => importPsk(nodeCrypto, psk, hash));
+  const spki = serverIdentity.chain[0] as Uint8Array;
+  const raw = {
+    verifyRawKey: (key: Uint8Array) => verifyRawKey(nodeCrypto, key, [spki]),
+    identities: [{ ...serverIdentity, spki }],
+  };
+  const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+  return {
+    suffix: '',
+    client: { ...raw, psks: imported },
+    server: {
+      verifyRawKey: raw.verifyRawKey,
+      tickets,
+      selectIdentities: () => raw.identities,
+      findPsk: (identity) => imported.find((one) => same(one.identity, identity)),
+    },
+  };
+}
+
 export const CONNECTION_TARGETS: readonly Target[] = [
   ...[TLS13, TLS12].flatMap((kind) => [noiseTarget('client', kind), noiseTarget('server', kind)]),
   protectedTarget('connection-protected', () => TLS13),
   protectedTarget('connection-protected-12', () => TLS12),
   protectedTarget('connection-early-data', resumption),
+  protectedTarget('connection-options', everyOption),
+  protectedTarget('connection-shared-key', sharedKey),
   {
     name: 'record-layer',
     seeds: () => [...recordsOf('client'), ...recordsOf('server')],

@@ -1,5 +1,17 @@
 import { DtlsConnection } from '../src/connection/dtls-connection.ts';
 import { COOKIE_SECRET_LENGTH, DtlsGreeter } from '../src/connection/dtls-greeter.ts';
+import {
+  buildAck,
+  buildFragment,
+  buildNewConnectionId,
+  buildRequestConnectionId,
+  parseAck,
+  parseFragments,
+  parseNewConnectionId,
+  parseRequestConnectionId,
+} from '../src/messages/dtls.ts';
+import { buildHelloVerifyRequest, parseHelloVerifyRequest, peekClientHello } from '../src/messages/hello.ts';
+import { concat } from '../src/wire/writer.ts';
 import { ADDRESS, DtlsPair, LATENCY, perfect } from '../test/setup/dtls-pair.ts';
 import {
   clientConfig,
@@ -9,8 +21,9 @@ import {
   testTickets,
 } from '../test/setup/engine-config.ts';
 import { START } from '../test/setup/pair.ts';
+import { recordsOf } from './connection-targets.ts';
 import { mutate, Random } from './mutate.ts';
-import type { Target } from './target.ts';
+import { isVerdict, type Target } from './target.ts';
 
 /** Datagrams from a stranger, into everything that takes them. */
 
@@ -118,9 +131,44 @@ function pathTarget(kind: Kind): Target {
 }
 const SENT = new TextEncoder().encode('sent');
 
-export const DTLS_TARGETS: readonly Target[] = KINDS.flatMap((kind) => [
-  noiseTarget('client', kind),
-  noiseTarget('server', kind),
-  greeterTarget(kind),
-  pathTarget(kind),
-]);
+const body = (message: Uint8Array): Uint8Array => message.subarray(4);
+
+/** What only datagrams carry: fragments, ACK, connection IDs, cookies. */
+const messageTarget: Target = {
+  name: 'dtls-messages',
+  seeds: () => {
+    const fragment = { type: 1, length: 40, messageSeq: 3, offset: 10, body: new Uint8Array(20) };
+    const hello = recordsOf('client').map((record) => record.subarray(9));
+    return [
+      concat([buildFragment(fragment), buildFragment({ ...fragment, offset: 30, body: new Uint8Array(10) })]),
+      buildAck([
+        { epoch: 2, sequence: 0 },
+        { epoch: 3, sequence: 7 },
+      ]),
+      body(buildNewConnectionId({ cids: [new Uint8Array(8), Uint8Array.of(1)], immediate: true })),
+      body(buildRequestConnectionId(3)),
+      body(buildHelloVerifyRequest(new Uint8Array(32))),
+      ...hello,
+    ];
+  },
+  run(input) {
+    const readers = [parseFragments, parseAck, parseNewConnectionId, parseRequestConnectionId];
+    for (const read of [...readers, parseHelloVerifyRequest, peekClientHello]) {
+      try {
+        read(input);
+      } catch (error) {
+        if (!isVerdict(error)) throw error;
+      }
+    }
+  },
+};
+
+export const DTLS_TARGETS: readonly Target[] = [
+  ...KINDS.flatMap((kind) => [
+    noiseTarget('client', kind),
+    noiseTarget('server', kind),
+    greeterTarget(kind),
+    pathTarget(kind),
+  ]),
+  messageTarget,
+];

@@ -1,4 +1,6 @@
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { nodeCrypto } from '../src/crypto/node/provider.ts';
+import { encodeDer, enumerated, octetString, sequence } from '../src/der/writer.ts';
 import {
   decodeChain,
   decodeLeaf,
@@ -9,7 +11,18 @@ import {
   encodeRevocation,
   encodeSession,
 } from '../src/evidence/archive/leaf.ts';
-import { checkpointsFromFile, decodeTreeHead, encodeTreeHead } from '../src/evidence/merkle/tree-head.ts';
+import { decodeResidue } from '../src/evidence/archive/residue.ts';
+import { MerkleHash } from '../src/evidence/merkle/hash.ts';
+import { verifyConsistency, verifyInclusion } from '../src/evidence/merkle/proof.ts';
+import {
+  checkpointsFromFile,
+  decodeCheckpoint,
+  decodeTreeHead,
+  encodeCheckpoint,
+  encodeTreeHead,
+  verifyCheckpoint,
+} from '../src/evidence/merkle/tree-head.ts';
+import { decodeBinding, encodeBinding } from '../src/formats/binding.ts';
 import { cmsMaker } from '../src/formats/cms/make.ts';
 import { startObject } from '../src/formats/cms/make-stream.ts';
 import { cmsVerifier } from '../src/formats/cms/verify.ts';
@@ -18,15 +31,20 @@ import type { ContentFormat, ObjectMaker, ObjectVerifier } from '../src/formats/
 import { smimeMaker } from '../src/formats/smime/make.ts';
 import { smimeVerifier } from '../src/formats/smime/verify.ts';
 import { readTimeStampResponse } from '../src/formats/tsp/response.ts';
-import { certificatesOfToken, timeOfToken } from '../src/formats/tsp/verify.ts';
+import { certificatesOfToken, timeOfToken, verifyTimeStampToken } from '../src/formats/tsp/verify.ts';
+import { decodeUnsignedObject, encodeUnsignedObject } from '../src/formats/unsigned.ts';
 import { xmlMaker } from '../src/formats/xml/make.ts';
 import { xmlVerifier } from '../src/formats/xml/verify.ts';
+import { decodeCertificateSign, encodeCertificateSign } from '../src/sign/certificate-sign.ts';
 import { decodeSignatureRequests, encodeSignatureRequests } from '../src/sign/extension.ts';
 import { encodeSigntext, Flag, SignReader } from '../src/sign/frame.ts';
+import { Certificate } from '../src/x509/certificate.ts';
+import { TrustStore } from '../src/x509/trust-store.ts';
 import { binding, contextFor, optionsFor, signatureOf, signerOf } from '../test/unit/formats/kit.ts';
 import { bytes, MemoryArchive, SignPair } from '../test/unit/sign/kit.ts';
 import { mutate, Random } from './mutate.ts';
 import { isVerdict, type Target } from './target.ts';
+import { TIME_STAMP_RESPONSE, TIME_STAMP_ROOT } from './time-stamp-seed.ts';
 
 /** What TLS Sign reads: objects and receipts of each format, its framing, sessions, and the archive's encodings. */
 
@@ -179,7 +197,90 @@ function evidenceSeeds(): Uint8Array[] {
   ];
 }
 
+function checkpoint(): Uint8Array {
+  const { publicKey } = generateKeyPairSync('ed25519');
+  return encodeCheckpoint({
+    head: { archive: new Uint8Array(16), size: 7, root: new Uint8Array(32) },
+    time: 1_700_000_000_000,
+    scheme: 0x0807,
+    signature: new Uint8Array(64),
+    publicKey: publicKey.export({ type: 'spki', format: 'der' }),
+  });
+}
+
+/** Every proof is noise: what matters is that none is believed, and that each is done with soon. */
+function checkProofs(input: Uint8Array): void {
+  const hash = new MerkleHash(nodeCrypto);
+  const [index = 0, size = 0, ...rest] = input;
+  const [large, root, leaf] = [index * 2 ** 45, new Uint8Array(32), new Uint8Array(32).fill(1)];
+  const proof = Array.from({ length: rest.length % 70 }, (_, i) => new Uint8Array(32).fill(i));
+  for (const [at, of] of [
+    [index, size],
+    [large, large + size],
+  ] as const) {
+    if (
+      verifyInclusion(hash, leaf, at, of, proof, root) ||
+      verifyConsistency(hash, at, leaf, of, root, proof)
+    )
+      if (at !== of) throw new Error('A proof without meaning was believed');
+  }
+}
+
+const TOKEN_DIGEST = createHash('sha256').update('Trellis').digest();
+const tokenTrust = new TrustStore([Certificate.parse(Buffer.from(TIME_STAMP_ROOT, 'base64'))]);
+
+const tokenTarget: Target = {
+  name: 'time-stamp-token',
+  seeds: () => {
+    const { token } = readTimeStampResponse(Buffer.from(TIME_STAMP_RESPONSE, 'base64'));
+    if (token === undefined) throw new Error('The seed has no token');
+    verifyTimeStampToken(nodeCrypto, token, { digest: TOKEN_DIGEST, trust: tokenTrust });
+    return [token];
+  },
+  run(input) {
+    for (const read of [timeOfToken, certificatesOfToken]) {
+      try {
+        read(input);
+      } catch (error) {
+        if (!isVerdict(error)) throw error;
+      }
+    }
+    verifyTimeStampToken(nodeCrypto, input, { digest: TOKEN_DIGEST, trust: tokenTrust });
+  },
+};
+
+/** What travels in a signing session beside signed objects, and what is kept of them once they are erased. */
+const objectsTarget: Target = {
+  name: 'sign-objects',
+  seeds: () => [
+    encodeCertificateSign(signerOf('P-256').chain),
+    encodeUnsignedObject({ binding: binding(), content: CONTENT }),
+    encodeBinding(binding()),
+    encodeDer(sequence(enumerated(1), octetString(new Uint8Array(32)))),
+  ],
+  run(input) {
+    const residue = (der: Uint8Array) => decodeResidue(der, true);
+    for (const read of [decodeCertificateSign, decodeUnsignedObject, decodeBinding, residue]) {
+      try {
+        read(input);
+      } catch (error) {
+        if (!isVerdict(error)) throw error;
+      }
+    }
+  },
+};
+
 const decoders: readonly Target[] = [
+  objectsTarget,
+  tokenTarget,
+  {
+    name: 'evidence-proof',
+    seeds: () => [checkpoint(), Uint8Array.of(3, 7, 0, 0, 0), Uint8Array.of(200, 255, ...new Uint8Array(68))],
+    run(input) {
+      checkProofs(input);
+      verifyCheckpoint(nodeCrypto, decodeCheckpoint(input));
+    },
+  },
   {
     name: 'evidence',
     seeds: evidenceSeeds,

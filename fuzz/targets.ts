@@ -30,6 +30,8 @@ import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.
 import { CONNECTION_TARGETS } from './connection-targets.ts';
 import { DTLS_TARGETS } from './dtls-targets.ts';
 import { LEGACY_TARGETS } from './legacy-targets.ts';
+import { MODULE_TARGETS } from './module-targets.ts';
+import { MUX_TARGETS } from './mux-targets.ts';
 import { traceMessages } from './seeds.ts';
 import { SIGN_TARGETS } from './sign-targets.ts';
 import { decoder, isVerdict, type Target } from './target.ts';
@@ -292,6 +294,8 @@ export const TARGETS: readonly Target[] = [
   ...CONNECTION_TARGETS,
   ...DTLS_TARGETS,
   ...TUNNEL_TARGETS,
+  ...MUX_TARGETS,
+  ...MODULE_TARGETS,
   ...LEGACY_TARGETS,
   ...SIGN_TARGETS,
 ];

@@ -1,14 +1,38 @@
+import { AnswerReader } from '../src/node/probe/hello.ts';
 import { parseGreeting, parseRequest } from '../src/tunnel/socks.ts';
 import { HeadReader, readChunkSize, readRequest, readResponse } from '../src/tunnel/units/http-head.ts';
+import { ONLY_TLS12 } from '../test/setup/engine-config.ts';
+import { recordsOf } from './connection-targets.ts';
 import { decoder, isVerdict, type Target } from './target.ts';
 
-/** What applications on this machine say to the tunnel. */
+/** What applications on this machine say to the tunnel, and servers to `trellis probe`. */
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const POST = 'POST /orders HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\n';
 
+/** What a server that is probed answers, whatever was asked. */
+const probeTarget = decoder(
+  'probe-answer',
+  () => {
+    const [first = new Uint8Array(0), ...rest] = recordsOf('server', {
+      suffix: '',
+      client: ONLY_TLS12,
+      server: ONLY_TLS12,
+    });
+    return [Buffer.concat([first, ...rest]), first, Uint8Array.of(21, 3, 3, 0, 2, 2, 40), bytes(OK)];
+  },
+  (input) => {
+    for (const wantsKeyExchange of [true, false]) {
+      const reader = new AnswerReader(wantsKeyExchange);
+      for (let at = 0; at < input.length; at += 17)
+        if (reader.receive(input.subarray(at, at + 17)) !== undefined) break;
+    }
+  },
+);
+
 export const TUNNEL_TARGETS: readonly Target[] = [
+  probeTarget,
   decoder(
     'socks',
     () => [
