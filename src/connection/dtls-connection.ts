@@ -9,6 +9,7 @@ import type { Established12 } from '../handshake/tls12/established.ts';
 import { pointGroups } from '../handshake/tls12/shared.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { type RetriedHello, startServer } from '../handshake/tls13/server.ts';
+import { newestBeforeTls13 } from '../handshake/versions.ts';
 import { parseAck, parseFragments } from '../messages/dtls.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
 import { parseAlert } from '../record/alert.ts';
@@ -95,7 +96,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   ) {
     const { datagrams } = config;
     requireMtu(datagrams.mtu);
-    const records = new DatagramRecords(config.crypto, seed.sequence);
+    const records = new DatagramRecords(config.crypto, newestBeforeTls13(config), seed.sequence);
     const reassembler = new Reassembler(seed.messageSeq);
     super(role, config, now, subProtocols, {
       io: (emit) =>

@@ -104,7 +104,7 @@ export class DtlsGreeter {
     const version = chooseVersion(this.#config, hello);
     if (version !== versionNumbers(this.#config).tls13) {
       const cookie = this.#cookie(address, peek.random, now);
-      return reply(first, ContentType.handshake, buildHelloVerifyRequest(cookie), received);
+      return reply(first, ContentType.handshake, buildHelloVerifyRequest(cookie), received, version);
     }
     const checked = checkClientHello(this.#config, hello);
     const io = { crypto: this.#config.crypto, now };
@@ -236,6 +236,7 @@ function reply(
   type: number,
   content: Uint8Array,
   received: number,
+  version: number = ProtocolVersion.dtls12,
 ): Greeting {
   let body = content;
   if (type === ContentType.handshake) {
@@ -243,7 +244,7 @@ function reply(
     const { length } = message.body;
     body = buildFragment({ type: message.type, length, messageSeq, offset: 0, body: message.body });
   }
-  const name = { type, version: ProtocolVersion.dtls12, epoch: 0, sequence, cid: NO_CID };
+  const name = { type, version, epoch: 0, sequence, cid: NO_CID };
   const datagram = classicRecord(name, [body]);
   return datagram.length > MAX_AMPLIFICATION * received ? DISCARD : { kind: 'reply', datagram };
 }

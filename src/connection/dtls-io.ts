@@ -47,7 +47,6 @@ export class DtlsIO implements SessionIO {
   readonly #reassembler: Reassembler;
   readonly #emit: (event: ConnectionEvent) => void;
   readonly #flight = new Flight();
-  #version12 = 0;
   #messageSeq: number;
   #out: Uint8Array[] = [];
   #resendAt: number | undefined;
@@ -145,16 +144,16 @@ export class DtlsIO implements SessionIO {
   }
 
   speakTls12(version: number): void {
-    this.#version12 = version;
+    this.#records.version12 = version;
   }
 
   protectRead12(keys: Keys12): void {
     this.requireRecordEnd();
-    this.#records.setReadKeys12(keys, this.#version12);
+    this.#records.setReadKeys12(keys);
   }
 
   protectWrite12(keys: Keys12): void {
-    this.#records.sealer = this.#records.makeSealer12(keys, this.#version12);
+    this.#records.sealer = this.#records.makeSealer12(keys);
   }
 
   useConnectionIds(ids: ConnectionIds): void {

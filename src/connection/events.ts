@@ -30,7 +30,7 @@ export type ConnectionEvent =
 
 /** What the handshake settled, once it is complete. */
 export interface ConnectionInfo extends Agreement {
-  readonly protocol: 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1' | 'DTLSv1.3' | 'DTLSv1.2';
+  readonly protocol: 'TLSv1.3' | 'TLSv1.2' | 'TLSv1.1' | 'TLSv1' | 'DTLSv1.3' | 'DTLSv1.2' | 'DTLSv1';
   readonly peer: PeerIdentity | undefined;
   /** Transcript-Hash(ClientHello … client Finished), which bindings to this session are made from. */
   readonly transcriptHash: Uint8Array;
@@ -46,6 +46,7 @@ export const PROTOCOL_NAME: Readonly<Record<number, ConnectionInfo['protocol']>>
   [ProtocolVersion.tls10]: 'TLSv1',
   [ProtocolVersion.dtls13]: 'DTLSv1.3',
   [ProtocolVersion.dtls12]: 'DTLSv1.2',
+  [ProtocolVersion.dtls10]: 'DTLSv1',
 };
 
 /** A session at one moment, for another record layer: both traffic secrets (RFC 8446 §7.2) and where they stand. */

@@ -9,7 +9,7 @@ import {
   type Suite12,
   TLS12_SUITES,
 } from '../crypto/suites12.ts';
-import { optionError } from './options.ts';
+import { LEGACY_VERSION, optionError } from './options.ts';
 
 /** The suites of each version that a list names, best first. */
 export interface CipherChoice {
@@ -66,7 +66,7 @@ interface KnownSuites {
 /** With what `legacy` adds: its own suites, and for versions that have nothing else, or peers without encrypt_then_mac, AES-CBC. */
 function knownSuites(legacy: readonly Legacy[]): KnownSuites {
   const named = LEGACY_SUITES.filter((suite) => suite.legacy.every((item) => legacy.includes(item)));
-  const isOld = legacy.includes('tls1.0') || legacy.includes('tls1.1');
+  const isOld = legacy.some((item) => LEGACY_VERSION[item] !== undefined);
   const cbc = TLS12_SUITES.filter(
     (suite) =>
       isCbc(suite) && suite.ephemeral && (legacy.includes('cbc') || (isOld && existsBeforeTls12(suite))),

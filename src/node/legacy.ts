@@ -6,6 +6,7 @@ import { optionError } from './options.ts';
 const WHY: Readonly<Record<Legacy, string>> = {
   'tls1.0': 'TLS 1.0 is retired (RFC 8996): its handshake rests on MD5 and SHA-1',
   'tls1.1': 'TLS 1.1 is retired (RFC 8996): its handshake rests on MD5 and SHA-1',
+  'dtls1.0': 'DTLS 1.0 is retired (RFC 8996): its handshake rests on MD5 and SHA-1',
   rsa: 'the RSA key exchange has no forward secrecy: who gets the key reads whatever was recorded (RFC 9325 §4.1)',
   cbc: 'CBC without encrypt_then_mac has had one padding oracle after the other; against timing this is JavaScript (SECURITY.md)',
   rc4: 'RC4 is prohibited (RFC 7465): parts of what is sent often can be read',

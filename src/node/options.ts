@@ -65,10 +65,11 @@ export function parseVersions(
   return range;
 }
 
-/** Those of `legacy` that are versions. */
+/** Those of `legacy` that are versions, by node:tls's names: DTLS 1.0 is TLS 1.1 over datagrams, and has no name there. */
 export const LEGACY_VERSION: Readonly<Partial<Record<Legacy, number>>> = {
   'tls1.0': ProtocolVersion.tls10,
   'tls1.1': ProtocolVersion.tls11,
+  'dtls1.0': ProtocolVersion.tls11,
 };
 
 function parseVersion(
@@ -81,11 +82,11 @@ function parseVersion(
   if (version === undefined) {
     throw optionError(option, `'${name}' is no version; use one of ${Object.keys(VERSIONS).join(', ')}`);
   }
-  const needed = LEGACY.find((item) => LEGACY_VERSION[item] === version);
-  if (needed !== undefined && !legacy.includes(needed)) {
+  const needed = LEGACY.filter((item) => LEGACY_VERSION[item] === version);
+  if (needed.length > 0 && !needed.some((item) => legacy.includes(item))) {
     throw optionError(
       option,
-      `'${name}' is retired (RFC 8996); use 'TLSv1.2' or 'TLSv1.3', or name it in the option legacy: ['${needed}']`,
+      `'${name}' is retired (RFC 8996); use 'TLSv1.2' or 'TLSv1.3', or name it in the option legacy: ['${needed.join("'] or ['")}']`,
     );
   }
   return version;

@@ -80,12 +80,12 @@ export interface SecureContextOptions {
   ecdhCurve?: string | undefined;
   /** Signature schemes, best first, separated by colons, in RFC 8446's or OpenSSL's spelling. */
   sigalgs?: string | undefined;
-  /** 'TLSv1.2' or 'TLSv1.3'; 'TLSv1' and 'TLSv1.1' where `legacy` names them. Default: the oldest of TLS 1.2 and those. */
+  /** 'TLSv1.2' or 'TLSv1.3'; 'TLSv1' and 'TLSv1.1' where `legacy` names them; DTLS 1.0 goes as 'TLSv1.1'. Default: the oldest of TLS 1.2 and those. */
   minVersion?: string | undefined;
   /** As `minVersion`. Default 'TLSv1.3'. */
   maxVersion?: string | undefined;
   /**
-   * What is spoken for the sake of peers that know nothing better: 'tls1.0', 'tls1.1', 'rsa' (key exchange), 'cbc' (without
+   * What is spoken for the sake of peers that know nothing better: 'tls1.0', 'tls1.1', 'dtls1.0', 'rsa' (key exchange), 'cbc' (without
    * encrypt_then_mac, and 3DES), 'rc4'. The suites that it takes come behind all others, or where `ciphers` puts them. Each
    * weakens every connection (SECURITY.md), and is warned of. Default: none.
    */

@@ -26,10 +26,14 @@ export function versionsOf(flags: Flags): Versions {
     (flags.minVersion === 0 || version >= streamVersion(flags.minVersion)) &&
     (flags.maxVersion === 0 || version <= streamVersion(flags.maxVersion));
   const tls13 = allows(ProtocolVersion.tls13, flags.noTls13);
+  const { dtls, noTls1, noTls11, noTls12 } = flags;
   const older = [
-    { version: ProtocolVersion.tls12, item: undefined, off: flags.noTls12 },
-    { version: ProtocolVersion.tls11, item: 'tls1.1', off: flags.noTls11 || flags.dtls },
-    { version: ProtocolVersion.tls10, item: 'tls1.0', off: flags.noTls1 || flags.dtls },
+    { version: ProtocolVersion.tls12, item: undefined, off: noTls12 },
+    // The runner calls DTLS 1.0 after TLS 1.0, though it is made from 1.1.
+    dtls
+      ? ({ version: ProtocolVersion.tls11, item: 'dtls1.0', off: noTls1 } as const)
+      : ({ version: ProtocolVersion.tls11, item: 'tls1.1', off: noTls11 } as const),
+    { version: ProtocolVersion.tls10, item: 'tls1.0', off: dtls || noTls1 },
   ] as const;
   const left = older.filter(({ version, off }) => allows(version, off));
   if (!tls13 && left.length === 0) throw new Unimplemented('no version is left that the engine speaks');

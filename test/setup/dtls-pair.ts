@@ -181,10 +181,13 @@ export class DtlsPair {
     const { connection } = endpoint;
     for (;;) {
       const { wanted } = connection;
-      if (wanted?.kind !== 'signature') break;
-      const signature = wanted.key.sign(wanted.scheme, wanted.input);
-      if (signature instanceof Promise) throw new Error('the pair needs keys that sign at once');
-      connection.provide(signature, this.now);
+      if (wanted?.kind !== 'signature' && wanted?.kind !== 'decryption') break;
+      const answer =
+        wanted.kind === 'signature'
+          ? wanted.key.sign(wanted.scheme, wanted.input)
+          : wanted.key.decrypt(wanted.ciphertext);
+      if (answer instanceof Promise) throw new Error('the pair needs keys that answer at once');
+      connection.provide(answer, this.now);
     }
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       if (event.type === 'keylog') endpoint.keylog.push(event.line);

@@ -6,6 +6,8 @@ import { ProtocolVersion } from '../../wire/codepoints.ts';
 /** What differs between TLS 1.2 and the versions before it, for the states that they share. */
 export interface Protocol12 {
   readonly version: number;
+  /** The version of TLS whose rules it has: its own, or that which a version of DTLS is made from. */
+  readonly rulesOf: number;
   /** What has to be named for it. */
   readonly legacy: Legacy | undefined;
   /** Of PRF, transcript and Finished; `undefined` leaves it to the suite (RFC 5246 §5). */
@@ -16,26 +18,34 @@ export interface Protocol12 {
   readonly chainsIvs: boolean;
 }
 
-const LIKE_TLS12 = { legacy: undefined, hash: undefined, namesSchemes: true, chainsIvs: false } as const;
+const LIKE_TLS12 = {
+  rulesOf: ProtocolVersion.tls12,
+  legacy: undefined,
+  hash: undefined,
+  namesSchemes: true,
+  chainsIvs: false,
+} as const;
+const LIKE_TLS11 = {
+  rulesOf: ProtocolVersion.tls11,
+  hash: 'md5-sha1',
+  namesSchemes: false,
+  chainsIvs: false,
+} as const;
 
-/** Newest first, those of datagrams after the others. */
+/** Newest first of each kind, those of datagrams after the others. */
 export const PROTOCOLS_12: readonly Protocol12[] = [
-  { version: ProtocolVersion.tls12, ...LIKE_TLS12 },
+  { ...LIKE_TLS12, version: ProtocolVersion.tls12 },
+  { ...LIKE_TLS11, version: ProtocolVersion.tls11, legacy: 'tls1.1' },
   {
-    version: ProtocolVersion.tls11,
-    legacy: 'tls1.1',
-    hash: 'md5-sha1',
-    namesSchemes: false,
-    chainsIvs: false,
-  },
-  {
+    ...LIKE_TLS11,
     version: ProtocolVersion.tls10,
+    rulesOf: ProtocolVersion.tls10,
     legacy: 'tls1.0',
-    hash: 'md5-sha1',
-    namesSchemes: false,
     chainsIvs: true,
   },
-  { version: ProtocolVersion.dtls12, ...LIKE_TLS12 },
+  { ...LIKE_TLS12, version: ProtocolVersion.dtls12 },
+  // RFC 4347: what is different from TLS 1.1 is below the handshake.
+  { ...LIKE_TLS11, version: ProtocolVersion.dtls10, legacy: 'dtls1.0' },
 ];
 
 /** What of a configuration says which versions and suites are spoken. */
@@ -48,21 +58,24 @@ interface VersionConfig {
 /** TLS 1.2 and before, as far as this side speaks them, newest first. */
 export function spokenProtocols12({ tls12, legacy, datagrams }: VersionConfig): readonly Protocol12[] {
   if (tls12 === undefined) return [];
-  if (datagrams !== undefined)
-    return PROTOCOLS_12.filter(({ version }) => version === ProtocolVersion.dtls12);
   const { newest = ProtocolVersion.tls12 } = tls12;
   return PROTOCOLS_12.filter(
     (protocol) =>
-      protocol.version <= newest &&
+      isOfDatagrams(protocol) === (datagrams !== undefined) &&
+      protocol.rulesOf <= newest &&
       (protocol.legacy === undefined || (legacy?.includes(protocol.legacy) ?? false)),
   );
 }
 
+function isOfDatagrams({ version, rulesOf }: Protocol12): boolean {
+  return version !== rulesOf;
+}
+
 /** The suites that this side uses in one version, best first. */
-export function suitesOf(config: VersionConfig, { version }: Protocol12): readonly Suite12[] {
+export function suitesOf(config: VersionConfig, { rulesOf }: Protocol12): readonly Suite12[] {
   return (config.tls12?.suites ?? []).filter(
     (suite) =>
-      (version >= ProtocolVersion.tls12 || existsBeforeTls12(suite)) &&
+      (rulesOf >= ProtocolVersion.tls12 || existsBeforeTls12(suite)) &&
       suite.legacy.every((item) => isNamed(config, item)),
   );
 }
@@ -72,9 +85,9 @@ export function permitsCbc(config: VersionConfig, encryptThenMac: boolean): bool
   return encryptThenMac || isNamed(config, 'cbc');
 }
 
-/** Over datagrams only the key exchange: RC4 MUST NOT be used there (RFC 6347 §4.1.2.2), and CBC goes with encrypt_then_mac. */
+/** RC4 MUST NOT be used with datagrams: its key stream goes on from record to record (RFC 6347 §4.1.2.2). */
 function isNamed({ legacy, datagrams }: VersionConfig, item: Legacy): boolean {
-  return (legacy?.includes(item) ?? false) && (datagrams === undefined || item === 'rsa');
+  return (legacy?.includes(item) ?? false) && (datagrams === undefined || item !== 'rc4');
 }
 
 /** What the hellos have settled that keys depend on. */

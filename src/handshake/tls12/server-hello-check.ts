@@ -14,7 +14,7 @@ import type { ClientOffer } from '../tls13/client-hello.ts';
 import { optionalExtension, requireKnownPlace } from '../tls13/shared.ts';
 import type { Protocol12 } from './protocol.ts';
 import type { ClientSession12 } from './session.ts';
-import { requiresExtendedMasterSecret } from './shared.ts';
+import { hasConnectionIds, requiresExtendedMasterSecret } from './shared.ts';
 
 /** What the extensions of a ServerHello of TLS 1.2 or before say. */
 export interface ServerAnswer {
@@ -61,7 +61,10 @@ export function readServerHelloExtensions(
   { extensions }: ServerHello,
   resumed: ClientSession12 | undefined,
 ): ServerAnswer {
-  const allowed = [...IN_SERVER_HELLO_12, ...handlers.map(({ extensionType }) => extensionType)];
+  const own = IN_SERVER_HELLO_12.filter(
+    (type) => type !== ExtensionType.connection_id || hasConnectionIds(protocol),
+  );
+  const allowed = [...own, ...handlers.map(({ extensionType }) => extensionType)];
   const offered = offer.hello.extensions.map(({ type }) => type);
   requireKnownPlace('ServerHello', extensions, allowed, offered);
   optionalExtension(extensions, ExtensionType.server_name, empty('server_name'));

@@ -54,7 +54,7 @@ import { PROTOCOLS_12, prfHashOf, type Terms12 } from './protocol.ts';
 import { type Choice, chooseSuite } from './server-choice.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
 import { buildState12, type SessionState12 } from './session.ts';
-import { keyExchangeInput, pskPremaster, rawChain, UNCOMPRESSED_POINTS } from './shared.ts';
+import { hasConnectionIds, keyExchangeInput, pskPremaster, rawChain, UNCOMPRESSED_POINTS } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
@@ -132,7 +132,7 @@ export function answerClientHello12(
     legacyCompressionMethod: 0,
     extensions: [
       ...serverHelloExtensions(extensions, state, session !== undefined),
-      ...answerConnectionId(config, hello.extensions, io),
+      ...(hasConnectionIds(protocol) ? answerConnectionId(config, hello.extensions, io) : []),
       ...(choice === undefined
         ? resumedCertificateType(config, checked.certificateTypes, checked.serverName)
         : (choice.selection?.extensions ?? [])),

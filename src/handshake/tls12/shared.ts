@@ -84,8 +84,13 @@ export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void
 }
 
 /** RFC 7627 §5.2: of TLS 1.2 it is asked; what is older hardly ever has it, and was named by someone who knows. */
-export function requiresExtendedMasterSecret(tls12: Tls12Config, { version }: Protocol12): boolean {
-  return tls12.requireExtendedMasterSecret && version >= ProtocolVersion.tls12;
+export function requiresExtendedMasterSecret(tls12: Tls12Config, { rulesOf }: Protocol12): boolean {
+  return tls12.requireExtendedMasterSecret && rulesOf >= ProtocolVersion.tls12;
+}
+
+/** RFC 9146 adds them to DTLS 1.2, and to nothing before it. */
+export function hasConnectionIds({ version }: Protocol12): boolean {
+  return version === ProtocolVersion.dtls12;
 }
 
 /** What came in a Certificate with a raw public key: none, or one. */

@@ -17,7 +17,7 @@ import {
   supportedVersions,
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
-import { CipherSuite, ExtensionType, ProtocolVersion, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { CipherSuite, ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
 import { offeredCertificateTypes } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { connectionIdOffer } from '../dtls/connection-id.ts';
@@ -30,6 +30,7 @@ import {
   offerableSession12,
   offeredSuites12,
 } from '../tls12/client-hello.ts';
+import { spokenProtocols12 } from '../tls12/protocol.ts';
 import { pointGroups } from '../tls12/shared.ts';
 import { Transcript } from '../transcript.ts';
 import { newestBeforeTls13, speaksTls13, spokenVersions } from '../versions.ts';
@@ -190,7 +191,7 @@ function helloExtensions(
   // RFC 8446 §9.2: neither without the other.
   if (groups.length > 0) add(ExtensionType.supported_groups, supportedGroups.build(groups));
   // RFC 5246 §7.4.1.4.1: a client that goes no further than what is older MUST NOT.
-  if (newestBeforeTls13(config) >= ProtocolVersion.tls12) {
+  if (tls13 || spokenProtocols12(config).some(({ namesSchemes }) => namesSchemes)) {
     add(ExtensionType.signature_algorithms, signatureAlgorithms.build(config.schemes));
   }
   if (config.certificateSchemes !== undefined) {

@@ -195,7 +195,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
 
   // ── what the handshake settled ─────────────────────────────────────────────────────────────────
 
-  /** 'DTLSv1.3' or 'DTLSv1.2'; null until the handshake is complete. */
+  /** 'DTLSv1.3' or 'DTLSv1.2', 'DTLSv1' where `legacy` names it; null until the handshake is complete. */
   getProtocol(): ConnectionInfo['protocol'] | null {
     return this.#info?.protocol ?? null;
   }

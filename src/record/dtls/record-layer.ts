@@ -1,6 +1,5 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { ProtocolVersion } from '../../wire/codepoints.ts';
 import type { Keys12 } from '../tls/record12.ts';
 import { type Frame, nextFrame } from './frames.ts';
 import {
@@ -59,13 +58,18 @@ export class DatagramRecords {
   #early: Uint8Array[] = [];
   #earlyBytes = 0;
   #handshaking = true;
+  readonly #clear: ClearSealer;
   /** Of what is sent from here on. */
   sealer: DatagramSealer;
 
-  /** @param sequence of our first record: that of the ClientHello which a stateless server has answered (RFC 6347 §4.2.1) */
-  constructor(crypto: CryptoProvider, sequence = 0) {
+  /**
+   * @param version of our records as long as none has been agreed on
+   * @param sequence of our first record: that of the ClientHello which a stateless server has answered (RFC 6347 §4.2.1)
+   */
+  constructor(crypto: CryptoProvider, version: number, sequence = 0) {
     this.#crypto = crypto;
-    this.sealer = new ClearSealer(ProtocolVersion.dtls12, sequence);
+    this.#clear = new ClearSealer(version, sequence);
+    this.sealer = this.#clear;
   }
 
   get stats(): DatagramStats {
@@ -109,11 +113,17 @@ export class DatagramRecords {
     }
   }
 
+  /** DTLS 1.2 or 1.0 was agreed on: of our records, and from here on of those of the peer that are protected. */
+  set version12(version: number) {
+    this.#clear.version = version;
+  }
+
   setReadKeys(keys: DatagramKeys, epoch: number): void {
     this.#addOpener(new Opener13(this.#crypto, keys, epoch));
   }
 
-  setReadKeys12(keys: Keys12, version: number): void {
+  setReadKeys12(keys: Keys12): void {
+    const { version } = this.#clear;
     this.#addOpener(
       new Opener12(this.#crypto, keys, version, this.readEpoch + 1, this.#receivingIds[0] ?? NO_CID),
     );
@@ -123,8 +133,8 @@ export class DatagramRecords {
     return new Sealer13(this.#crypto, keys, epoch, this.#sendingId);
   }
 
-  makeSealer12(keys: Keys12, version: number): DatagramSealer {
-    return new Sealer12(this.#crypto, keys, version, this.sealer.epoch + 1, this.#sendingId);
+  makeSealer12(keys: Keys12): DatagramSealer {
+    return new Sealer12(this.#crypto, keys, this.#clear.version, this.sealer.epoch + 1, this.#sendingId);
   }
 
   /** For the keys that come from here on. */

@@ -32,7 +32,8 @@ export function stripMacAndPadding(
   // RFC 5246 §6.2.3.2: with a wrong padding, the MAC is computed as if there were none.
   const length = largest - (padding & good);
   const expected = macOf(crypto, mac, macKey, head, padded, length);
-  spendBlocks(crypto, mac, macKey, innerBlocks(mac, largest) - innerBlocks(mac, length));
+  const blocks = innerBlocks(mac, head.length + largest) - innerBlocks(mac, head.length + length);
+  spendBlocks(crypto, mac, macKey, blocks);
   const found = extract(padded, length, MAC_LENGTH[mac]);
   const verified = Number(crypto.equal(expected, found)) & good;
   return verified === 0 ? undefined : padded.subarray(0, length);
@@ -67,7 +68,6 @@ function macOf(
   return crypto.hmac(mac, macKey, input.subarray(0, head.length + length));
 }
 
-const HEAD_LENGTH = 13;
 /** Bytes of a block as a power of two, and how many bytes the hash adds at the end at least (FIPS 180-4 §5.1). */
 const BLOCKS: Readonly<Record<MacName, { readonly shift: number; readonly tail: number }>> = {
   md5: { shift: 6, tail: 9 },
@@ -77,10 +77,10 @@ const BLOCKS: Readonly<Record<MacName, { readonly shift: number; readonly tail: 
   sha512: { shift: 7, tail: 17 },
 };
 
-/** Blocks of the inner hash of HMAC behind the key, for a content of so many bytes. */
+/** Blocks of the inner hash of HMAC behind the key, for so many bytes of head and content. */
 function innerBlocks(mac: MacName, length: number): number {
   const { shift, tail } = BLOCKS[mac];
-  return (HEAD_LENGTH + length + tail + (1 << shift) - 1) >> shift;
+  return (length + tail + (1 << shift) - 1) >> shift;
 }
 
 /** Hashes as many blocks as a shorter content has saved, and an HMAC's own on top, always. */

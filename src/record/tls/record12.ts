@@ -22,8 +22,29 @@ export interface Keys12 {
  */
 export const MAX_RECORDS_12 = 2 ** 32;
 
+/**
+ * What AEADs and MACs cover of a record beside its content, of so many bytes (RFC 5246 §6.2.3, RFC 6347 §4.1.2.1, RFC 9146 §5).
+ * The length is in its last two bytes. May be a view that the next call overwrites.
+ */
+export type HeadOf = (length: number) => Uint8Array;
+
+/** How a suite protects the fragments of one direction: of records of TLS, or of datagrams. */
+export interface Cipher12 {
+  /** Bytes that a fragment may have beside its content. */
+  readonly overhead: number;
+  /** Records that one key seals. */
+  readonly recordLimit: number;
+  /** Who sees a fragment knows the IV of the next. */
+  readonly chained: boolean;
+  /** At least so many bytes of content are in a fragment of so many. */
+  leastContent(length: number): number;
+  /** @param number of the record: eight bytes, of which no view is kept. @returns the fragment, in pieces */
+  seal(number: Uint8Array, head: HeadOf, content: Uint8Array): readonly Uint8Array[];
+  /** @returns `undefined` whatever is wrong */
+  open(number: Uint8Array, head: HeadOf, fragment: Uint8Array): Uint8Array | undefined;
+}
+
 const SEQUENCE_LENGTH = 8;
-/** Sequence number, type, version, length: what AEADs and MACs cover of a record beside its content (RFC 5246 §6.2.3). */
 const HEAD_LENGTH = SEQUENCE_LENGTH + RECORD_HEADER_LENGTH;
 
 /** Counts the records of one direction under one key. */

@@ -320,7 +320,7 @@ function inClear(message: Uint8Array, messageSeq: number): Uint8Array {
 test('the numbers of messages are used up, not used again', () => {
   const config = clientConfig();
   const parts = {
-    records: new DatagramRecords(nodeCrypto),
+    records: new DatagramRecords(nodeCrypto, ProtocolVersion.dtls12),
     reassembler: new Reassembler(),
     messageSeq: 0xffff,
   };
