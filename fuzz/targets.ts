@@ -23,7 +23,7 @@ import { decodeDataMultiplexing, encodeDataMultiplexing } from '../src/mux/exten
 import { muxServer } from '../src/mux/index.ts';
 import { ControlCode, FrameReader, writeControl, writeFrameHeader } from '../src/mux/ports/frame.ts';
 import { parsePkcs11Uri } from '../src/node/pkcs11/uri.ts';
-import { HandshakeType } from '../src/wire/codepoints.ts';
+import { HandshakeType, ProtocolVersion } from '../src/wire/codepoints.ts';
 import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
 import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
@@ -161,7 +161,7 @@ export const TARGETS: readonly Target[] = [
         serverName: 'a.test',
         peerChain: serverIdentity.chain,
       };
-      return [serializeSession({ suite, psk, ticket, ...facts })];
+      return [serializeSession({ version: ProtocolVersion.tls13, suite, psk, ticket, ...facts })];
     },
     parseSession,
   ),

@@ -182,7 +182,7 @@ export class DtlsIO implements SessionIO {
   /** Bytes of content that one datagram holds now. */
   get maxContent(): number {
     const { sealer } = this.#records;
-    return Math.max(0, Math.min(this.mtu - sealer.overhead, this.#contentLimit));
+    return Math.max(0, Math.min(sealer.room(this.mtu), this.#contentLimit));
   }
 
   /** A KeyUpdate of ours is under way, and a second one must wait (RFC 9147 §8). */
@@ -306,11 +306,12 @@ export class DtlsIO implements SessionIO {
 
   /** A server that keeps nothing before a cookie looks at no part of a ClientHello. */
   #requireOneDatagram(length: number): void {
-    const needed = length + FRAGMENT_HEADER_LENGTH + this.#records.sealer.overhead;
-    if (needed <= this.mtu) return;
+    const { mtu } = this;
+    const needed = mtu + length + FRAGMENT_HEADER_LENGTH - this.#records.sealer.room(mtu);
+    if (needed <= mtu) return;
     throw new TlsError(
       'ERR_DTLS_CLIENT_HELLO_TOO_LARGE',
-      `ClientHello needs a datagram of ${needed} bytes, and the MTU is ${this.mtu}; raise it, or offer less`,
+      `ClientHello needs a datagram of ${needed} bytes, and the MTU is ${mtu}; raise it, or offer less`,
     );
   }
 
@@ -349,7 +350,7 @@ export class DtlsIO implements SessionIO {
     // Before there are keys nobody could tell whose ACK it is.
     if (this.speaksDtls13 && sealer.epoch > 0) {
       // The newest, as many as there is room for (RFC 9147 §7).
-      const most = Math.floor((this.mtu - sealer.overhead - 2) / RECORD_NUMBER_LENGTH);
+      const most = Math.floor((sealer.room(this.mtu) - 2) / RECORD_NUMBER_LENGTH);
       packer.add(sealer, ContentType.ack, buildAck(this.#received.slice(-most).sort(byNumber)));
     }
     // RFC 9147 §7: an ACK lists what came of the flight, so what one has said the next repeats until the flight is whole.

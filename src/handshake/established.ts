@@ -215,12 +215,13 @@ export class Established {
   #receiveTicket(ticket: NewSessionTicket, io: HandshakeIO): void {
     const earlyData = findExtension(ticket.extensions, ExtensionType.early_data);
     const maxEarlyData = earlyData === undefined ? undefined : maxEarlyDataSize.parse(earlyData);
-    const { suite, serverName, alpnProtocol, pskIdentity } = this.agreement;
+    const { version, suite, serverName, alpnProtocol, pskIdentity } = this.agreement;
     const { resumption } = this.#secrets;
     // A lifetime of zero means: discard at once (§4.6.1).
     if (ticket.lifetime === 0 || resumption === undefined) return;
     if (this.peer === undefined && pskIdentity === undefined) return;
     io.ticket({
+      version,
       suite,
       psk: resumptionPsk(io.crypto, suite.hash, resumption(), ticket.nonce),
       ticket: ticket.ticket,

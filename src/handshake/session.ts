@@ -17,6 +17,8 @@ export interface KeptPeer {
 
 /** What a client keeps to resume a session (RFC 8446 §4.6.1). Holds a secret: store it like a key. */
 export interface ClientSession {
+  /** TLS 1.3, or DTLS 1.3: it is resumed in its own. */
+  readonly version: number;
   readonly suite: Suite;
   readonly psk: Uint8Array;
   readonly ticket: Uint8Array;
@@ -44,13 +46,14 @@ export function sessionIsFresh(session: ClientSession, now: number): boolean {
   return age >= 0 && age < session.lifetime * 1000;
 }
 
-const FORMAT = 5;
+const FORMAT = 6;
 const utf8 = new TextEncoder();
 
 /** Bytes for `getSession()`; read back by `parseSession`. */
 export function serializeSession(session: ClientSession): Uint8Array {
   const writer = new Writer(1024)
     .u8(FORMAT)
+    .u16(session.version)
     .u16(session.suite.id)
     .vector(1, session.psk)
     .vector(2, session.ticket)
@@ -68,9 +71,11 @@ export function serializeSession(session: ClientSession): Uint8Array {
 export function parseSession(bytes: Uint8Array): ClientSession {
   const r = new Reader(bytes, 'session');
   if (r.u8() !== FORMAT) throw new DecodeError('session: made by another version; it cannot be resumed');
+  const version = r.u16();
   const suite = suiteById(r.u16());
   if (suite === undefined) throw new DecodeError('session: unknown cipher suite');
   const session = {
+    version,
     suite,
     psk: r.vector(1, suite.hashLength, suite.hashLength),
     ticket: r.vector(2, 1),

@@ -7,6 +7,8 @@ import { readIdentity, readPeer, writePeer } from './session.ts';
 
 /** What a server puts, sealed, into a ticket; it keeps nothing itself. */
 export interface TicketState {
+  /** TLS 1.3, or DTLS 1.3: a ticket of one is none of the other, though suites and keys are the same. */
+  readonly version: number;
   readonly suite: Suite;
   readonly psk: Uint8Array;
   /** Unix milliseconds. */
@@ -37,7 +39,7 @@ export const MAX_TICKET = 8192;
 const NAME_LENGTH = 16;
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
-const FORMAT = 4;
+const FORMAT = 5;
 const utf8 = new TextEncoder();
 const NOTHING = new Uint8Array(0);
 
@@ -131,6 +133,7 @@ class KeySet {
 function buildState(state: TicketState): Uint8Array {
   const writer = new Writer(256)
     .u8(FORMAT)
+    .u16(state.version)
     .u16(state.suite.id)
     .vector(1, state.psk)
     .u32(Math.floor(state.issuedAt / 1000))
@@ -149,9 +152,11 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
   try {
     const r = new Reader(bytes, 'ticket');
     if (r.u8() !== FORMAT) return undefined;
+    const version = r.u16();
     const suite = suiteById(r.u16());
     if (suite === undefined) return undefined;
     const state = {
+      version,
       suite,
       psk: r.vector(1, suite.hashLength, suite.hashLength),
       issuedAt: r.u32() * 1000 + r.u16(),

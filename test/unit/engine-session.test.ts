@@ -9,12 +9,14 @@ import {
   serializeSession,
 } from '../../src/handshake/session.ts';
 import { MAX_TICKET, TICKET_KEYS_LENGTH, TicketKeys, type TicketState } from '../../src/handshake/tickets.ts';
+import { ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { flipBit, START } from '../setup/pair.ts';
 
 const [suite] = TLS13_SUITES as readonly [Suite];
 
 describe('a session written down', () => {
   const session: ClientSession = {
+    version: ProtocolVersion.tls13,
     suite,
     psk: new Uint8Array(32).fill(1),
     ticket: new Uint8Array(100).fill(2),
@@ -41,8 +43,8 @@ describe('a session written down', () => {
 
   test.each([
     ['by another version of this program', 0, 2],
-    ['for a suite that is unknown', 2, 0x99],
-    ['with a secret that is not as long as the hash', 3, 31],
+    ['for a suite that is unknown', 4, 0x99],
+    ['with a secret that is not as long as the hash', 5, 31],
   ])('%s is no session', (_what, at, value) => {
     const changed = bytes.map((byte, i) => (i === at ? value : byte));
     expect(() => parseSession(changed)).toThrow(DecodeError);
@@ -56,6 +58,7 @@ describe('a session written down', () => {
 
 describe('ticket keys', () => {
   const state: TicketState = {
+    version: ProtocolVersion.tls13,
     suite,
     psk: new Uint8Array(32).fill(1),
     issuedAt: START,

@@ -23,7 +23,7 @@ import {
 } from '../../src/messages/extensions.ts';
 import { parseClientHello, parseEncryptedExtensions, parseServerHello } from '../../src/messages/hello.ts';
 import { parseNewSessionTicket } from '../../src/messages/post-handshake.ts';
-import { ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
+import { ExtensionType, HandshakeType, NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
 import { UnverifiedPeer } from '../../src/x509/verify.ts';
 import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import { Endpoint, splitMessages } from '../setup/pair.ts';
@@ -464,7 +464,8 @@ describe('RFC 8448 section 4, resumption of section 3 with early data, byte for 
       open: (_crypto, ticket) => {
         expect(toHex(ticket)).toBe(toHex(offered().identity));
         const early = { maxBytes: 1024, ageAdd: offered().obfuscatedTicketAge, alpnProtocol: undefined };
-        return { suite, psk, issuedAt: NOW, serverName: 'server', peerChain: [], early };
+        const version = ProtocolVersion.tls13;
+        return { version, suite, psk, issuedAt: NOW, serverName: 'server', peerChain: [], early };
       },
     } as Pick<TicketKeys, 'seal' | 'open'> as TicketKeys;
     return serverFor(resumed0Rtt, {

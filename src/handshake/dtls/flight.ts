@@ -196,7 +196,7 @@ export class DatagramPacker {
   /** Bytes for the next fragment: where there is room for `least` of them in this record, in it, else in another. */
   fragmentRoom(sealer: DatagramSealer, least: number): number {
     if (this.#record !== undefined && this.#record.sealer !== sealer) this.#sealRecord();
-    const room = (): number => this.#mtu - this.#length - sealer.overhead - this.#recordLength;
+    const room = (): number => sealer.room(this.#mtu - this.#length) - this.#recordLength;
     if (room() < least) this.close();
     return room();
   }

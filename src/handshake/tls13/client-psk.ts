@@ -6,6 +6,7 @@ import { judgeKept } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret } from '../key-schedule.ts';
 import { PeerAuthenticated } from '../proofs.ts';
 import { type ClientSession, sessionIsFresh } from '../session.ts';
+import { versionNumbers } from '../versions.ts';
 
 /** A key that we offer, its key schedule begun. */
 export interface OfferedPsk {
@@ -43,6 +44,7 @@ export function offeredPsksOf(config: ClientConfig, io: HandshakeIO): readonly O
 function offerableTicket(config: ClientConfig, io: HandshakeIO): OfferedPsk | undefined {
   const { session, serverName, crypto } = config;
   if (session === undefined || !('psk' in session)) return undefined;
+  if (session.version !== versionNumbers(config).tls13) return undefined;
   if (!sessionIsFresh(session, io.now) || session.serverName !== serverName) return undefined;
   const { hash } = session.suite;
   if (!config.suites.some((suite) => suite.hash === hash)) return undefined;

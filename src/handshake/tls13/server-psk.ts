@@ -12,6 +12,7 @@ import type { HandshakeIO } from '../io.ts';
 import { hasShownNothing, judgeKept, keptOf } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
+import { versionNumbers } from '../versions.ts';
 import type { CheckedClientHello } from './client-hello-check.ts';
 import { chooseIdentity } from './shared.ts';
 
@@ -119,6 +120,7 @@ function mayResume(
   return (
     age >= 0 &&
     age <= lifetime &&
+    state.version === versionNumbers(config).tls13 &&
     state.serverName === checked.serverName &&
     config.suites.includes(state.suite) &&
     checked.hello.cipherSuites.includes(state.suite.id)
@@ -154,7 +156,7 @@ function judgeAgain(
  */
 export function issueTickets(
   config: ServerConfig,
-  { suite, serverName, alpnProtocol, resumed, pskIdentity }: Agreement13,
+  { version, suite, serverName, alpnProtocol, resumed, pskIdentity }: Agreement13,
   resumptionSecret: Uint8Array,
   peer: PeerIdentity | undefined,
   io: HandshakeIO,
@@ -169,7 +171,7 @@ export function issueTickets(
     const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
     const maxBytes = tickets.earlyData?.maxBytes;
     const early = maxBytes === undefined ? undefined : { maxBytes, ageAdd, alpnProtocol };
-    const state = { suite, psk, issuedAt: io.now, serverName, ...keptOf(peer), pskIdentity, early };
+    const state = { version, suite, psk, issuedAt: io.now, serverName, ...keptOf(peer), pskIdentity, early };
     const ticket = tickets.keys.seal(io.crypto, state);
     if (ticket === undefined) return;
     const extensions =

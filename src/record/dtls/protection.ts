@@ -39,12 +39,12 @@ export interface DatagramSealer {
   readonly epoch: number;
   /** Of the next record. */
   readonly sequence: number;
-  /** Bytes that a record has beside its content. */
-  readonly overhead: number;
   /** True when the key must not seal more. */
   readonly exhausted: boolean;
   /** In the records from here on; empty for none. */
   connectionId: Uint8Array;
+  /** Bytes of content in a record of at most so many bytes; below 0 where there is no room for any. */
+  room(length: number): number;
   /** One record. @throws TlsError ERR_TLS_KEY_LIMIT when record numbers are used up */
   seal(type: number, content: Uint8Array): Uint8Array;
 }
@@ -99,9 +99,9 @@ export class Sealer13 implements DatagramSealer {
     this.connectionId = cid;
   }
 
-  get overhead(): number {
+  room(length: number): number {
     // First byte, number and length; the content's type.
-    return 5 + this.connectionId.length + this.#aead.tagLength + 1;
+    return length - 5 - this.connectionId.length - this.#aead.tagLength - 1;
   }
 
   get exhausted(): boolean {

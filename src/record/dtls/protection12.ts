@@ -30,7 +30,6 @@ interface RecordName {
 export class ClearSealer implements DatagramSealer {
   readonly epoch = 0;
   sequence: number;
-  readonly overhead = CLASSIC_HEADER_LENGTH;
   readonly exhausted = false;
   connectionId = NO_CID;
   /** Of the records from here on. */
@@ -39,6 +38,10 @@ export class ClearSealer implements DatagramSealer {
   constructor(version: number, sequence = 0) {
     this.version = version;
     this.sequence = sequence;
+  }
+
+  room(length: number): number {
+    return length - CLASSIC_HEADER_LENGTH;
   }
 
   seal(type: number, content: Uint8Array): Uint8Array {
@@ -68,7 +71,6 @@ export class ClearOpener implements DatagramOpener {
 export class Sealer12 implements DatagramSealer {
   readonly epoch: number;
   sequence = 0;
-  readonly overhead: number;
   readonly #version: number;
   readonly #cipher: Cipher12;
   connectionId: Uint8Array;
@@ -78,8 +80,12 @@ export class Sealer12 implements DatagramSealer {
     this.#version = version;
     this.#cipher = cipherFor(crypto, keys);
     this.connectionId = cid;
-    const inner = cid.length > 0 ? 1 : 0;
-    this.overhead = CLASSIC_HEADER_LENGTH + cid.length + inner + this.#cipher.overhead;
+  }
+
+  room(length: number): number {
+    const cid = this.connectionId.length;
+    // With a connection ID the type goes inside.
+    return this.#cipher.mostContent(length - CLASSIC_HEADER_LENGTH - cid) - (cid > 0 ? 1 : 0);
   }
 
   get exhausted(): boolean {

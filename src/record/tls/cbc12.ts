@@ -16,7 +16,6 @@ export const MAX_RECORDS_64 = 2 ** 16;
  * In TLS 1.0 a record has no IV: it goes on where the one before ended (RFC 2246 §6.2.3.2).
  */
 export class CbcCipher implements Cipher12 {
-  readonly overhead: number;
   readonly recordLimit: number;
   readonly #protection: CbcProtection;
   readonly #crypto: CryptoProvider;
@@ -30,7 +29,6 @@ export class CbcCipher implements Cipher12 {
     this.#protection = protection;
     this.#chain = keys.iv.length > 0 ? keys.iv : undefined;
     this.recordLimit = protection.blockLength === 8 ? MAX_RECORDS_64 : MAX_RECORDS_12;
-    this.overhead = this.#ivLength + protection.blockLength + protection.macKeyLength;
   }
 
   get chained(): boolean {
@@ -40,6 +38,14 @@ export class CbcCipher implements Cipher12 {
   /** How long the padding is, up to 256, is not seen from outside. */
   leastContent(length: number): number {
     return length - this.#protection.macKeyLength - this.#ivLength - MAX_PADDING;
+  }
+
+  mostContent(length: number): number {
+    const { blockLength, macKeyLength } = this.#protection;
+    const [inside, behind] = this.#encryptThenMac ? [0, macKeyLength] : [macKeyLength, 0];
+    const blocks = Math.floor((length - this.#ivLength - behind) / blockLength);
+    // Padding is one byte at least.
+    return blocks * blockLength - inside - 1;
   }
 
   seal(_number: Uint8Array, head: HeadOf, content: Uint8Array): readonly Uint8Array[] {

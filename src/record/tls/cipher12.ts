@@ -16,7 +16,6 @@ export function makeCipher12(crypto: CryptoProvider, keys: Keys12): Cipher12 {
  * send the number of the record. RFC 7905 §2: the IV xor that number, as in TLS 1.3.
  */
 class AeadCipher implements Cipher12 {
-  readonly overhead: number;
   readonly recordLimit = MAX_RECORDS_12;
   readonly chained = false;
   readonly #aead: Aead;
@@ -27,11 +26,14 @@ class AeadCipher implements Cipher12 {
     this.#aead = crypto.aead(protection.aead, key);
     this.#iv = iv;
     this.#explicit = protection.explicitNonceLength;
-    this.overhead = this.#explicit + this.#aead.tagLength;
   }
 
   leastContent(length: number): number {
-    return length - this.overhead;
+    return length - this.#explicit - this.#aead.tagLength;
+  }
+
+  mostContent(length: number): number {
+    return this.leastContent(length);
   }
 
   seal(number: Uint8Array, head: HeadOf, content: Uint8Array): readonly Uint8Array[] {

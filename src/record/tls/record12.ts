@@ -30,14 +30,14 @@ export type HeadOf = (length: number) => Uint8Array;
 
 /** How a suite protects the fragments of one direction: of records of TLS, or of datagrams. */
 export interface Cipher12 {
-  /** Bytes that a fragment may have beside its content. */
-  readonly overhead: number;
   /** Records that one key seals. */
   readonly recordLimit: number;
   /** Who sees a fragment knows the IV of the next. */
   readonly chained: boolean;
   /** At least so many bytes of content are in a fragment of so many. */
   leastContent(length: number): number;
+  /** At most so many bytes of content go into a fragment of at most so many; below 0 where there is no room for any. */
+  mostContent(length: number): number;
   /** @param number of the record: eight bytes, of which no view is kept. @returns the fragment, in pieces */
   seal(number: Uint8Array, head: HeadOf, content: Uint8Array): readonly Uint8Array[];
   /** @returns `undefined` whatever is wrong */

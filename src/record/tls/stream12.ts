@@ -8,23 +8,27 @@ import { type Cipher12, type HeadOf, type Keys12, MAX_RECORDS_12 } from './recor
  * is not for datagrams (RFC 6347 §4.1.2.2).
  */
 export class RunningCipher implements Cipher12 {
-  readonly overhead: number;
   readonly recordLimit = MAX_RECORDS_12;
   readonly chained = false;
   readonly #cipher: StreamCipher;
+  readonly #macLength: number;
   readonly #mac: (head: HeadOf, content: Uint8Array) => Uint8Array;
   readonly #equal: CryptoProvider['equal'];
 
   constructor(crypto: CryptoProvider, { key, macKey }: Keys12, protection: StreamProtection) {
     const { stream, mac, macKeyLength } = protection;
-    this.overhead = macKeyLength;
+    this.#macLength = macKeyLength;
     this.#cipher = crypto.streamCipher(stream, key);
     this.#mac = (head, content) => crypto.hmac(mac, macKey, concat([head(content.length), content]));
     this.#equal = crypto.equal;
   }
 
   leastContent(length: number): number {
-    return length - this.overhead;
+    return length - this.#macLength;
+  }
+
+  mostContent(length: number): number {
+    return length - this.#macLength;
   }
 
   seal(_number: Uint8Array, head: HeadOf, content: Uint8Array): readonly Uint8Array[] {

@@ -3,6 +3,8 @@ import { DtlsConnection } from '../../../src/connection/dtls-connection.ts';
 import { suiteById, TLS13_SUITES } from '../../../src/crypto/suites.ts';
 import { suite12ById, TLS12_SUITES } from '../../../src/crypto/suites12.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
+import type { ResumableSession } from '../../../src/handshake/resumable-session.ts';
+import { ProtocolVersion } from '../../../src/wire/codepoints.ts';
 import { DtlsPair } from '../../setup/dtls-pair.ts';
 import {
   clientConfig,
@@ -12,7 +14,7 @@ import {
   testIdentity,
   testTickets,
 } from '../../setup/engine-config.ts';
-import { START } from '../../setup/pair.ts';
+import { Pair, START } from '../../setup/pair.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -141,4 +143,62 @@ test('a ClientHello of a version to come is answered with DTLS 1.2', () => {
   server.receive(hello, START);
   expect(server.nextEvent()).toBeUndefined();
   expect(server.wanted?.kind).toBe('signature');
+});
+
+describe('one set of ticket keys for TLS and DTLS', () => {
+  const server = { tickets: testTickets };
+  /** A session that is offered is of a minute ago. */
+  const at = (session: ResumableSession | undefined) => (session === undefined ? START : START + 60_000);
+  const overTls = (only: Partial<ClientConfig>, session?: ResumableSession) => {
+    const pair = new Pair({
+      client: clientConfig({ ...only, session }),
+      server: serverConfig({ ...only, ...server }),
+    });
+    pair.now = at(session);
+    return pair.run();
+  };
+  const overDtls = (only: Partial<ClientConfig>, session?: ResumableSession) =>
+    connect({ ...only, session }, { ...only, ...server }, at(session));
+  const sessionOf = (pair: DtlsPair | Pair): ResumableSession => {
+    const [session] = pair.client.sessions;
+    if (session === undefined) throw new Error('no session was given');
+    // Its client begins before time goes on.
+    return 'psk' in session ? { ...session, receivedAt: START } : { ...session, createdAt: START };
+  };
+  const BOTH = [
+    ['1.3', {}],
+    ['1.2', ONLY_TLS12],
+  ] as const;
+
+  test.each(BOTH)('a session of %s is resumed over its own', (_version, only) => {
+    expect(overTls(only, sessionOf(overTls(only))).server.connection.info?.resumed).toBe(true);
+    expect(overDtls(only, sessionOf(overDtls(only))).server.connection.info?.resumed).toBe(true);
+  });
+
+  test.each(BOTH)('a session of %s is not offered over the other', (_version, only) => {
+    const dtls = overDtls(only, sessionOf(overTls(only)));
+    expectAlive(dtls);
+    expect(dtls.server.connection.info?.resumed).toBe(false);
+    const tls = overTls(only, sessionOf(overDtls(only)));
+    expect([tls.client.connected, tls.server.connected]).toEqual([true, true]);
+    expect(tls.server.connection.info?.resumed).toBe(false);
+  });
+
+  /** As a client has it that does not mind where a ticket comes from. */
+  const claiming = (session: ResumableSession, version: number): ResumableSession => ({
+    ...session,
+    version,
+  });
+
+  test.each([
+    ['1.3', {}, ProtocolVersion.dtls13, ProtocolVersion.tls13],
+    ['1.2', ONLY_TLS12, ProtocolVersion.dtls12, ProtocolVersion.tls12],
+  ] as const)('a ticket of %s is passed over by the other', (_version, only, ofDtls, ofTls) => {
+    const dtls = overDtls(only, claiming(sessionOf(overTls(only)), ofDtls));
+    expectAlive(dtls);
+    expect(dtls.server.connection.info?.resumed).toBe(false);
+    const tls = overTls(only, claiming(sessionOf(overDtls(only)), ofTls));
+    expect([tls.client.connected, tls.server.connected]).toEqual([true, true]);
+    expect(tls.server.connection.info?.resumed).toBe(false);
+  });
 });
