@@ -12,10 +12,29 @@ export interface Bench {
   peer(): Promise<number> | undefined;
   /** Further peers by name, measured once, for the reader; they decide nothing. */
   readonly others?: Readonly<Record<string, () => Promise<number>>>;
+  /** Further peers that there is a goal for, each measured in turn with ours doing the same work. */
+  readonly rivals?: readonly Rival[];
   /** What one number does not say, measured once: printed beside it as it is. */
   readonly details?: () => Promise<Readonly<Record<string, unknown>>>;
   /** Rounds that count, without the warm-up. Default 5. */
   readonly rounds?: number;
+  /** No round to warm up: each starts processes that get warm by themselves. */
+  readonly coldStart?: boolean;
+}
+
+export interface Rival {
+  readonly name: string;
+  ours(): Promise<number>;
+  theirs(): Promise<number>;
+}
+
+export interface RivalResult {
+  readonly name: string;
+  /** Medians of the rounds, and their ratio: above 1 ours is better. */
+  readonly ours: number;
+  readonly peer: number;
+  readonly ratio: number;
+  readonly rounds: readonly Round[];
 }
 
 export interface Round {
@@ -36,6 +55,8 @@ export interface BenchResult {
   readonly unit: string;
   readonly rounds: readonly Round[];
   readonly details?: Readonly<Record<string, unknown>>;
+  /** In the place of a result, why one has failed. */
+  readonly rivals?: readonly (RivalResult | { readonly name: string; readonly failed: string })[];
   /** Of `others`; `null` for one that has failed or is not there. */
   readonly others?: Readonly<Record<string, number | null>>;
 }
@@ -57,19 +78,52 @@ export async function measure(
   rounds: number = bench.rounds ?? DEFAULT_ROUNDS,
   progress: (line: string) => void = () => {},
 ): Promise<BenchResult> {
-  await measureRound(bench, true);
-  progress(`${bench.name}: warmed up`);
+  if (bench.coldStart !== true) {
+    await measureRound(bench, true);
+    progress(`${bench.name}: warmed up`);
+  }
+  const measured = await measureRounds(bench, rounds, progress);
+  const rivals = bench.rivals === undefined ? {} : { rivals: await measureRivals(bench, rounds, progress) };
+  const result = {
+    ...summarise(bench, measured),
+    ...rivals,
+    ...(bench.details === undefined ? {} : { details: await bench.details() }),
+  };
+  return bench.others === undefined ? result : { ...result, others: await measureOthers(bench.others) };
+}
+
+async function measureRounds(
+  bench: Measurable,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<Round[]> {
   const measured: Round[] = [];
   for (let index = 0; index < rounds; index++) {
     const round = await measureRound(bench, index % 2 === 0);
     measured.push(round);
     progress(`${bench.name}: round ${index + 1} of ${rounds}: ${describeRound(bench, round)}`);
   }
-  const result = {
-    ...summarise(bench, measured),
-    ...(bench.details === undefined ? {} : { details: await bench.details() }),
-  };
-  return bench.others === undefined ? result : { ...result, others: await measureOthers(bench.others) };
+  return measured;
+}
+
+type Measurable = Pick<Bench, 'name' | 'unit' | 'peerName' | 'higherIsBetter' | 'ours' | 'peer'>;
+
+async function measureRivals(
+  bench: Bench,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<NonNullable<BenchResult['rivals']>> {
+  const results: NonNullable<BenchResult['rivals']>[number][] = [];
+  for (const { name, ours, theirs } of bench.rivals ?? []) {
+    const pair = { ...bench, peerName: name, ours, peer: theirs };
+    try {
+      const { ours, peer, ratio, rounds: all } = summarise(pair, await measureRounds(pair, rounds, progress));
+      results.push({ name, ours, peer: peer as number, ratio: ratio as number, rounds: all });
+    } catch (error) {
+      results.push({ name, failed: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return results;
 }
 
 async function measureOthers(
@@ -120,12 +174,17 @@ export function renderResult(bench: Bench, result: BenchResult): string {
     ours,
     `  peer   ${formatNumber(result.peer)}  ${result.peerName}`,
     `  ratio  ${result.ratio.toFixed(2)}  ${verdict}`,
+    ...(result.rivals ?? []).map((rival) =>
+      'failed' in rival
+        ? `  beside ${rival.name}: ${rival.failed}`
+        : `  beside ${rival.name}: ours ${formatNumber(rival.ours)}, theirs ${formatNumber(rival.peer)}, ratio ${rival.ratio.toFixed(2)}`,
+    ),
     ...others,
     ...(result.details === undefined ? [] : [JSON.stringify(result.details, undefined, 2)]),
   ].join('\n');
 }
 
-async function measureRound(bench: Bench, oursFirst: boolean): Promise<Round> {
+async function measureRound(bench: Measurable, oursFirst: boolean): Promise<Round> {
   if (oursFirst) {
     const ours = await bench.ours();
     return { ours, peer: (await bench.peer()) ?? null };
@@ -134,7 +193,7 @@ async function measureRound(bench: Bench, oursFirst: boolean): Promise<Round> {
   return { ours: await bench.ours(), peer };
 }
 
-function describeRound({ unit, peerName }: Bench, { ours, peer }: Round): string {
+function describeRound({ unit, peerName }: Measurable, { ours, peer }: Round): string {
   const other = peer === null ? `no ${peerName} here` : `${peerName} ${formatNumber(peer)}`;
   return `ours ${formatNumber(ours)}, ${other} (${unit})`;
 }

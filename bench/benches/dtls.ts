@@ -1,170 +1,144 @@
-import { spawnSync } from 'node:child_process';
-import { connect } from '../../src/node/dtls/index.ts';
-import { type Bench, defineBench } from '../harness.ts';
-import { runFile } from '../support/child.ts';
-import { median, opensslHandshake, startLossyRelay, startOpenssl, startOurs } from '../support/dtls.ts';
+import { type Bench, defineBench, median } from '../harness.ts';
+import { bytesPerSession, isHere, type Measured, run } from '../support/dtls.ts';
+import type { StackName } from '../support/dtls-terms.ts';
 
-const LOSSES = [0, 0.05, 0.1, 0.2, 0.3];
-/** Decides the number; the others are told beside it. */
-const LOSS = 0.1;
-/** At each rate. A lost flight costs a second, so they run at once. */
-const HANDSHAKES = 15;
-/** Of OpenSSL's pairs, which are two processes each. */
-const AT_ONCE = 5;
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+/** Each round starts two processes, which get warm by themselves. */
+const ROUNDS = 3;
+/** werift waits by the clock between flights; so that its rate is that of its work, many go on at once. */
+const MANY = 16;
 
-/** Time for a handshake through a relay that loses datagrams; DTLS 1.2, which OpenSSL has. */
-export const dtlsLoss: Bench = defineBench({
-  name: 'dtls-loss',
-  unit: 'ms',
-  higherIsBetter: false,
-  peerName: 'OpenSSL',
-  rounds: 1,
-  ours: () => oursWith(LOSS),
-  peer: () => (hasOpenssl ? opensslWith(LOSS) : undefined),
-  details: async () => {
-    const table: Record<string, unknown> = {};
-    for (const loss of LOSSES) {
-      table[`${loss * 100} %`] = {
-        ours: round(await oursWith(loss)),
-        OpenSSL: hasOpenssl ? round(await opensslWith(loss)) : null,
-      };
-    }
-    return table;
-  },
-});
+/** Processor time beside the rates: on a busy machine it says more. */
+class Costs {
+  readonly #seen = new Map<string, Measured[]>();
 
-/** Full handshakes with a server in the same process, one after the other. */
+  async rate(what: string, measured: Promise<Measured>): Promise<number> {
+    const found = await measured;
+    this.#seen.set(what, [...(this.#seen.get(what) ?? []), found]);
+    return found.rate;
+  }
+
+  /** Microseconds, medians. */
+  report(): Record<string, { client: number; server: number }> {
+    const of = (all: readonly Measured[], which: 'clientMs' | 'serverMs'): number =>
+      Math.round(median(all.map((one) => one[which])) * 1_000);
+    return Object.fromEntries(
+      [...this.#seen].map(([what, all]) => [
+        what,
+        { client: of(all, 'clientMs'), server: of(all, 'serverMs') },
+      ]),
+    );
+  }
+}
+
+const handshakes = new Costs();
+const oursOnce = (): Promise<number> =>
+  handshakes.rate('ours', run({ server: 'ours', client: 'ours', auth: 'cert', scenario: 'handshake:1' }));
+const both = (stack: StackName): Promise<number> =>
+  handshakes.rate(
+    `${stack}, ${MANY} at once`,
+    run({ server: stack, client: stack, auth: 'cert', scenario: `handshake:${MANY}` }),
+  );
+const withKey = (client: StackName): Promise<number> =>
+  handshakes.rate(
+    `${client} with a key`,
+    run({ server: 'openssl', client, auth: 'psk', scenario: 'handshake:1' }),
+  );
+
+/**
+ * Full handshakes of DTLS 1.2 between two processes, the cookie's round trip included: X25519, a certificate on P-256 that
+ * is verified by path and name (werift: not), AES-128-GCM. The client is ours, and goes on to the next as soon as it is done.
+ */
 export const dtlsHandshake: Bench = defineBench({
   name: 'dtls-handshake',
   unit: 'handshakes/s',
   higherIsBetter: true,
   peerName: 'OpenSSL s_server, our client',
-  ours: async () => {
-    const ours = await startOurs();
-    const rate = await handshakesPerSecond(() => ours.dial());
-    await ours.close();
-    return rate;
-  },
-  peer: () => (hasOpenssl ? againstOpenssl() : undefined),
+  rounds: ROUNDS,
+  coldStart: true,
+  ours: oursOnce,
+  peer: () =>
+    isHere('openssl')
+      ? handshakes.rate(
+          's_server',
+          run({ server: 'openssl', client: 'ours', auth: 'cert', scenario: 'handshake:1' }),
+        )
+      : undefined,
+  rivals: [
+    { name: `werift, both ends, ${MANY} at once`, ours: () => both('ours'), theirs: () => both('werift') },
+    ...(isHere('openssl')
+      ? [
+          {
+            // It has no server, and no certificates.
+            name: 'node-dtls-client, PSK, with s_server',
+            ours: () => withKey('ours'),
+            theirs: () => withKey('node-dtls-client'),
+          },
+        ]
+      : []),
+  ],
+  details: async () => ({ 'µs of processor': handshakes.report() }),
 });
 
-/** Datagrams that go to a server and back, a window of them under way. */
+const echoes = new Costs();
+const SIZES = [200, 1_200] as const;
+const echo = (
+  server: StackName | 'gnutls-serv',
+  client: StackName,
+  size: number,
+  auth: 'cert' | 'psk' = 'cert',
+) =>
+  echoes.rate(
+    `${client} and ${server}, ${size} bytes${auth === 'psk' ? ', PSK' : ''}`,
+    run({ server, client, auth, scenario: `echo:${size}` }),
+  );
+
+/** Datagrams to a server and back in one session of AES-128-GCM between two processes, a window of them under way. */
 export const dtlsDatagrams: Bench = defineBench({
   name: 'dtls-datagrams',
   unit: 'datagrams/s',
   higherIsBetter: true,
-  peerName: 'none',
-  ours: () => echoesPerSecond(200),
-  peer: () => undefined,
-  details: async () => ({ '1,200 bytes': round(await echoesPerSecond(1_200)) }),
+  // s_server sends nothing back over DTLS.
+  peerName: 'GnuTLS gnutls-serv, our client, 200 bytes',
+  rounds: ROUNDS,
+  coldStart: true,
+  ours: () => echo('ours', 'ours', 200),
+  peer: () => (isHere('gnutls-serv') ? echo('gnutls-serv', 'ours', 200) : undefined),
+  rivals: [
+    ...(isHere('gnutls-serv')
+      ? [
+          {
+            name: 'GnuTLS gnutls-serv, our client, 1,200 bytes',
+            ours: () => echo('ours', 'ours', 1_200),
+            theirs: () => echo('gnutls-serv', 'ours', 1_200),
+          },
+        ]
+      : []),
+    ...SIZES.map((size) => ({
+      name: `werift, both ends, ${size} bytes`,
+      ours: () => echo('ours', 'ours', size),
+      theirs: () => echo('werift', 'werift', size),
+    })),
+    ...SIZES.map((size) => ({
+      name: `node-dtls-client with our server, ${size} bytes`,
+      ours: () => echo('ours', 'ours', size, 'psk'),
+      theirs: () => echo('ours', 'node-dtls-client', size, 'psk'),
+    })),
+  ],
+  details: async () => ({ 'µs of processor': echoes.report() }),
 });
 
-/** Resident memory of an idle session's server end, 10,000 of them on one port. */
+const SESSIONS = 10_000;
+/** Its handshakes take a hundred times as long. */
+const WERIFT_SESSIONS = 500;
+
+/** Resident memory of an idle session at a server that has 10,000 of them on one port. Clients are in another process. */
 export const dtlsMemory: Bench = defineBench({
   name: 'dtls-memory',
-  unit: 'KiB/session',
+  unit: 'bytes/session',
   higherIsBetter: false,
-  peerName: 'none',
+  peerName: `werift, ${WERIFT_SESSIONS} sessions`,
   rounds: 1,
-  ours: async () => {
-    const child = runFile('bench/support/dtls-idle.ts', [], ['--expose-gc']);
-    try {
-      return (await child.next<{ kibibytes: number }>()).kibibytes;
-    } finally {
-      await child.stop();
-    }
-  },
-  peer: () => undefined,
+  coldStart: true,
+  ours: () => bytesPerSession('ours', SESSIONS),
+  peer: () => bytesPerSession('werift', WERIFT_SESSIONS),
 });
-
-async function oursWith(loss: number): Promise<number> {
-  const ours = await startOurs();
-  const relay = await startLossyRelay(ours.port, loss);
-  const times = await Promise.all(
-    Array.from({ length: HANDSHAKES }, async () => {
-      const start = performance.now();
-      const socket = await ours.dial(relay.port);
-      const time = performance.now() - start;
-      socket.destroy();
-      return time;
-    }),
-  );
-  relay.close();
-  await ours.close();
-  return median(times);
-}
-
-/** s_server serves one at a time, and may wait long for a client that has gone: each has one of its own. */
-async function opensslWith(loss: number): Promise<number> {
-  const times: number[] = [];
-  for (let n = 0; n < HANDSHAKES; n += AT_ONCE) {
-    times.push(
-      ...(await Promise.all(Array.from({ length: AT_ONCE }, (_, m) => opensslPair(loss, n + m + 1)))),
-    );
-  }
-  return median(times);
-}
-
-async function opensslPair(loss: number, seed: number): Promise<number> {
-  const server = await startOpenssl();
-  const relay = await startLossyRelay(server.port, loss, seed);
-  const time = await opensslHandshake(relay.port);
-  relay.close();
-  server.close();
-  return time;
-}
-
-const TIMED = 200;
-
-async function handshakesPerSecond(dial: () => Promise<{ close(): unknown }>): Promise<number> {
-  const start = performance.now();
-  for (let n = 0; n < TIMED; n++) (await dial()).close();
-  return (TIMED / (performance.now() - start)) * 1000;
-}
-
-async function againstOpenssl(): Promise<number> {
-  const server = await startOpenssl();
-  const rate = await handshakesPerSecond(
-    () =>
-      new Promise((resolve, reject) => {
-        const socket = connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false }, () =>
-          resolve(socket),
-        );
-        socket.once('error', reject);
-      }),
-  );
-  server.close();
-  return rate;
-}
-
-const WINDOW = 32;
-const ECHOES = 20_000;
-
-async function echoesPerSecond(size: number): Promise<number> {
-  const ours = await startOurs((socket) => socket.on('message', (datagram) => socket.send(datagram)));
-  const socket = await ours.dial();
-  const datagram = new Uint8Array(size);
-  let received = 0;
-  const start = performance.now();
-  await new Promise<void>((resolve) => {
-    // Loopback loses little; what it does lose only shortens the window.
-    const stop = setTimeout(resolve, 10_000);
-    socket.on('message', () => {
-      received++;
-      if (received === ECHOES) {
-        clearTimeout(stop);
-        resolve();
-      } else socket.send(datagram);
-    });
-    for (let n = 0; n < WINDOW; n++) socket.send(datagram);
-  });
-  const rate = (received / (performance.now() - start)) * 1000;
-  socket.destroy();
-  await ours.close();
-  return rate;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
-}

@@ -1,7 +1,8 @@
 import type { Bench } from '../harness.ts';
 import audit from './audit.ts';
 import bulk from './bulk.ts';
-import { dtlsDatagrams, dtlsHandshake, dtlsLoss, dtlsMemory } from './dtls.ts';
+import { dtlsDatagrams, dtlsHandshake, dtlsMemory } from './dtls.ts';
+import { dtlsLoss } from './dtls-loss.ts';
 import handshake from './handshake.ts';
 import handshake12 from './handshake-12.ts';
 import idle from './idle.ts';

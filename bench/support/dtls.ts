@@ -1,141 +1,154 @@
-import { spawn } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
+import { spawn, spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, createServer, type DtlsEndpoint, type DtlsSocket } from '../../src/node/dtls/index.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { initPki } from '../../src/tunnel/init.ts';
-import { type Files, makeFiles } from './stacks.ts';
+import { type Child, runFile } from './child.ts';
+import { type Auth, HOST, MTU, PSK_KEY, type StackName, SUITE } from './dtls-terms.ts';
 
-const HOST = '127.0.0.1';
-/** What both speak. */
-const VERSION = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
-/** Loopback carries more; 1,200 bytes of data shall fit. */
-const MTU = 1_400;
-
-export interface Ours {
-  readonly server: DtlsEndpoint;
+/** A server in a process of its own. */
+export interface ServerProcess {
   readonly port: number;
-  dial(port?: number): Promise<DtlsSocket>;
-  close(): Promise<void>;
+  readonly pid: number;
+  stop(): Promise<void>;
 }
 
-/** A server on a free port, and clients for it. */
-export async function startOurs(onSession: (socket: DtlsSocket) => void = () => {}): Promise<Ours> {
-  const { cert, key, ca }: Files = await makeFiles();
-  const server = createServer({ ...VERSION, mtu: MTU, cert, key }, (socket) => {
-    socket.on('error', () => {});
-    onSession(socket);
-  });
-  server.listen(0, HOST);
-  await once(server, 'listening');
-  const port = server.address()?.port as number;
-  return {
-    server,
-    port,
-    async dial(to = port) {
-      const socket = connect({ ...VERSION, mtu: MTU, host: HOST, port: to, ca, servername: 'localhost' });
-      await once(socket, 'secureConnect');
-      return socket;
-    },
-    close: () => new Promise((resolve) => void server.close(resolve)),
-  };
+/** What a client has counted of its work with a server. */
+export interface Measured {
+  /** Handshakes or datagrams per second. */
+  readonly rate: number;
+  /** Milliseconds of processor for each; NaN where the system does not tell. */
+  readonly clientMs: number;
+  readonly serverMs: number;
 }
 
-/** Numbers in [0, 1) that are the same in every run, so that both meet the same losses. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
+/** Programs with a server of their own. */
+export type ServerProgram = 'openssl' | 'gnutls-serv';
+
+export function isHere(program: ServerProgram): boolean {
+  return spawnSync(program, ['--version']).error === undefined;
 }
 
-/** A UDP relay before `port` that loses this share of what it gets, in both directions. */
-export async function startLossyRelay(
-  port: number,
-  loss: number,
-  seed = 1,
-): Promise<{ readonly port: number; close(): void }> {
-  const random = randomFrom(seed);
-  const front = createSocket('udp4').bind(0, HOST);
-  await once(front, 'listening');
-  const backs = new Map<number, Socket>();
-  front.on('message', (datagram, { port: client }) => {
-    let back = backs.get(client);
-    if (back === undefined) {
-      back = createSocket('udp4').bind(0, HOST);
-      back.on('message', (answer) => {
-        if (random() >= loss) front.send(answer, client, HOST);
-      });
-      backs.set(client, back);
+/** Milliseconds for a run; one that takes longer has failed. */
+const RUN_LIMIT = 30_000;
+const MEMORY_LIMIT = 240_000;
+const RUN = 'bench/support/dtls-run.ts';
+
+interface Run {
+  readonly server: StackName | ServerProgram;
+  readonly client: StackName;
+  readonly auth: Auth;
+  /** `handshake:AT_ONCE` or `echo:BYTES` */
+  readonly scenario: string;
+}
+
+/** One measurement between two fresh processes. */
+export async function run({ server, client, auth, scenario }: Run): Promise<Measured> {
+  return withDirectory(async (directory) => {
+    const started = await startServer(server, auth, directory);
+    try {
+      const args = ['measure', client, auth, directory, started.port, scenario, started.pid].map(String);
+      return await within<Measured>(RUN_LIMIT, runFile(RUN, args));
+    } finally {
+      await started.stop();
     }
-    if (random() >= loss) back.send(datagram, port, HOST);
   });
+}
+
+/** Resident bytes of an idle session at its server. */
+export async function bytesPerSession(stack: StackName, count: number): Promise<number> {
+  return withDirectory(async (directory) => {
+    const child = runFile(RUN, ['memory', stack, 'cert', directory, String(count)], ['--expose-gc']);
+    const { bytesPerSession, opened } = await within<{ bytesPerSession: number; opened: number }>(
+      MEMORY_LIMIT,
+      child,
+    );
+    if (opened !== count) throw new Error(`${stack} has ${opened} of ${count} sessions`);
+    return bytesPerSession;
+  });
+}
+
+async function within<T>(ms: number, child: Child): Promise<T> {
+  const timer = setTimeout(() => child.process.kill(), ms);
+  try {
+    return await child.next<T>();
+  } finally {
+    clearTimeout(timer);
+    await child.stop();
+  }
+}
+
+/** With the files of a private CA and a server on P-256. */
+export async function withDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'trellis-bench-'));
+  try {
+    await initPki({ directory });
+    return await work(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function startServer(name: Run['server'], auth: Auth, directory: string): Promise<ServerProcess> {
+  if (name === 'openssl' || name === 'gnutls-serv') return startProgram(name, auth, directory);
+  const child = runFile(RUN, ['serve', name, auth, directory]);
+  const { port } = await child.next<{ port: number }>();
+  return { port, pid: child.process.pid as number, stop: () => child.stop() };
+}
+
+/** Milliseconds until a C program listens: neither says so without writing down every session too. */
+const START_MS = 400;
+
+export async function startProgram(
+  program: ServerProgram,
+  auth: Auth,
+  directory: string,
+): Promise<ServerProcess> {
+  const port = await freePort();
+  const args = program === 'openssl' ? opensslArgs(port, auth, directory) : gnutlsArgs(port, directory);
+  // s_server ends with its standard input.
+  const server = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+  const ended = once(server, 'exit');
+  await sleep(START_MS);
+  if (server.exitCode !== null) throw new Error(`${program} ended with ${server.exitCode}`);
   return {
-    port: front.address().port,
-    close() {
-      front.close();
-      for (const back of backs.values()) back.close();
+    port,
+    pid: server.pid as number,
+    async stop() {
+      server.kill('SIGKILL');
+      await ended;
     },
   };
 }
 
-/** `openssl s_server` of DTLS 1.2 on a free port. */
-export async function startOpenssl(): Promise<{ readonly port: number; close(): void }> {
-  const directory = mkdtempSync(join(tmpdir(), 'trellis-bench-'));
-  await initPki({ directory });
+/** It answers a ClientHello with a cookie, as all of them. */
+function opensslArgs(port: number, auth: Auth, directory: string): string[] {
+  const credentials =
+    auth === 'cert'
+      ? ['-cert', join(directory, 'server.pem'), '-key', join(directory, 'server.key')]
+      : ['-nocert', '-psk', PSK_KEY.toString('hex')];
+  const terms = ['-dtls1_2', '-cipher', SUITE[auth], '-groups', 'X25519:P-256', '-quiet'];
+  return ['s_server', '-accept', `${HOST}:${port}`, ...terms, ...credentials];
+}
+
+/** s_server sends back nothing over DTLS («Can't use -rev with DTLS»). */
+function gnutlsArgs(port: number, directory: string): string[] {
+  const priority =
+    'NONE:+VERS-DTLS1.2:+ECDHE-ECDSA:+AES-128-GCM:+AEAD:+GROUP-X25519:+GROUP-SECP256R1:+SIGN-ECDSA-SHA256:+COMP-NULL:+CTYPE-X509';
+  return ['--udp', '--echo', '--quiet', '--port', String(port)].concat(
+    ['--mtu', String(MTU), '--priority', priority],
+    ['--x509certfile', join(directory, 'server.pem'), '--x509keyfile', join(directory, 'server.key')],
+  );
+}
+
+/** They take no port 0. */
+async function freePort(): Promise<number> {
   const probe = createSocket('udp4').bind(0, HOST);
   await once(probe, 'listening');
   const { port } = probe.address();
   await new Promise<void>((resolve) => probe.close(() => resolve()));
-  const server = spawn(
-    'openssl',
-    ['s_server', '-dtls1_2', '-accept', `${HOST}:${port}`, '-quiet'].concat(
-      ...[
-        ['-cert', join(directory, 'server.pem')],
-        ['-key', join(directory, 'server.key')],
-      ],
-    ),
-    { stdio: ['pipe', 'ignore', 'ignore'] },
-  );
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  return {
-    port,
-    close() {
-      server.kill();
-      rmSync(directory, { recursive: true });
-    },
-  };
-}
-
-/** A handshake that takes longer has failed, and counts as this. */
-const HANDSHAKE_LIMIT = 15_000;
-
-/** Milliseconds of one handshake of `openssl s_client`, the start of its process included. */
-export async function opensslHandshake(port: number): Promise<number> {
-  const start = performance.now();
-  const client = spawn('openssl', ['s_client', '-dtls1_2', '-connect', `${HOST}:${port}`], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
-  await new Promise<void>((resolve) => {
-    let text = '';
-    client.stdout.on('data', (chunk: Buffer) => {
-      text += chunk;
-      if (text.includes('Verify return code')) resolve();
-    });
-    client.once('exit', () => resolve());
-    setTimeout(resolve, HANDSHAKE_LIMIT).unref();
-  });
-  const time = performance.now() - start;
-  client.stdin.on('error', () => {});
-  client.kill();
-  if (client.exitCode === null && client.signalCode === null) await once(client, 'exit');
-  return time;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+  return port;
 }

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:dgram';
-import { LOOPBACK, MARK, openSocket } from './sockets.ts';
+import { losing, type Relay, startRelay } from './relay.ts';
+import { MARK } from './sockets.ts';
 
 /** What someone on the path can count without any key, before the path loses anything. */
 export interface DatagramObservation {
@@ -68,40 +68,19 @@ export async function startLossyRelay(
   target: number,
   { share, seed }: Loss,
   seen: DatagramObservation,
-): Promise<{ readonly port: number; close(): void }> {
-  const front = await openSocket();
-  const backs = new Map<number, Promise<Socket>>();
-  let open = true;
+): Promise<Relay> {
   // One sequence for each direction: what happens to the n-th datagram is the same in every run.
-  const random = { gateway: randomFrom(seed), client: randomFrom(seed + 1) };
-  const passes = (datagram: Buffer, towards: 'gateway' | 'client'): boolean => {
-    const isClear = observe(datagram, towards, seen);
-    const lost = random[towards]() < share;
-    if (lost) seen.towards[towards].lost++;
-    if (lost && isClear) seen.clearDatagramsLost++;
-    return open && !lost;
-  };
-  const backFor = async (client: number): Promise<Socket> => {
-    const back = await openSocket();
-    back.on('message', (answer) => {
-      if (passes(answer, 'client')) front.send(answer, client, LOOPBACK);
-    });
-    return back;
-  };
-  front.on('message', (datagram, { port: client }) => {
+  const fate = losing(share, seed);
+  return startRelay(target, (datagram, towards, client) => {
     seen.clientPorts.add(client);
-    const back = backs.get(client) ?? backFor(client);
-    backs.set(client, back);
-    if (passes(datagram, 'gateway')) void back.then((socket) => socket.send(datagram, target, LOOPBACK));
+    const direction = towards === 'server' ? 'gateway' : 'client';
+    const isClear = observe(datagram, direction, seen);
+    const passed = fate(datagram, towards, client);
+    if (passed.length > 0) return passed;
+    seen.towards[direction].lost++;
+    if (isClear) seen.clearDatagramsLost++;
+    return passed;
   });
-  return {
-    port: front.address().port,
-    close: () => {
-      open = false;
-      front.close();
-      for (const back of backs.values()) void back.then((socket) => socket.close());
-    },
-  };
 }
 
 /** Counts one datagram. @returns whether a record of it is in clear */
@@ -150,13 +129,4 @@ function hello(record: Buffer, seen: DatagramObservation): void {
     seen.serverHellos++;
     seen.serverRandoms.add(random);
   }
-}
-
-/** Numbers in [0, 1) that are the same in every run. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
 }

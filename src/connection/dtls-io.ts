@@ -21,6 +21,17 @@ export const MAX_ACKED_RECORDS = 64;
 /** Times that one flight is sent again. With the default time-outs the last is some nine minutes after the first. */
 export const MAX_RETRANSMISSIONS = 12;
 
+/**
+ * RFC 6347 §4.1.1.1, RFC 9147 §4.4: when repeated retransmissions get no response the path may carry less than was thought,
+ * and records SHOULD become smaller; 2 to 3 of them seem appropriate there.
+ */
+export const RESENT_BEFORE_SMALLER = 2;
+/**
+ * Bytes of a datagram that are tried then, one after the other: of the 576 that every host on IPv4 takes (RFC 1122 §3.3.2)
+ * and the 296 of the slowest links (RFC 1191 §7), less 28 for the headers of IPv4 and UDP.
+ */
+export const SMALLER_FLIGHTS = [548, 268] as const;
+
 /** What a connection lends its handshake. */
 export interface DtlsParts {
   readonly records: DatagramRecords;
@@ -52,6 +63,10 @@ export class DtlsIO implements SessionIO {
   #resendAt: number | undefined;
   #interval: number;
   #resent = 0;
+  /** Bytes of the largest datagram of a flight: less than `mtu` once larger ones were not answered. */
+  #flightMtu = Number.POSITIVE_INFINITY;
+  /** The peer has said something: it is there. */
+  #peerSpoke = false;
   /** Some of the peer's next flight is there, and so all of ours is with it; but the rest may have to be asked for. */
   #answered = false;
   /** Records of handshake messages that the peer shall hear of. */
@@ -223,6 +238,7 @@ export class DtlsIO implements SessionIO {
    * DTLS 1.2 its last flight comes again only when we ask, by saying once more what we said (RFC 6347 §4.2.4).
    */
   heard(): void {
+    this.#peerSpoke = true;
     this.#answered = true;
     if (this.speaksDtls13) this.#beginFlight();
   }
@@ -273,7 +289,7 @@ export class DtlsIO implements SessionIO {
     }
     if (this.#flight.empty) this.#clearFlight();
     else if (!this.#flight.hasUnsent) {
-      const packer = new DatagramPacker(this.mtu, this.#out);
+      const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
       if (this.#flight.resendGroups(groups, packer)) this.#arm();
       packer.close();
     }
@@ -301,7 +317,22 @@ export class DtlsIO implements SessionIO {
     }
     // RFC 6347 §4.2.4.1: double the time at each retransmission.
     this.#interval = Math.min(this.#interval * 2, this.#datagrams.maxTimeout);
+    if (this.#resent % RESENT_BEFORE_SMALLER === 0) this.#makeSmaller();
     this.#resend();
+  }
+
+  /**
+   * Application data keeps its size: that flights were lost does not prove that the path is narrow. Nor does a first ClientHello
+   * without an answer, and in fragments servers that keep nothing before a cookie would not look at it.
+   */
+  #makeSmaller(): void {
+    if (!this.#peerSpoke) return;
+    const now = this.#largestOfFlight;
+    this.#flightMtu = SMALLER_FLIGHTS.find((size) => size < now) ?? now;
+  }
+
+  get #largestOfFlight(): number {
+    return Math.min(this.mtu, this.#flightMtu);
   }
 
   /** A server that keeps nothing before a cookie looks at no part of a ClientHello. */
@@ -323,7 +354,7 @@ export class DtlsIO implements SessionIO {
   /** What has not been sent yet, with an ACK that is due. */
   #sendFlight(): void {
     if (!this.#flight.hasUnsent && !this.#ackDue) return;
-    const packer = new DatagramPacker(this.mtu, this.#out);
+    const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
     if (this.#ackDue) this.#sendAck(packer);
     if (this.#flight.hasUnsent) {
       this.#flight.send(packer);
@@ -333,7 +364,7 @@ export class DtlsIO implements SessionIO {
   }
 
   #resend(): void {
-    const packer = new DatagramPacker(this.mtu, this.#out);
+    const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
     this.#flight.resend(packer);
     packer.close();
     this.#arm();
@@ -350,7 +381,7 @@ export class DtlsIO implements SessionIO {
     // Before there are keys nobody could tell whose ACK it is.
     if (this.speaksDtls13 && sealer.epoch > 0) {
       // The newest, as many as there is room for (RFC 9147 §7).
-      const most = Math.floor((sealer.room(this.mtu) - 2) / RECORD_NUMBER_LENGTH);
+      const most = Math.floor((sealer.room(this.#largestOfFlight) - 2) / RECORD_NUMBER_LENGTH);
       packer.add(sealer, ContentType.ack, buildAck(this.#received.slice(-most).sort(byNumber)));
     }
     // RFC 9147 §7: an ACK lists what came of the flight, so what one has said the next repeats until the flight is whole.

@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
+import { type Fate, startRelay } from '../../demo/udp/relay.ts';
 import {
   connect,
   createServer,
@@ -48,47 +49,11 @@ export async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Pr
   return message;
 }
 
-/** What a relay does with a datagram: how often it is handed on, and after how many milliseconds. */
-export type Fate = (datagram: Buffer, towards: 'server' | 'client') => readonly number[];
-
-/** A UDP relay before `port`. Each client has a port of its own at the server's side. @returns the relay's port */
+/** A UDP relay before `port` that ends with the test. @returns its port */
 export async function relay(port: number, fate: Fate): Promise<number> {
-  const front = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(front, 'listening');
-  const backs = new Map<number, Socket>();
-  const pass = (delays: readonly number[], send: () => void): void => {
-    for (const delay of delays)
-      if (delay === 0) send();
-      else setTimeout(send, delay);
-  };
-  let open = true;
-  front.on('message', (datagram, { port: client }) => {
-    let back = backs.get(client);
-    if (back === undefined) {
-      back = createSocket('udp4').bind(0, '127.0.0.1');
-      back.on('message', (answer) =>
-        pass(fate(answer, 'client'), () => void (open && front.send(answer, client, '127.0.0.1'))),
-      );
-      backs.set(client, back);
-    }
-    const socket = back;
-    pass(fate(datagram, 'server'), () => void (open && socket.send(datagram, port, '127.0.0.1')));
-  });
-  onTestFinished(() => {
-    open = false;
-    front.close();
-    for (const back of backs.values()) back.close();
-  });
-  return front.address().port;
-}
-
-/** Numbers in [0, 1) that are the same in every run. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
+  const started = await startRelay(port, fate);
+  onTestFinished(() => started.close());
+  return started.port;
 }
 
 /** A NAT for one client that can take another port, as one that has forgotten it does. */

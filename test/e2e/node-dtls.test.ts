@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { randomFrom } from '../../demo/udp/relay.ts';
 import { muxClient, muxServer } from '../../src/mux/index.ts';
 import {
   createSocket as createDtlsSocket,
@@ -13,7 +14,7 @@ import {
   SrtpProfile,
 } from '../../src/node/dtls/index.ts';
 import { muxSession } from '../../src/node/mux.ts';
-import { ask, dial, dialed, dtlsServer, echo, randomFrom, rebindingRelay, relay } from './dtls-kit.ts';
+import { ask, dial, dialed, dtlsServer, echo, rebindingRelay, relay } from './dtls-kit.ts';
 import { CA, CLIENT, OTHER_CA, SERVER } from './node-kit.ts';
 
 const VERSIONS = [

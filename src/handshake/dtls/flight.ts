@@ -195,7 +195,10 @@ export class DatagramPacker {
 
   /** Bytes for the next fragment: where there is room for `least` of them in this record, in it, else in another. */
   fragmentRoom(sealer: DatagramSealer, least: number): number {
-    if (this.#record !== undefined && this.#record.sealer !== sealer) this.#sealRecord();
+    const isOther = this.#record !== undefined && this.#record.sealer !== sealer;
+    // RFC 6347 §4.2.3 lets a record have several messages. In clear they cost next to nothing apart, and there are clients
+    // (node-dtls-client) that read the first only; OpenSSL and GnuTLS send them so.
+    if (isOther || sealer.epoch === 0) this.#sealRecord();
     const room = (): number => sealer.room(this.#mtu - this.#length) - this.#recordLength;
     if (room() < least) this.close();
     return room();
