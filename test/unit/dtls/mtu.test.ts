@@ -1,12 +1,26 @@
 import { describe, expect, test } from 'vitest';
 import { RESENT_BEFORE_SMALLER, SMALLER_FLIGHTS } from '../../../src/connection/dtls-io.ts';
+import type { Identity } from '../../../src/handshake/config.ts';
+import { ContentType } from '../../../src/wire/codepoints.ts';
 import { DtlsPair, LATENCY, type Network, perfect } from '../../setup/dtls-pair.ts';
-import { clientConfig, clientIdentity, ONLY_TLS12, serverConfig } from '../../setup/engine-config.ts';
+import {
+  clientConfig,
+  clientIdentity,
+  ONLY_TLS12,
+  serverConfig,
+  serverIdentity,
+} from '../../setup/engine-config.ts';
 
 /** A path that carries so many bytes, and says nothing of what it does not. */
 function narrow(bytes: number): Network {
   return (datagram) => (datagram.length > bytes ? [] : [{ after: LATENCY, bytes: datagram }]);
 }
+
+/** With a chain as real ones are. */
+const long = (identity: Identity): Identity => ({
+  ...identity,
+  chain: [...identity.chain, new Uint8Array(400), new Uint8Array(400)],
+});
 
 const MTU = 1232;
 const datagrams = { mtu: MTU, initialTimeout: 1000, maxTimeout: 60_000 };
@@ -14,8 +28,12 @@ const datagrams = { mtu: MTU, initialTimeout: 1000, maxTimeout: 60_000 };
 function pairOver(network: Network, only: object): DtlsPair {
   const common = { ...only, datagrams, handshakeTimeout: 300_000 };
   return new DtlsPair({
-    client: clientConfig({ ...common, identities: [clientIdentity] }),
-    server: serverConfig({ ...common, clientCertificate: 'require' }),
+    client: clientConfig({ ...common, identities: [long(clientIdentity)] }),
+    server: serverConfig({
+      ...common,
+      clientCertificate: 'require',
+      selectIdentities: () => [long(serverIdentity)],
+    }),
     network,
   });
 }
@@ -58,8 +76,11 @@ describe.each([
   });
 
   test('a first ClientHello that nobody answers is never cut up', () => {
-    const pair = pairOver(() => [], only).run();
-    const [first, ...again] = pair.client.sent;
+    const alpnProtocols = [0, 1, 2].map((n) => String(n).repeat(200));
+    const pair = pairOver(() => [], { ...only, alpnProtocols }).run();
+    // Alerts are behind them.
+    const [first, ...again] = pair.client.sent.filter(([type]) => type === ContentType.handshake);
+    expect(first?.length).toBeGreaterThan(SMALLER_FLIGHTS[0]);
     expect(again.length).toBeGreaterThan(RESENT_BEFORE_SMALLER * SMALLER_FLIGHTS.length);
     for (const datagram of again) expect(datagram.length).toBe(first?.length);
     expect(pair.client.error).toMatchObject({ code: 'ERR_TLS_HANDSHAKE_TIMEOUT' });
