@@ -21,6 +21,7 @@ export const ALERT_OF = {
   ERR_TLS_NO_SHARED_CIPHER: 'handshake_failure',
   ERR_TLS_NO_SHARED_GROUP: 'handshake_failure',
   ERR_TLS_NO_SHARED_SIGNATURE_SCHEME: 'handshake_failure',
+  ERR_TLS_NO_SUITABLE_CERTIFICATE: 'handshake_failure', // a client that insists on showing one
   ERR_TLS_HANDSHAKE_FAILURE: 'handshake_failure',
   ERR_TLS_INSUFFICIENT_SECURITY: 'insufficient_security',
   ERR_TLS_INAPPROPRIATE_FALLBACK: 'inappropriate_fallback',

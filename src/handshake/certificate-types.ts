@@ -1,4 +1,4 @@
-import { DecodeError, TlsError } from '../errors/errors.ts';
+import { CertificateError, DecodeError, TlsError } from '../errors/errors.ts';
 import {
   certificateTypes,
   type Extension,
@@ -7,7 +7,7 @@ import {
 } from '../messages/extensions.ts';
 import { CertificateType, ExtensionType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
-import type { ClientConfig, Identity, RawKeyVerifier, ServerConfig } from './config.ts';
+import type { ClientConfig, Identity, PeerVerifier, RawKeyVerifier, ServerConfig } from './config.ts';
 
 /*
  * RFC 7250: either side may show a raw public key in place of certificates. Each direction is negotiated by an extension
@@ -47,9 +47,14 @@ export function identitiesOfType(identities: readonly Identity[], type: number):
   );
 }
 
+/** Client: types that it says it can show. */
+function availableTypes({ availableTypes: given, identities }: ClientConfig): readonly number[] {
+  return given ?? shownTypes(identities);
+}
+
 /** Client: for ClientHello. RFC 7250 §4.1: left out where X.509 is all there is. */
 export function offeredCertificateTypes(config: ClientConfig): Extension[] {
-  const own = shownTypes(config.identities);
+  const own = availableTypes(config);
   const peers = acceptedTypes(config);
   const list: Extension[] = [];
   if (own.includes(raw_public_key))
@@ -78,7 +83,7 @@ export function confirmedCertificateTypes(
     );
   };
   return {
-    client: read(ExtensionType.client_certificate_type, shownTypes(config.identities)),
+    client: read(ExtensionType.client_certificate_type, availableTypes(config)),
     server: read(ExtensionType.server_certificate_type, acceptedTypes(config)),
   };
 }
@@ -98,10 +103,17 @@ export interface OfferedCertificateTypes {
   readonly server: readonly number[] | undefined;
 }
 
+/** @throws TlsError ERR_TLS_ILLEGAL_PARAMETER for a list of X.509 alone, which a client MUST leave out (RFC 7250 §4.1) */
 export function readOfferedTypes(extensions: readonly Extension[]): OfferedCertificateTypes {
   const read = (type: number): readonly number[] | undefined => {
     const body = findExtension(extensions, type);
-    return body === undefined ? undefined : certificateTypes.parse(body);
+    const list = body === undefined ? undefined : certificateTypes.parse(body);
+    if (list?.every((one) => one === x509))
+      throw new TlsError(
+        'ERR_TLS_ILLEGAL_PARAMETER',
+        'certificate_type: X.509 alone, which goes without saying',
+      );
+    return list;
   };
   return {
     client: read(ExtensionType.client_certificate_type),
@@ -182,6 +194,27 @@ export function resumedCertificateType(
 
 /**
  * Judges what came in a Certificate of this type.
+ * @throws TlsError, CertificateError; what is not of the type that was agreed on is a DecodeError where there are two
+ */
+export function judgeShown(
+  config: ClientConfig | ServerConfig,
+  type: number,
+  entries: readonly Uint8Array[],
+  context: Parameters<PeerVerifier>[1],
+): PeerIdentity {
+  try {
+    return isRaw(type) ? judgeRawKey(config.verifyRawKey, entries) : config.verifyPeer(entries, context);
+  } catch (error) {
+    const isUnreadable =
+      error instanceof CertificateError && error.code === 'CERT_MALFORMED' && error.depth === 0;
+    if (!isUnreadable || config.verifyRawKey === undefined) throw error;
+    const agreed = isRaw(type) ? 'raw public keys' : 'certificates';
+    throw new DecodeError(`Certificate: ${error.message}; ${agreed} were agreed on`, { cause: error });
+  }
+}
+
+/**
+ * Judges a raw public key.
  * @param entries a raw key is the only one (RFC 8446 §4.4.2)
  * @throws TlsError, CertificateError
  */

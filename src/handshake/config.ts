@@ -20,6 +20,8 @@ export interface Identity {
   readonly spki?: Uint8Array | undefined;
   /** DER names of the issuers in the chain, to suit a peer that names authorities (RFC 8446 §4.2.4). */
   readonly issuers?: readonly Uint8Array[] | undefined;
+  /** Only for peers that name one of `issuers`. */
+  readonly mustMatchIssuer?: boolean | undefined;
 }
 
 /** Where certificates are looked up by whoever drives the connection; the engine itself never asks. */
@@ -163,6 +165,13 @@ export interface ClientConfig extends CommonConfig {
   readonly alpnProtocols: readonly string[];
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
+  /** CertificateType values that it says it can show, best first; absent: those of `identities`. */
+  readonly availableTypes?: readonly number[] | undefined;
+  /**
+   * End the handshake where the server asks for a certificate and none of `identities` suits. RFC 8446 §4.4.2 has a client go
+   * on without, to be refused by the server, or to be nobody there.
+   */
+  readonly insistOnCertificate?: boolean | undefined;
   /** Offer early data where the session allows it (RFC 8446 §4.2.10). */
   readonly earlyData?: boolean | undefined;
   /** Offer to show a certificate after the handshake too (RFC 8446 §4.2.6). TLS 1.3 over streams. */

@@ -92,6 +92,11 @@ export interface ClientSettings extends PeerSettings {
   /** Show a certificate after the handshake too, when the server asks (RFC 8446 §4.2.6). TLS 1.3. Default false. */
   postHandshakeAuth?: boolean | undefined;
   /**
+   * Where the server asks for a certificate and none of ours suits, fail (ERR_TLS_NO_SUITABLE_CERTIFICATE) in place of going on
+   * without one, as RFC 8446 §4.4.2 has it. Default false.
+   */
+  insistOnCert?: boolean | undefined;
+  /**
    * Take no server that does not select a key of `psk` (or a ticket that began with one), whatever its certificate. Default
    * false: a server may show a certificate in place of it.
    */
@@ -197,6 +202,7 @@ export function clientConfig(
     keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
+    insistOnCertificate: settings.insistOnCert === true,
     ...clientKeys(context, settings),
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,

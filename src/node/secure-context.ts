@@ -94,6 +94,8 @@ export interface SecureContextOptions {
   requireExtendedMasterSecret?: boolean | undefined;
   /** Server: what is sent beside each chain, in the order of the chains, to clients that ask. */
   staple?: Staple | readonly Staple[] | undefined;
+  /** Show certificates to those peers alone that name an authority above them (RFC 8446 §4.2.4). Default false: it is a wish. */
+  mustMatchIssuer?: boolean | undefined;
   /** Revocation lists, PEM or DER. With any, every certificate of a peer's path but the anchor must be covered by one. */
   crl?: CertificateInput | readonly CertificateInput[] | undefined;
   /**
@@ -319,7 +321,8 @@ function readPem(input: CertificateInput, label: string): Uint8Array[] {
 }
 
 /** Chains with their keys, the key of each checked where it can be. */
-function readIdentities({ cert, key, passphrase, staple, rawPublicKey }: SecureContextOptions): Identity[] {
+function readIdentities(options: SecureContextOptions): Identity[] {
+  const { cert, key, passphrase, staple, rawPublicKey, mustMatchIssuer } = options;
   const chains = explain('cert', () =>
     listOf(cert).map((input) => {
       const chain = readCertificates(input);
@@ -356,6 +359,7 @@ function readIdentities({ cert, key, passphrase, staple, rawPublicKey }: SecureC
       key: own,
       ...raw,
       issuers,
+      mustMatchIssuer: mustMatchIssuer === true,
       ocspResponse: staples[index]?.ocsp,
       scts: staples[index]?.scts,
     };

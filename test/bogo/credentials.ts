@@ -51,6 +51,7 @@ function identityOf(flags: CredentialFlags, slow: boolean): Identity {
   return {
     chain,
     spki: flags.raw ? spkiOf(keyFile) : undefined,
+    mustMatchIssuer,
     issuers: mustMatchIssuer ? chain.map((der) => Certificate.parse(der).issuer.raw) : undefined,
     ocspResponse: ocspResponse.length > 0 ? ocspResponse : undefined,
     scts: readTimestamps(signedCertTimestamps),

@@ -49,6 +49,7 @@ export interface Flags {
   requireAnyClientCertificate: boolean;
   verifyPeer: boolean;
   verifyFail: boolean;
+  useCustomVerifyCallback: boolean;
   reverifyOnResume: boolean;
   useClientCaList: string;
   trustCert: string;
@@ -198,6 +199,7 @@ function defaults(): Flags {
     requireAnyClientCertificate: false,
     verifyPeer: false,
     verifyFail: false,
+    useCustomVerifyCallback: false,
     reverifyOnResume: false,
     useClientCaList: '',
     trustCert: '',
@@ -289,6 +291,7 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-require-any-client-certificate': 'requireAnyClientCertificate',
   '-verify-peer': 'verifyPeer',
   '-verify-fail': 'verifyFail',
+  '-use-custom-verify-callback': 'useCustomVerifyCallback',
   '-reverify-on-resume': 'reverifyOnResume',
   '-fail-early-callback': 'failEarlyCallback',
   '-fail-ddos-callback': 'failDdosCallback',
@@ -392,7 +395,6 @@ const BASE64: Readonly<Record<string, FieldOf<Uint8Array>>> = {
 /** Flags that choose among ways of BoringSSL's interface which are one way here. */
 const ONE_WAY: ReadonlySet<string> = new Set([
   '-use-early-callback',
-  '-use-custom-verify-callback',
   '-use-old-client-cert-callback',
   '-install-ddos-callback',
   '-use-ocsp-callback',

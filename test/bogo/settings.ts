@@ -81,6 +81,8 @@ export function clientSettings(
     fallback: flags.fallbackScsv,
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
+    availableTypes: flags.availableClientCertTypes.length > 0 ? flags.availableClientCertTypes : undefined,
+    insistOnCertificate: true,
     psks: [...clientPsks(psksOf(flags), importProtocol(flags)), ...psk12Of(flags)],
     // As BoringSSL: who has keys and was not told to judge certificates takes none.
     ...(psksOf(flags).length > 0 && !flags.verifyPeer ? { requirePsk: true, tls12: undefined } : {}),
@@ -220,7 +222,9 @@ function judge(flags: Flags, shared: Shared, resumes: boolean, observed: Observe
     const known = resumes && !flags.reverifyOnResume && shared.accepted.has(key);
     if (flags.verifyFail && !known) {
       observed.refused = true;
-      if (strict) throw new CertificateError('CERT_REJECTED', 'A flag says to refuse this certificate');
+      // Which alert it is to be is the application's to say, by the code of what it throws.
+      const code = flags.useCustomVerifyCallback ? 'CERT_REJECTED' : 'ERR_TLS_HANDSHAKE_FAILURE';
+      if (strict) throw new CertificateError(code, 'A flag says to refuse this certificate');
     }
     const peer =
       // In those tests that give early data up the server's certificate may be another, of another root; BoringSSL's

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { CertificateError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, ServerConfig } from '../../src/handshake/config.ts';
 import { parseResumable, serializeResumable } from '../../src/handshake/resumable-session.ts';
 import { buildCertificate, parseCertificate } from '../../src/messages/authentication.ts';
@@ -228,6 +229,48 @@ describe.each([
     const server = { selectIdentities: () => [testIdentity()] };
     const pair = run(version, { server, tamper: answering(type, [2]) });
     expectFound(pair, 'client', 'ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension');
+  });
+});
+
+describe.each([
+  ['TLS 1.3', {}],
+  ['TLS 1.2', ONLY_TLS12],
+] as const)('what was not agreed on, %s', (_, version) => {
+  const { client_certificate_type, server_certificate_type } = ExtensionType;
+
+  test.each([client_certificate_type, server_certificate_type])(
+    'a list of X.509 alone, which is to be left out (%i): illegal_parameter',
+    (type) => {
+      const tamper = changingClientHello((hello) => setExtension(hello, type, Uint8Array.of(1, 0)));
+      const pair = run(version, { server: { selectIdentities: () => [testIdentity()] }, tamper });
+      expectFound(pair, 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+    },
+  );
+
+  test('a key that cannot be read: decode_error', () => {
+    const broken = { ...serverKey, spki: serverKey.spki.subarray(0, -1) };
+    const pair = run(version, { client: trusting(serverKey), server: { selectIdentities: () => [broken] } });
+    expectFound(pair, 'client', 'ERR_TLS_DECODE', 'decode_error');
+  });
+
+  test('a certificate that cannot be read: decode_error where both types are taken, else bad_certificate', () => {
+    const verifyPeer = () => {
+      throw new CertificateError('CERT_MALFORMED', 'no certificate');
+    };
+    const server = { selectIdentities: () => [testIdentity()] };
+    const both = run(version, { client: { ...trusting(serverKey), verifyPeer }, server });
+    expectFound(both, 'client', 'ERR_TLS_DECODE', 'decode_error');
+    const one = run(version, { client: { verifyPeer }, server });
+    expectFound(one, 'client', 'CERT_MALFORMED', 'bad_certificate');
+  });
+
+  test('a client may say that it can show a key that it does not have yet', () => {
+    const pair = run(version, {
+      client: { ...trusting(serverKey), availableTypes: [CertificateType.raw_public_key] },
+      server: { ...trusting(clientKey), clientCertificate: 'request' },
+    });
+    expect(pair.client.error).toBeUndefined();
+    expect(pair.server.connection.info?.peer).toBeUndefined();
   });
 });
 

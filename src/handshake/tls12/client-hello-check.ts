@@ -1,5 +1,6 @@
 import { TlsError } from '../../errors/errors.ts';
 import {
+  certificateAuthorities,
   protocolNameList,
   recordSizeLimit,
   serverNameList,
@@ -35,6 +36,8 @@ export interface CheckedClientHello12 {
   readonly wantsOcsp: boolean;
   readonly wantsScts: boolean;
   readonly recordSizeLimit: number | undefined;
+  /** DER names of CAs that the client would like to see; of TLS 1.3 (RFC 8446 §4.2.4), and no less of use here. */
+  readonly authorities: readonly Uint8Array[] | undefined;
   /** Empty when it takes a ticket and has none; absent when it takes none (RFC 5077 §3.2). */
   readonly ticket: Uint8Array | undefined;
 }
@@ -80,6 +83,7 @@ export function checkClientHello12(
     wantsOcsp: read(ExtensionType.status_request, statusRequest.parse) ?? false,
     wantsScts:
       read(ExtensionType.signed_certificate_timestamp, empty('signed_certificate_timestamp')) ?? false,
+    authorities: read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
     recordSizeLimit: read(ExtensionType.record_size_limit, recordSizeLimit.parse),
     ticket: read(ExtensionType.session_ticket, (body) => body),
   };

@@ -24,7 +24,7 @@ import {
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import { identitiesOfType, isRaw, judgeRawKey, requireAcceptedType, shownAs } from '../certificate-types.ts';
+import { identitiesOfType, isRaw, judgeShown, requireAcceptedType, shownAs } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -34,7 +34,7 @@ import type { ExternalPsk } from '../psk.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import type { ClientOffer, SentOffer } from '../tls13/client-hello.ts';
-import { optionalExtension, preferNamed } from '../tls13/shared.ts';
+import { optionalExtension, requireShown, suitedTo } from '../tls13/shared.ts';
 import { checkDowngrade } from '../versions.ts';
 import { offeredSuites12, psk12 } from './client-hello.ts';
 import { type Agreement12, Established12 } from './established.ts';
@@ -206,9 +206,8 @@ class ExpectCertificate implements Expect {
       const schemes = config.certificateSchemes ?? config.schemes;
       const { serverName } = config;
       const keyUse = isRsaKeyExchange(suite) ? 'encipherment' : undefined;
-      const peer = raw
-        ? judgeRawKey(config.verifyRawKey, chain)
-        : config.verifyPeer(chain, { now: io.now, serverName, schemes, keyUse, ocspResponse });
+      const context = { now: io.now, serverName, schemes, keyUse, ocspResponse } as const;
+      const peer = judgeShown(config, answer.types.server, chain, context);
       requireKindOf(suite, peer);
       const state = { ...this.#state, ocspResponse };
       return isRsaKeyExchange(suite)
@@ -401,6 +400,7 @@ class ExpectServerHelloDone implements Expect {
     const type = answer.types.client;
     const choice = this.#request === undefined ? undefined : chooseForRequest(config, type, this.#request);
     if (this.#request !== undefined) {
+      requireShown(config, choice);
       const shown = choice === undefined ? [] : shownAs(choice.identity, type);
       say(isRaw(type) ? buildRawCertificate(shown[0]) : buildCertificateChain(shown));
     }
@@ -432,11 +432,7 @@ function chooseForRequest(
   const kinds = (['ecdsa', 'rsa'] as const).filter((kind) =>
     types.includes(ClientCertificateType[`${kind}_sign`]),
   );
-  return chooseIdentity12(
-    preferNamed(identitiesOfType(config.identities, type), authorities),
-    schemes,
-    kinds,
-  );
+  return chooseIdentity12(suitedTo(identitiesOfType(config.identities, type), authorities), schemes, kinds);
 }
 
 /** Common to all states that have the master secret. */

@@ -3,6 +3,7 @@ import { isCbc, isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts'
 import { TlsError } from '../../errors/errors.ts';
 import { type CertificateSelection, identitiesOfType, selectCertificateTypes } from '../certificate-types.ts';
 import type { Identity, ServerConfig } from '../config.ts';
+import { suitedTo } from '../tls13/shared.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { type Protocol12, permitsCbc, suitesOf } from './protocol.ts';
 import { chooseIdentity12, pointGroups, type SigningChoice } from './shared.ts';
@@ -54,7 +55,7 @@ export function chooseSuite(
       return { suite, group: ephemeral ? group : undefined, certificate: undefined };
     identities ??= config.selectIdentities(checked.serverName);
     selection ??= selectCertificateTypes(config, checked.certificateTypes, identities);
-    const shown = identitiesOfType(identities, selection.types.server);
+    const shown = suitedTo(identitiesOfType(identities, selection.types.server), checked.authorities);
     const certificate = isRsaKeyExchange(suite)
       ? decryptingIdentity(shown)
       : chooseIdentity12(shown, checked.schemes, [authentication], groups);

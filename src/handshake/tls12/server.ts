@@ -34,7 +34,7 @@ import type { PeerIdentity } from '../../x509/verify.ts';
 import {
   type CertificateTypes,
   isRaw,
-  judgeRawKey,
+  judgeShown,
   ONLY_X509,
   resumedCertificateType,
   shownAs,
@@ -355,9 +355,7 @@ class ExpectClientCertificate implements Expect {
       return new ExpectClientKeyExchange(this.#state, undefined);
     }
     const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = raw
-      ? judgeRawKey(config.verifyRawKey, chain)
-      : config.verifyPeer(chain, { now: io.now, serverName: undefined, schemes });
+    const peer = judgeShown(config, types.client, chain, { now: io.now, serverName: undefined, schemes });
     return new ExpectClientKeyExchange(this.#state, peer);
   }
 }

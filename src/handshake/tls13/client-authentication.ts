@@ -19,7 +19,7 @@ import { signatureInput } from '../proofs.ts';
 import type { SignatureWanted, Step, Waiting } from '../step.ts';
 import type { Transcript } from '../transcript.ts';
 import { compressed } from './compression.ts';
-import { chooseIdentity, optionalExtension } from './shared.ts';
+import { chooseIdentity, optionalExtension, requireShown } from './shared.ts';
 
 /** What the server accepts from us, when it asked for a certificate. */
 export interface Accepted {
@@ -78,6 +78,7 @@ export function sendCertificate(
     accepted.schemes,
     accepted.authorities,
   );
+  requireShown(config, choice);
   const plain = buildCertificate({
     context: NO_CONTEXT,
     entries: (choice === undefined ? [] : shownAs(choice.identity, type)).map((certData) => ({

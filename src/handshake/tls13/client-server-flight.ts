@@ -28,8 +28,7 @@ import type { PeerIdentity } from '../../x509/verify.ts';
 import {
   type CertificateTypes,
   confirmedCertificateTypes,
-  isRaw,
-  judgeRawKey,
+  judgeShown,
   requireAcceptedType,
 } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
@@ -237,14 +236,12 @@ class ExpectCertificate implements Expect {
       signedCertificateTimestamps.parse,
     );
     const shown = entries.map(({ certData }) => certData);
-    const peer = isRaw(types.server)
-      ? judgeRawKey(config.verifyRawKey, shown)
-      : config.verifyPeer(shown, {
-          now: io.now,
-          serverName: config.serverName,
-          schemes: config.certificateSchemes ?? config.schemes,
-          ocspResponse,
-        });
+    const peer = judgeShown(config, types.server, shown, {
+      now: io.now,
+      serverName: config.serverName,
+      schemes: config.certificateSchemes ?? config.schemes,
+      ocspResponse,
+    });
     transcript.add(message.raw);
     const agreement = { ...this.#state.agreement, ocspResponse, scts };
     return new ExpectCertificateVerify({ ...this.#state, agreement }, peer, this.#accepted);

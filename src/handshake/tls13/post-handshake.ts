@@ -13,13 +13,7 @@ import {
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import {
-  type CertificateTypes,
-  identitiesOfType,
-  isRaw,
-  judgeRawKey,
-  shownAs,
-} from '../certificate-types.ts';
+import { type CertificateTypes, identitiesOfType, judgeShown, shownAs } from '../certificate-types.ts';
 import type { ClientConfig, ServerConfig } from '../config.ts';
 import type { AnsweringClient, AskingServer } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -227,9 +221,8 @@ export class ServerThatAsks implements AskingServer {
       return { kind: 'finished', transcript, proven: PeerAuthenticated.anonymousClient() };
     }
     const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = isRaw(this.#common.types.client)
-      ? judgeRawKey(config.verifyRawKey, shown)
-      : config.verifyPeer(shown, { now: io.now, serverName: undefined, schemes });
+    const { types } = this.#common;
+    const peer = judgeShown(config, types.client, shown, { now: io.now, serverName: undefined, schemes });
     transcript.add(message.raw);
     return { kind: 'verify', transcript, peer };
   }

@@ -9,7 +9,7 @@ import {
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
-import { type CertificateTypes, isRaw, judgeRawKey } from '../certificate-types.ts';
+import { type CertificateTypes, judgeShown } from '../certificate-types.ts';
 import type { HelloExtensions, ServerConfig } from '../config.ts';
 import { type Agreement13, Established, type SessionSecrets } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -121,9 +121,7 @@ export class ExpectClientCertificate implements Expect {
     }
     const shown = entries.map(({ certData }) => certData);
     const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = isRaw(types.client)
-      ? judgeRawKey(config.verifyRawKey, shown)
-      : config.verifyPeer(shown, { now: io.now, serverName: undefined, schemes });
+    const peer = judgeShown(config, types.client, shown, { now: io.now, serverName: undefined, schemes });
     transcript.add(message.raw);
     return new ExpectClientCertificateVerify(this.#state, peer);
   }

@@ -1,7 +1,7 @@
 import { schemeById } from '../../crypto/schemes.ts';
 import { TlsError } from '../../errors/errors.ts';
 import { type Extension, extensionName, findExtension } from '../../messages/extensions.ts';
-import type { Identity } from '../config.ts';
+import type { ClientConfig, Identity } from '../config.ts';
 
 /**
  * RFC 8446 §4.2: an answer that was not asked for is unsupported_extension; an extension that we know, in a message
@@ -47,7 +47,7 @@ export function chooseIdentity(
   accepted: readonly number[],
   authorities?: readonly Uint8Array[] | undefined,
 ): { readonly identity: Identity; readonly scheme: number } | undefined {
-  for (const identity of preferNamed(identities, authorities)) {
+  for (const identity of suitedTo(identities, authorities)) {
     const scheme = identity.key.schemes.find(
       // RSASSA-PKCS1-v1_5 is among those that a key has for TLS 1.2.
       (candidate) => accepted.includes(candidate) && schemeById(candidate)?.handshake !== false,
@@ -57,13 +57,29 @@ export function chooseIdentity(
   return undefined;
 }
 
-/** Those under an authority that the peer names first, then all. */
-export function preferNamed(
+/** Those under an authority that the peer names first, then all but those that are for such peers alone. */
+export function suitedTo(
   identities: readonly Identity[],
   authorities: readonly Uint8Array[] | undefined,
 ): readonly Identity[] {
   const named = authorities === undefined ? [] : identities.filter((one) => isUnder(one, authorities));
-  return named.length === 0 ? identities : [...named, ...identities];
+  const free = identities.filter(({ mustMatchIssuer }) => mustMatchIssuer !== true);
+  return named.length === 0 ? free : [...named, ...free];
+}
+
+/**
+ * What a client that insists on its certificate does where none suits.
+ * @throws TlsError ERR_TLS_NO_SUITABLE_CERTIFICATE
+ */
+export function requireShown(
+  { identities, insistOnCertificate }: ClientConfig,
+  choice: object | undefined,
+): void {
+  if (choice !== undefined || insistOnCertificate !== true || identities.length === 0) return;
+  throw new TlsError(
+    'ERR_TLS_NO_SUITABLE_CERTIFICATE',
+    'The server asks for a certificate, and none of ours has a type, key and issuer that it takes',
+  );
 }
 
 function isUnder({ issuers }: Identity, authorities: readonly Uint8Array[]): boolean {
