@@ -23,11 +23,11 @@ import { PIN, SoftHsm, softhsm } from './support/softhsm.ts';
 
 const KINDS = ['p256', 'p384', 'p521', 'ed25519', 'rsa2048'] as const satisfies readonly KeyKind[];
 const WIRE_NAMES: Readonly<Record<(typeof KINDS)[number], RegExp>> = {
-  p256: /Peer signature type: ECDSA/,
-  p384: /Peer signature type: ECDSA/,
-  p521: /Peer signature type: ECDSA/,
+  p256: /Peer signature type: (?:ECDSA|ecdsa_secp256r1_sha256)$/m,
+  p384: /Peer signature type: (?:ECDSA|ecdsa_secp384r1_sha384)$/m,
+  p521: /Peer signature type: (?:ECDSA|ecdsa_secp521r1_sha512)$/m,
   ed25519: /Peer signature type: ed25519/i,
-  rsa2048: /Peer signature type: RSA-PSS/,
+  rsa2048: /Peer signature type: (?:RSA-PSS|rsa_pss_rsae_sha256)$/m,
 };
 
 const now = Date.now();

@@ -7,7 +7,15 @@ import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { describeWith } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
 import { SUITES } from './support/algorithms.ts';
-import { Digest, OpensslPipe, OpensslServer, openssl, sha256 } from './support/openssl.ts';
+import {
+  ANY_STRENGTH,
+  commonName,
+  Digest,
+  OpensslPipe,
+  OpensslServer,
+  openssl,
+  sha256,
+} from './support/openssl.ts';
 import {
   bounded,
   type CodedError,
@@ -123,7 +131,7 @@ describeWith(openssl, 'our client, OpenSSL s_server: client certificates', () =>
       const { cert, key } = pki.clients[kind];
       const socket = await connectTo(server, { cert, key });
       await exchange(socket, server);
-      expect(server.output).toContain(`subject=CN = client ${kind}`);
+      expect(server.output).toMatch(commonName(`client ${kind}`));
       expect(server.output).toContain('depth=0');
       socket.end();
     });
@@ -132,7 +140,7 @@ describeWith(openssl, 'our client, OpenSSL s_server: client certificates', () =>
   it('shows none where one is asked for but not required', async () => {
     const server = s_server('-verify', '2', '-CAfile', pki.ca.certFile);
     await exchange(await connectTo(server), server);
-    expect(server.output).not.toContain('subject=CN = client');
+    expect(server.output).not.toMatch(/^subject=/m);
   });
 
   it('reports certificate_required when it shows none', async () => {
@@ -171,7 +179,7 @@ describeWith(openssl, 'our client, OpenSSL s_server: resumption', () => {
 
   for (const { name } of SUITES) {
     it(`resumes with ${name}, and both sides say so`, async () => {
-      const server = s_server('-ciphersuites', name);
+      const server = s_server('-ciphersuites', name, ...ANY_STRENGTH);
       const session = await firstSession(server, { ciphers: name });
       const socket = await resume(server, session, { ciphers: name });
       expect(socket.isSessionReused()).toBe(true);

@@ -5,7 +5,16 @@ import { beforeAll, expect, it } from 'vitest';
 import { createSecureContext, type ServerOptions, type TLSSocket } from '../../src/index.ts';
 import { describeWith } from '../setup/need.ts';
 import { SUITES } from './support/algorithms.ts';
-import { Digest, OpensslClient, OpensslPipe, openssl, sha256 } from './support/openssl.ts';
+import {
+  ANY_STRENGTH,
+  commonName,
+  Digest,
+  OpensslClient,
+  OpensslPipe,
+  openssl,
+  sha256,
+  temporaryKey,
+} from './support/openssl.ts';
 import { closed, Incoming, type OurServer, serve } from './support/ours.ts';
 import { type Credential, KEY_KINDS, makePki, type Pki } from './support/pki.ts';
 
@@ -73,7 +82,7 @@ describeWith(openssl, 'our server, OpenSSL s_client: names and protocols', () =>
     expect((await ours.session()).servername).toBe('a.test');
     await named.quit();
     const unnamed = new OpensslClient(ours.port, ['-noservername']);
-    await unnamed.until('Peer signature type: ECDSA');
+    await unnamed.until(/^Peer signature type: (?:ECDSA|ecdsa_secp256r1_sha256)$/m);
     expect((await ours.session()).servername).toBe(false);
     await unnamed.quit();
   });
@@ -95,7 +104,8 @@ describeWith(openssl, 'our server, OpenSSL s_client: client certificates', () =>
       const ours = await ourServer(required());
       const client = s_client(ours, ...shown(pki.clients[kind]));
       await exchange(client);
-      expect(client.output).toContain('Acceptable client certificate CA names\nCN = Trellis peers CA');
+      const [, names] = client.output.split('Acceptable client certificate CA names\n');
+      expect(names?.split('\n')[0]).toMatch(commonName('Trellis peers CA'));
       const socket = await ours.session();
       expect(socket.authorized).toBe(true);
       expect(socket.getPeerCertificate().subject.CN).toBe(`client ${kind}`);
@@ -174,8 +184,9 @@ describeWith(openssl, 'our server, OpenSSL s_client: resumption', () => {
   for (const { name } of SUITES) {
     it(`resumes with ${name}, and both sides say so`, async () => {
       const ours = await ourServer({ ciphers: name });
-      const session = await firstSession(ours, '-ciphersuites', name);
-      const [client, socket] = await again(ours, session, '-ciphersuites', name);
+      const suite = ['-ciphersuites', name, ...ANY_STRENGTH];
+      const session = await firstSession(ours, ...suite);
+      const [client, socket] = await again(ours, session, ...suite);
       expect(client.output).toContain(`Reused, TLSv1.3, Cipher is ${name}`);
       expect(socket.isSessionReused()).toBe(true);
       expect(socket.getCipher()?.name).toBe(name);
@@ -235,7 +246,7 @@ describeWith(openssl, 'our server, OpenSSL s_client: HelloRetryRequest', () => {
     const client = s_client(ours, '-msg', '-groups', 'X25519:P-256:P-384');
     await exchange(client);
     expect(clientHellos(client)).toBe(2);
-    expect(client.output).toContain('Server Temp Key: ECDH, secp384r1, 384 bits');
+    expect(client.output).toMatch(temporaryKey('ECDH, secp384r1, 384 bits'));
     await client.quit();
   });
 

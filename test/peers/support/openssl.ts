@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { need } from '../../setup/need.ts';
+import type { SchemeNames } from './algorithms.ts';
 import type { Credential } from './pki.ts';
 import { Program, type ProgramOptions } from './program.ts';
 
@@ -10,6 +11,24 @@ export function opensslVersion(): string {
   const { stdout } = spawnSync(openssl.path, ['version'], { encoding: 'utf8' });
   return /^OpenSSL \S+/.exec(stdout)?.[0] ?? 'OpenSSL';
 }
+
+/** What `s_client` says of the peer's key share, in the words of OpenSSL 3.0 and of 3.5. @param key with its bits; default: any */
+export function temporaryKey(key?: string): RegExp {
+  return new RegExp(`^(?:Server|Peer) Temp Key: ${key === undefined ? '' : `${key}$`}`, 'm');
+}
+
+/** And of the peer's signature. */
+export function signatureType({ name, opensslType }: Pick<SchemeNames, 'name' | 'opensslType'>): RegExp {
+  return new RegExp(`^Peer signature type: (?:${opensslType}|${name})$`, 'm');
+}
+
+/** A name of one part as the two write it. */
+export function commonName(name: string): RegExp {
+  return new RegExp(`CN ?= ?${name}$`, 'm');
+}
+
+/** A security level at which OpenSSL takes suites with tags of 8 bytes; 3.5 counts these as 64 bits. */
+export const ANY_STRENGTH = ['-cipher', 'DEFAULT:@SECLEVEL=0'] as const;
 
 export interface OpensslOptions extends ProgramOptions {
   /** Another `openssl` than the machine's own. */
