@@ -70,7 +70,9 @@ export function suites13({ cipher }: Flags): readonly Suite[] {
 }
 
 /** @throws Unimplemented for a list with nothing in it that the engine has */
-export function suites12({ cipher }: Flags): readonly Suite12[] {
+export function suites12({ cipher, dtls }: Flags): readonly Suite12[] {
+  // Where none is named BoringSSL has no 3DES, and the runner counts on a ClientHello that fits 256 bytes.
+  if (cipher === '' && dtls) return SUITES_12.filter(({ standardName }) => !standardName.includes('3DES'));
   if (cipher === '' || /^\d+$/.test(cipher)) return SUITES_12;
   const names = cipher.split(':');
   const withoutAes = names.includes('!AES');
