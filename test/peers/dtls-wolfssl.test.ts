@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import type { DtlsConnectOptions } from '../../src/node/dtls/index.ts';
+import type { DtlsConnectOptions, DtlsSocket } from '../../src/node/dtls/index.ts';
 import { describeWith, needThat } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
 import { ask, OurDtls } from './support/dtls.ts';
@@ -167,6 +168,72 @@ describeWith(wolfssl, 'wolfSSL', () => {
     await listening.peer.end();
     expect(listening.peer.output).toContain('CID extension was negotiated');
     our.passed(NAME, 'client', 'connection IDs', socket, protocol);
+  });
+
+  /* Its programs have one key, which serves suites of either hash by the name of the hash in the identity. */
+  const psks = (['sha256', 'sha384'] as const).map((hash) => ({
+    identity: `Client_identity${hash.toUpperCase()}`,
+    key: Buffer.from('0123456789abcdef'.repeat(4), 'hex'),
+    hash,
+  }));
+  const PSK_SUITES = [
+    ['TLS13-AES128-GCM-SHA256', 'TLS_AES_128_GCM_SHA256', 'Client_identitySHA256'],
+    ['TLS13-AES256-GCM-SHA384', 'TLS_AES_256_GCM_SHA384', 'Client_identitySHA384'],
+  ] as const;
+
+  it.each(PSK_SUITES)('1.3, its client with a pre-shared key: %s', async (theirs, ours, identity) => {
+    const { port, session } = await our.server({ psk: psks });
+    const peer = client(port, ['-v', '4', '-s', '-l', theirs]);
+    const socket = await session;
+    expect([socket.getCipher()?.name, socket.pskIdentity?.toString()]).toEqual([ours, identity]);
+    expect(await peer.end()).toBe(0);
+    expect(socket.counts.received).toBe(1);
+    our.passed(NAME, 'server', 'pre-shared key', socket, 'DTLSv1.3');
+  });
+
+  it.each(PSK_SUITES)('1.3, its server with a pre-shared key: %s', async (theirs, ours, identity) => {
+    const { port } = await server(['-v', '4', '-s', '-l', theirs]);
+    const socket = await dial(port, { psk: psks, ciphers: ours });
+    expect(socket.pskIdentity?.toString()).toBe(identity);
+    expect((await ask(socket, 'hello from ours')).toString()).toBe('hello from ours');
+    our.passed(NAME, 'client', 'pre-shared key', socket, 'DTLSv1.3');
+  });
+
+  it('1.3, its client with the key of another is refused: the binder is wrong', async () => {
+    const { port } = await our.server({ psk: psks.map((psk) => ({ ...psk, key: Buffer.alloc(32, 1) })) });
+    const peer = client(port, ['-v', '4', '-s', '-l', 'TLS13-AES128-GCM-SHA256']);
+    expect(await peer.end()).not.toBe(0);
+    expect(peer.output).toMatch(/decrypt_error|-313|fatal/i);
+  });
+
+  it.each([
+    ['DTLSv1.3', '4'],
+    ['DTLSv1.2', '3'],
+  ])('%s, its client resumes with a ticket of ours', async (protocol, version) => {
+    const { port, accepted } = await our.server({});
+    const peer = client(port, ['-v', version, '-r']);
+    expect(await peer.end()).toBe(0);
+    expect(accepted.map((socket) => socket.isSessionReused())).toEqual([false, true]);
+    our.passed(NAME, 'server', 'resumption', accepted[1] as DtlsSocket, protocol);
+  });
+
+  it.each([
+    ['DTLSv1.3', '4'],
+    ['DTLSv1.2', '3'],
+  ])('%s, our client resumes with a ticket of its server', async (protocol, version) => {
+    const { peer, port } = await server(['-v', version, '-r']);
+    const first = await dial(port);
+    // Before its Finished in DTLS 1.2, behind it in 1.3.
+    const session = first.getSession() ?? ((await once(first, 'session')) as [Buffer])[0];
+    expect((await ask(first, 'one')).toString()).toBe('one');
+    first.close();
+    await once(first, 'close');
+    const second = await dial(port, { session });
+    expect(second.isSessionReused()).toBe(true);
+    expect((await ask(second, 'two')).toString()).toBe('two');
+    second.close();
+    await peer.end();
+    our.passed(NAME, 'client', 'resumption', second, protocol);
   });
 
   it('1.3, its client refuses a certificate of a CA that it does not know', async () => {

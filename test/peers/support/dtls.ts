@@ -33,21 +33,24 @@ export class OurDtls {
     this.#rows.push(`${peer.padEnd(16)} ${protocol}  our ${ours.padEnd(7)} ${what.padEnd(34)} ${suite}`);
   }
 
-  /** A server that sends everything back. @returns its port, and the first session */
-  async server(options: Partial<DtlsServerOptions>): Promise<{ port: number; session: Promise<DtlsSocket> }> {
+  /** A server that sends everything back. @returns its port, the first session, and all so far */
+  async server(
+    options: Partial<DtlsServerOptions>,
+  ): Promise<{ port: number; session: Promise<DtlsSocket>; accepted: readonly DtlsSocket[] }> {
     const { cert, key } = this.#pki().servers.p256;
     const server = createServer({ ...(options.psk === undefined ? { cert, key } : {}), ...options });
-    const session = once(server, 'secureConnection').then(([socket]) => {
-      const accepted = socket as DtlsSocket;
-      accepted.on('error', () => {});
-      accepted.on('message', (datagram) => accepted.send(datagram));
-      return accepted;
+    const accepted: DtlsSocket[] = [];
+    server.on('secureConnection', (socket: DtlsSocket) => {
+      accepted.push(socket);
+      socket.on('error', () => {});
+      socket.on('message', (datagram) => socket.send(datagram));
     });
+    const session = once(server, 'secureConnection').then(([socket]) => socket as DtlsSocket);
     server.on('tlsClientError', (error) => this.#rows.push(`refused: ${error.message}`));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     onTestFinished(() => void server.close());
-    return { port: server.address()?.port as number, session };
+    return { port: server.address()?.port as number, session, accepted };
   }
 
   async dial(port: number, options: Partial<DtlsConnectOptions> = {}): Promise<DtlsSocket> {
