@@ -40,7 +40,15 @@ export interface SignWriteOptions {
   receipt?: boolean | undefined;
   /** False: the data goes unsigned, and the receipt alone is evidence, where that was agreed on. Default true. */
   sign?: boolean | undefined;
+  /**
+   * Milliseconds until `ERR_SIGN_NO_RECEIPT`; a receipt that comes all the same is still archived. 0 waits for the end of the
+   * session. Default 30,000 over DTLS, where messages and receipts may be lost, else 0.
+   */
+  receiptTimeout?: number | undefined;
 }
+
+/** A few times as long as a peer takes that signs with a card and archives to a slow disk; over DTLS nothing else ends a wait. */
+const RECEIPT_TIMEOUT = 30_000;
 
 /** For connections of a multiplexed session: takes a message; and gives up what it waits for. */
 export const kTake = Symbol('take');
@@ -66,6 +74,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
   /** Of a message that goes out in pieces. */
   readonly pump?: SourcePump;
+  timer?: NodeJS.Timeout | undefined;
 }
 
 /** Signing over one socket: `TLSSocket.signing`. */
@@ -157,8 +166,15 @@ export class SocketSigning implements MessageHost {
       const message = this.#session.send(content, { ...options, connection }, Date.now());
       const waiting: Waiting = { resolve, reject };
       message.attachment = waiting;
+      this.#limit(message, waiting, options);
       if (connection !== undefined) this.#remember(connection, waiting);
     });
+  }
+
+  #limit(message: SentMessage, waiting: Waiting, { receiptTimeout }: SignWriteOptions): void {
+    const limit = receiptTimeout ?? (this.#session.datagrams ? RECEIPT_TIMEOUT : 0);
+    if (!message.receiptRequested || !(limit > 0)) return;
+    waiting.timer = setTimeout(() => this.#session.forgo(message), limit).unref();
   }
 
   /** Calls back when everything that has come so far was delivered. */
@@ -180,6 +196,7 @@ export class SocketSigning implements MessageHost {
       const pump = new SourcePump(message);
       const waiting: Waiting = { resolve, reject, pump };
       message.attachment = waiting;
+      this.#limit(message, waiting, options);
       if (connection !== undefined) this.#remember(connection, waiting);
       pump.run(source).catch(reject);
     });
@@ -297,7 +314,8 @@ export class SocketSigning implements MessageHost {
       this.#sessionRefs.set(session, ref);
     }
     const { object } = entry;
-    if (object instanceof Uint8Array) return archive.append({ ...entry, object, session: ref });
+    if (object === undefined || object instanceof Uint8Array)
+      return archive.append({ ...entry, object, session: ref });
     return this.#appendStreamed(archive, entry, object, ref);
   }
 
@@ -416,6 +434,7 @@ export class SocketSigning implements MessageHost {
 
   #forget({ attachment, connection }: SentMessage): Waiting | undefined {
     const waiting = attachment as Waiting | undefined;
+    clearTimeout(waiting?.timer);
     if (connection !== undefined && waiting !== undefined) this.#waiting.get(connection)?.delete(waiting);
     return waiting;
   }

@@ -29,6 +29,8 @@ export class SessionContext {
   readonly addressee: Uint8Array;
   readonly judge: SignerJudge;
   readonly mux: Multiplexing | undefined;
+  /** Over DTLS: what comes and goes is one datagram each, which may be lost or overtaken. */
+  readonly datagrams: boolean;
   readonly events: SignEvent[] = [];
   readonly wanted: SignWanted[] = [];
   wake: (() => void) | undefined;
@@ -49,7 +51,9 @@ export class SessionContext {
     );
     this.judge = sessionJudge(crypto, settings.trust, session.peer);
     const mux = link.neighbour('mux');
-    this.mux = mux instanceof Multiplexing ? mux : undefined;
+    this.datagrams = link.maxDatagramSize !== undefined;
+    // Applications of a session over datagrams are not signed: no object says to which port it goes.
+    this.mux = mux instanceof Multiplexing && !this.datagrams ? mux : undefined;
     const digest = (chain: readonly Uint8Array[] | undefined) =>
       chain?.[0] === undefined ? NO_CERTIFICATE : crypto.digest('sha256', chain[0]);
     this.addressee = digest(session.peer?.chain);

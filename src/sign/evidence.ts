@@ -31,9 +31,9 @@ export interface EvidenceSession {
 export interface EvidenceEntry<Streamed = EvidenceContent> {
   readonly direction: 'sent' | 'received';
   readonly kind: 'data' | 'receipt';
-  /** `unverified`: this side made it, or it travelled unsigned. */
-  readonly status: 'verified' | 'unverified' | 'rejected';
-  /** Code of what is wrong with a rejected one. */
+  /** `unverified`: this side made it, or it travelled unsigned; `missing`: it was lost on the way (DTLS). */
+  readonly status: 'verified' | 'unverified' | 'rejected' | 'missing';
+  /** Code of what is wrong with a rejected one; which numbers are missing. */
   readonly reason: string | undefined;
   /** Unix milliseconds. */
   readonly time: number;
@@ -42,8 +42,8 @@ export interface EvidenceEntry<Streamed = EvidenceContent> {
   readonly application: string;
   readonly contentType: number;
   readonly format: ContentFormat;
-  /** Byte for byte as it travels; what came of it, where it was refused. */
-  readonly object: Uint8Array | Streamed;
+  /** Byte for byte as it travels; what came of it, where it was refused; absent where it is missing. */
+  readonly object: Uint8Array | Streamed | undefined;
   /** SHA-256 of `object`, where it is known. */
   readonly objectDigest: Uint8Array | undefined;
   /** Of the data inside. */

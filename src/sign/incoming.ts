@@ -1,9 +1,11 @@
 import { TlsError } from '../errors/errors.ts';
 import type { Binding } from '../formats/binding.ts';
+import { ContentType } from '../wire/codepoints.ts';
 import type { RawObject } from './assembler.ts';
 import { Delivery } from './delivery.ts';
 import { EvidenceFlag } from './evidence.ts';
 import type { Place } from './messages.ts';
+import type { Gap } from './sequence-window.ts';
 
 /** An object on its way from the wire to its reader. */
 export class Incoming extends Delivery {
@@ -35,7 +37,7 @@ export function receivedEntry({ raw, announced }: Incoming, binding: Binding, ti
     status: 'verified',
     reason: undefined,
     time,
-    sequence: raw.sequence,
+    sequence: binding.sequence,
     application: binding.application,
     contentType: raw.contentType,
     treeHead: binding.treeHead,
@@ -64,6 +66,27 @@ export function rejectedEntry(
     treeHead: EMPTY,
     signerChain: announced,
     flags: raw.unsigned ? EvidenceFlag.unsigned : 0,
+  } as const;
+}
+
+/** And of those that never came: of a gap in the numbers one entry. */
+export function missingEntry({ from, to }: Gap, time: number) {
+  return {
+    direction: 'received',
+    kind: 'data',
+    status: 'missing',
+    reason: from === to ? `number ${from}` : `numbers ${from} to ${to}`,
+    time,
+    sequence: from,
+    application: '',
+    contentType: ContentType.application_data,
+    object: undefined,
+    objectDigest: undefined,
+    content: undefined,
+    target: undefined,
+    treeHead: EMPTY,
+    signerChain: undefined,
+    flags: 0,
   } as const;
 }
 

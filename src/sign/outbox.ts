@@ -41,6 +41,8 @@ export interface StreamContent extends ObjectHeader {
 export class Outbox {
   readonly #version: number;
   readonly #send: (content: Uint8Array) => void;
+  /** Over datagrams each object is one, and nothing else is with it. */
+  readonly #isEach: boolean;
   #queue: Outgoing[] = [];
   #head = 0;
   /** Bytes of the first one that have left. */
@@ -50,9 +52,13 @@ export class Outbox {
   #recordBytes = 0;
   #complete: Outgoing[] = [];
 
-  /** @param send seals the content of one record before it returns */
-  constructor(version: number, send: (content: Uint8Array) => void) {
+  /**
+   * @param send seals the content of one record before it returns
+   * @param isEach over datagrams: one object for each record, which it fits
+   */
+  constructor(version: number, send: (content: Uint8Array) => void, isEach = false) {
     this.#version = version;
+    this.#isEach = isEach;
     this.#send = send;
   }
 
@@ -92,7 +98,7 @@ export class Outbox {
       this.#shift();
       this.#complete.push(item);
       // certificate_sign is the next message after its switch.
-      if (content.kind === 'switch') this.#seal();
+      if (content.kind === 'switch' || this.#isEach) this.#seal();
     }
     this.#seal();
   }

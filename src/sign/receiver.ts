@@ -1,17 +1,19 @@
 import { DecodeError, SignatureError, TlsError } from '../errors/errors.ts';
+import type { Binding } from '../formats/binding.ts';
 import { ContentType } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
 import { Assembler, type RawObject } from './assembler.ts';
 import { decodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
 import { Delivery, DeliveryQueue } from './delivery.ts';
-import { Flag, SignReader } from './frame.ts';
-import { Incoming } from './incoming.ts';
+import { Flag, HEADER_BYTES, SignReader } from './frame.ts';
+import { Incoming, missingEntry } from './incoming.ts';
 import { IncomingStream, type IncomingStreamHost } from './incoming-stream.ts';
 import { MAX_SWITCHES, RECEIVE_OBJECTS, STREAM_BUFFER } from './limits.ts';
 import type { Place, ReceivedMessage, ReceivedStream } from './messages.ts';
 import { Refusals } from './refusals.ts';
 import type { Sender } from './sender.ts';
+import { SequenceWindow } from './sequence-window.ts';
 import { Verdicts } from './verdicts.ts';
 import { Verifications } from './verifications.ts';
 
@@ -24,7 +26,9 @@ export class Receiver implements IncomingStreamHost {
   readonly #reader: SignReader;
   readonly #assembler: Assembler;
   readonly #muxType: number | undefined;
-  #isOn = false;
+  #isOn: boolean;
+  /** Over datagrams. */
+  readonly #window = new SequenceWindow();
   #switches = 0;
   /** The last thing in the stream was an `on`: certificate_sign may follow. */
   #mayAnnounce = false;
@@ -46,7 +50,14 @@ export class Receiver implements IncomingStreamHost {
 
   constructor(context: SessionContext, sender: Sender) {
     this.#context = context;
-    this.#verdicts = new Verdicts(context, sender, this.#deliveries, (message) => this.release(message));
+    this.#verdicts = new Verdicts(
+      context,
+      sender,
+      this.#deliveries,
+      (message) => this.release(message),
+      (binding, now) => this.#isNext(binding, now),
+    );
+    this.#isOn = context.datagrams;
     this.#refusals = new Refusals(context);
     this.#muxType = context.mux?.contentTypes[0];
     const types: number[] = [ContentType.application_data];
@@ -85,6 +96,10 @@ export class Receiver implements IncomingStreamHost {
 
   /** The content of one `tls_sign` record. @throws TlsError */
   receive(content: Uint8Array): void {
+    if (this.#context.datagrams) {
+      this.#receiveDatagram(content);
+      return;
+    }
     const reader = this.#reader;
     reader.push(content);
     try {
@@ -101,6 +116,61 @@ export class Receiver implements IncomingStreamHost {
       this.#refuse(error);
       throw error;
     }
+  }
+
+  /** One object, whole. @throws TlsError */
+  #receiveDatagram(content: Uint8Array): void {
+    // Nobody can stop a peer that sends datagrams: what there is no room for is lost.
+    if (this.paused) return;
+    const reader = this.#reader;
+    try {
+      reader.push(content);
+      const isText = reader.next() && reader.kind === 'text';
+      const { contentType, flags, piece, ends } = reader;
+      if (!isText && !reader.midText)
+        throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'TLSSignOnOff came, which is not sent over DTLS');
+      if (!isText || !ends || (flags & Flag.more) !== 0 || piece.length + HEADER_BYTES !== content.length)
+        throw new DecodeError('A datagram of signed data is one object, whole');
+      this.#admit(flags);
+      this.#arrived({
+        ...this.#unknown(contentType, new Uint8Array(piece), flags),
+        sequence: this.#window.next,
+      });
+    } catch (error) {
+      this.#refuse(error);
+      throw error;
+    }
+  }
+
+  /** Of what was verified: is it one that was not here? @throws SignatureError ERR_SIGN_BINDING_MISMATCH */
+  #isNext({ sequence }: Binding, now: number): boolean {
+    if (!this.#context.datagrams) return true;
+    const place = this.#window.take(sequence);
+    if (place === 'repeated') {
+      // Of a datagram that comes twice the second is never seen, so its signer has used the number twice.
+      throw new SignatureError(
+        'ERR_SIGN_BINDING_MISMATCH',
+        `The peer has signed two objects with number ${sequence}`,
+        'sequence',
+      );
+    }
+    this.#keepMissing(now, false);
+    return place === 'new';
+  }
+
+  #keepMissing(now: number, isOver: boolean): void {
+    for (const gap of this.#window.gaps(isOver))
+      this.#context.persist(
+        () => missingEntry(gap, now),
+        now,
+        () => {},
+      );
+  }
+
+  /** Nothing comes any more, and what has come is settled. */
+  #endDatagrams(): void {
+    if (!this.#context.datagrams) return;
+    this.#deliveries.afterDelivery(() => this.#context.later((now) => this.#keepMissing(now, true)));
   }
 
   /** @throws TlsError */
@@ -149,11 +219,13 @@ export class Receiver implements IncomingStreamHost {
   receiveEnd(): void {
     const error = this.#torn();
     if (error !== undefined) throw error;
+    this.#endDatagrams();
   }
 
   /** The session is over. */
   closed(cause: Error | undefined): void {
     this.#torn(cause);
+    this.#endDatagrams();
   }
 
   /** Plain data came where it must be signed. @throws SignatureError ERR_SIGN_UNSIGNED */

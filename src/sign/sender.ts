@@ -1,6 +1,6 @@
 import type { SignedStatement } from '../crypto/provider.ts';
 import { equalBytes, toHex } from '../der/bytes.ts';
-import { ConnectionError, TlsError } from '../errors/errors.ts';
+import { ConnectionError, SignatureError, TlsError } from '../errors/errors.ts';
 import { type Binding, type BindingKind, encodeBinding } from '../formats/binding.ts';
 import { startObject } from '../formats/cms/make-stream.ts';
 import type { ObjectReference, Signer, Unsigned } from '../formats/format.ts';
@@ -9,7 +9,8 @@ import type { MultiplexedConnection } from '../mux/index.ts';
 import { encodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
 import { EvidenceFlag } from './evidence.ts';
-import { Flag, Switch } from './frame.ts';
+import { Flag, HEADER_BYTES, Switch } from './frame.ts';
+import { longestSignature } from './longest-signature.ts';
 import type { Place, SentMessage, SentStream } from './messages.ts';
 import type { SigningIdentity } from './options.ts';
 import { type ObjectHeader, Outbox } from './outbox.ts';
@@ -42,6 +43,8 @@ export class Sender {
   readonly #signer: Signer | undefined;
   /** The peer knows the signer from the handshake. */
   readonly #isShown: boolean;
+  /** Over datagrams, to know how long an object will be. */
+  readonly #longestSignature: Uint8Array;
   #isAnnounced = false;
   #isOn = false;
   #sequence = 0;
@@ -57,12 +60,25 @@ export class Sender {
     this.#context = context;
     this.#handshakeType = handshakeType;
     const { link, settings } = context;
-    this.outbox = new Outbox(link.session.version, (content) => link.send(contentType, content));
-    const [shown] = link.session.identities;
-    this.#identity = settings.signer ?? shown;
+    const { datagrams } = context;
+    this.outbox = new Outbox(
+      link.session.version,
+      (content) => {
+        // The path may carry less than when it was made: then it is lost, as datagrams are.
+        if (!datagrams || content.length <= this.#datagramSize) link.send(contentType, content);
+      },
+      datagrams,
+    );
+    const [shown, another] = link.session.identities;
+    const isShown = shown !== undefined && sameLeaf(shown.chain, (settings.signer ?? shown).chain);
+    // What would announce another signer can be lost. Of a resumption nobody knows which of several was shown.
+    const isUnknown = datagrams && (!isShown || (link.session.resumed && another !== undefined));
+    this.#identity = isUnknown ? undefined : (settings.signer ?? shown);
     this.#signer = this.#identity && signerOf(this.#identity);
-    this.#isShown =
-      !link.session.resumed && shown !== undefined && sameLeaf(shown.chain, this.#identity?.chain);
+    this.#isShown = isShown && (datagrams || !link.session.resumed);
+    this.#isOn = datagrams && (this.canSign || !context.agreement.types.includes('origin'));
+    this.#longestSignature =
+      datagrams && this.#signer !== undefined ? longestSignature(link.crypto, this.#signer) : EMPTY;
   }
 
   /** This side can sign. */
@@ -78,15 +94,22 @@ export class Sender {
     this.#checkOpen();
     if (this.#context.agreement.types.includes('origin') && this.#signer === undefined) {
       throw unavailable(
-        'This side has no certificate to sign with; connect with one, or give the option signer',
+        this.#context.datagrams
+          ? 'Over DTLS the certificate of the handshake signs, and this side has shown none; connect with one'
+          : 'This side has no certificate to sign with; connect with one, or give the option signer',
       );
     }
+    if (this.#context.datagrams) return;
     this.#inTurn(() => this.#switch(true));
     this.#isOn = true;
   }
 
   off(): void {
     this.#checkOpen();
+    if (this.#context.datagrams)
+      throw unavailable(
+        'Over DTLS the handshake settles signing, and nothing switches it; send() is not signed',
+      );
     this.#inTurn(() => this.#switch(false));
     this.#isOn = false;
   }
@@ -110,6 +133,8 @@ export class Sender {
   stream(options: SendOptions): SentStream {
     const { receipt = true, connection } = options;
     this.#checkReady(receipt, connection);
+    if (this.#context.datagrams)
+      throw unavailable('Over DTLS a signed message is one datagram; send this one as a whole');
     if (this.#context.agreement.format !== 'pkcs7' || this.#travelsUnsigned(options, receipt))
       throw unavailable('Only signed messages in the format pkcs7 can be streamed; send this one as a whole');
     const host = { end: this.#endStream.bind(this), abort: this.#abortStream.bind(this) };
@@ -134,8 +159,10 @@ export class Sender {
       signer: this.#signer,
       binding,
       signingTime: now,
-      includeCertificates: true,
+      includeCertificates: !context.datagrams,
     });
+    // One that no datagram holds is one that does not come.
+    if (context.datagrams && this.#sizeOf(prepared) > this.#datagramSize) return;
     const message = new SentObject(place, false, false);
     this.#admit(message, Flag.acknowledgement);
     this.#sign(prepared, binding, (signature, then) => {
@@ -157,12 +184,28 @@ export class Sender {
 
   /** The receipt for it has come. */
   settle(digest: Uint8Array): void {
-    if (this.pending.delete(toHex(digest))) this.#awaited--;
+    const known = this.pending.get(toHex(digest));
+    if (known === undefined) return;
+    this.pending.delete(toHex(digest));
+    if (!known.message.isForgone) this.#awaited--;
+  }
+
+  /** Nobody awaits its receipt any longer; one that comes all the same is still evidence. */
+  forgo(message: SentMessage): void {
+    if (!(message instanceof SentObject) || message.isForgone || message.isLost) return;
+    message.isForgone = true;
+    this.#awaited--;
+    const error = new ConnectionError(
+      'ERR_SIGN_NO_RECEIPT',
+      'No receipt has come in time: this message or its receipt was lost; send it again if that matters',
+    );
+    this.#context.emit({ type: 'lost', message, error });
   }
 
   /** No receipt will come any more. */
   lose(error: ConnectionError): void {
-    for (const { message } of this.pending.values()) this.#context.emit({ type: 'lost', message, error });
+    for (const { message } of this.pending.values())
+      if (!message.isForgone) this.#context.emit({ type: 'lost', message, error });
     this.pending.clear();
   }
 
@@ -187,6 +230,7 @@ export class Sender {
     const binding = this.#binding('data', message);
     if (unsigned) {
       const object = encodeUnsignedObject({ binding, content });
+      this.#checkFits(object.length + HEADER_BYTES);
       this.#admit(message, Flag.unsigned | (receiptRequested ? Flag.receipt : 0));
       this.#complete(message, object, content, binding, now);
       return;
@@ -196,8 +240,9 @@ export class Sender {
       binding,
       signingTime: now,
       receiptRequest: receiptRequested,
-      includeCertificates: true,
+      includeCertificates: !context.datagrams,
     });
+    if (context.datagrams) this.#checkFits(this.#sizeOf(prepared));
     this.#admit(message, receiptRequested ? Flag.receipt : 0);
     this.#sign(prepared, binding, (signature, then) =>
       this.#complete(message, prepared.finish(signature), content, binding, then),
@@ -263,7 +308,7 @@ export class Sender {
         ? referenceToUnsigned(crypto, object)
         : context.formats.verifier.referenceTo(crypto, object);
       objectDigest = reference.objectDigest;
-      this.pending.set(toHex(objectDigest), { message, reference });
+      this.#await(toHex(objectDigest), { message, reference });
     }
     const digest = context.settings.archive === undefined ? EMPTY : crypto.digest('sha256', content);
     context.persist(
@@ -294,6 +339,37 @@ export class Sender {
   #release(message: SentObject, object: Uint8Array): void {
     message.bytes = object;
     this.#context.wake?.();
+  }
+
+  #await(digest: string, pending: Pending): void {
+    this.pending.set(digest, pending);
+    if (this.pending.size <= this.#context.settings.maxPendingReceipts) return;
+    // `#awaited` is bounded, so one of them is forgone: the oldest.
+    for (const [known, { message }] of this.pending) {
+      if (!message.isForgone) continue;
+      this.pending.delete(known);
+      return;
+    }
+  }
+
+  /** Of a TLSSigntext. */
+  get #datagramSize(): number {
+    return this.#context.link.maxDatagramSize ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** What it will have at most as a TLSSigntext. */
+  #sizeOf(prepared: Unsigned): number {
+    return HEADER_BYTES + prepared.finish(this.#longestSignature).length;
+  }
+
+  /** @throws SignatureError ERR_SIGN_TOO_LARGE */
+  #checkFits(size: number): void {
+    const limit = this.#datagramSize;
+    if (size <= limit) return;
+    throw new SignatureError(
+      'ERR_SIGN_TOO_LARGE',
+      `Signed, this has up to ${size} bytes, and over DTLS at most ${limit} fit: send ${size - limit} bytes less, or raise mtu`,
+    );
   }
 
   #progress(message: SentObject, what: 'left' | 'kept'): void {
@@ -478,6 +554,8 @@ export class Sender {
 
   #checkReady(receipt: boolean, connection: MultiplexedConnection | undefined): void {
     this.#checkOpen();
+    if (connection !== undefined && this.#context.datagrams)
+      throw unavailable('Over DTLS data of applications are not signed; sign outside of them');
     if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
     if (connection !== undefined && connection.address === undefined)
       throw unavailable('The connection is not open; wait for its connect, or open another');

@@ -21,6 +21,8 @@ export class SentObject implements SentMessage, Outgoing {
   after: (() => void) | undefined;
   lost: (() => void) | undefined;
   isLost = false;
+  /** Its receipt is awaited by nobody. */
+  isForgone = false;
   left = false;
   kept = false;
   #record: number | undefined;

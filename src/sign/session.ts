@@ -74,6 +74,11 @@ export class SigningSession {
     return this.#sender.canSign;
   }
 
+  /** Over DTLS: messages and receipts may be lost. */
+  get datagrams(): boolean {
+    return this.#context.datagrams;
+  }
+
   /** While true the adapter reads nothing from the network. It ends by `release`. */
   get paused(): boolean {
     return this.#receiver.paused;
@@ -123,6 +128,11 @@ export class SigningSession {
    */
   stream(options: SendOptions): SentStream {
     return this.#sender.stream(options);
+  }
+
+  /** Its receipt is awaited no longer: the event `lost` follows. */
+  forgo(message: SentMessage): void {
+    this.#sender.forgo(message);
   }
 
   nextEvent(): SignEvent | undefined {

@@ -20,18 +20,25 @@ export class Verdicts {
   readonly #sender: Sender;
   readonly #deliveries: DeliveryQueue;
   readonly #release: (message: ReceivedMessage) => void;
+  readonly #isNext: (binding: Binding, now: number) => boolean;
 
-  /** @param release nobody will read the message */
+  /**
+   * @param release nobody will read the message
+   * @param isNext notes the number of what was verified; false where it came too late and is lost. Throws SignatureError
+   *   ERR_SIGN_BINDING_MISMATCH
+   */
   constructor(
     context: SessionContext,
     sender: Sender,
     deliveries: DeliveryQueue,
     release: (message: ReceivedMessage) => void,
+    isNext: (binding: Binding, now: number) => boolean,
   ) {
     this.#context = context;
     this.#sender = sender;
     this.#deliveries = deliveries;
     this.#release = release;
+    this.#isNext = isNext;
   }
 
   /** It is for a connection that has gone: it is kept, and nobody waits for it. */
@@ -52,6 +59,7 @@ export class Verdicts {
     const context = this.#expecting(incoming, now);
     const verified = yield* formats.verifier.judgeObject(link.crypto, bytes, context);
     this.#checkData(verified, raw);
+    if (!this.#isNext(verified.binding, now)) return this.#drop(incoming);
     const { content, signer, signingTime, objectDigest, reference, contentDigest } = verified;
     this.#keepData(incoming, now, verified.binding, {
       place: place ?? {
@@ -117,6 +125,7 @@ export class Verdicts {
     const { binding, content } = decodeUnsignedObject(bytes);
     checkBinding(binding, { ...this.#expecting(incoming, now).expect, kind: 'data' });
     this.#context.checkAddressee(binding);
+    if (!this.#isNext(binding, now)) return this.#drop(incoming);
     const reference = referenceToUnsigned(crypto, bytes);
     this.#keepData(incoming, now, binding, {
       place: place ?? {
@@ -147,6 +156,7 @@ export class Verdicts {
     if (pending === undefined) throw new SignatureError('ERR_SIGN_RECEIPT_MISMATCH', 'It was never sent');
     const { message } = pending;
     checkBinding(verified.binding, { application: message.application, contentType: message.contentType });
+    if (!this.#isNext(verified.binding, now)) return this.#drop(incoming);
     const digest = verified.acknowledged.objectDigest;
     // From here on it is used up: a second receipt for the same object is one for what was never sent.
     this.#sender.settle(digest);
@@ -168,7 +178,7 @@ export class Verdicts {
   }
 
   #deliverReceipt(
-    { raw, bytes }: Incoming,
+    { bytes }: Incoming,
     pending: Pending | undefined,
     verified: VerifiedReceipt,
     record: number | undefined,
@@ -179,7 +189,7 @@ export class Verdicts {
       type: 'receipt',
       message: pending.message,
       receipt: {
-        sequence: raw.sequence,
+        sequence: verified.binding.sequence,
         object: bytes,
         verified,
         signer,
@@ -217,7 +227,7 @@ export class Verdicts {
             contentType: place.contentType,
             application: place.application,
             connection: place.connection,
-            sequence: raw.sequence,
+            sequence: binding.sequence,
             content,
             object: bytes,
             verified,
@@ -234,13 +244,21 @@ export class Verdicts {
     );
   }
 
+  /** It has come too late: as if it had never. */
+  #drop(incoming: Incoming): void {
+    const message = { object: incoming.raw.kind === 'data' ? incoming.bytes : undefined };
+    this.#kept(incoming, () => {
+      if (message.object !== undefined) this.#release(message as ReceivedMessage);
+    });
+  }
+
   #kept(incoming: Incoming, deliver: () => void): void {
     this.#deliveries.ready(incoming, deliver);
     this.#context.wake?.();
   }
 
   #expecting({ raw, place, announced }: Incoming, now: number): VerifyContext {
-    const { link, judge, sessionBinding } = this.#context;
+    const { link, judge, sessionBinding, datagrams } = this.#context;
     const application = place?.application;
     return {
       trust: judge,
@@ -250,7 +268,8 @@ export class Verdicts {
       expect: {
         role: link.role === 'client' ? 'server' : 'client',
         sessionBinding,
-        sequence: raw.sequence,
+        // Over datagrams the object alone says it.
+        ...(!datagrams && { sequence: raw.sequence }),
         contentType: raw.contentType,
         ...(application !== undefined && { application }),
       },

@@ -8,7 +8,10 @@ import type { SubProtocol } from '../../connection/sub-protocol.ts';
 import { type X509Certificate, x509Certificate } from '../../crypto/node/certificate-object.ts';
 import { ConnectionError } from '../../errors/errors.ts';
 import { serializeResumable } from '../../handshake/resumable-session.ts';
+import type { ReceivedReceipt } from '../../sign/index.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from '../peer-certificate.ts';
+import { type SignWriteOptions, SocketSigning } from '../sign.ts';
+import { type SignedMessages, unavailable } from '../signed-messages.ts';
 import { doWanted } from '../wanted.ts';
 
 /** Where a peer is. */
@@ -95,6 +98,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   /** Something was sent there. */
   #spent = false;
   #resumable: Buffer | undefined;
+  #signing: SocketSigning | undefined;
   #sent = 0;
   #received = 0;
   #dropped = 0;
@@ -258,6 +262,36 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     return this.#subProtocols.find((candidate) => candidate.name === name);
   }
 
+  // ── signing (docs/tls-sign.md) ─────────────────────────────────────────────────────────────────
+
+  /** Signing in this session, once the handshake is complete and both sides have agreed to it; else `undefined`. */
+  get signing(): SocketSigning | undefined {
+    return this.#signing;
+  }
+
+  /**
+   * Signs and sends data in one datagram. The data must not change until the promise is settled.
+   * @returns the peer's signed receipt; with `receipt: false`, nothing, when it has left
+   * @throws as `SocketSigning.write`: SignatureError ERR_SIGN_TOO_LARGE for what does not fit, ConnectionError
+   *   ERR_SIGN_NO_RECEIPT when none has come in time, ERR_SIGN_UNAVAILABLE when signing was not agreed on
+   */
+  async signWrite(
+    data: string | Uint8Array,
+    options?: SignWriteOptions,
+  ): Promise<ReceivedReceipt | undefined> {
+    if (this.#signing === undefined) throw unavailable();
+    return this.#signing.write(data, options);
+  }
+
+  /**
+   * Signed messages as they come, verified. Ends with the session.
+   * @throws ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
+   */
+  get signed(): SignedMessages {
+    if (this.#signing === undefined) throw unavailable();
+    return this.#signing.messages;
+  }
+
   // ── addresses ──────────────────────────────────────────────────────────────────────────────────
 
   get remote(): Remote {
@@ -299,15 +333,14 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
 
   /** The session may have something to say. */
   attend(): void {
-    this.#pump();
+    if (!this.#destroyed) this.#pump();
   }
 
-  /** Signing over DTLS is still to come (docs/dtls.md). */
-  readonly signing = undefined;
   /** Datagrams wait for nobody. */
   readonly outputBlocked = false;
   pauseReading(): void {}
   resumeReading(): void {}
+  holdEnd(): void {}
   resume(): this {
     return this;
   }
@@ -424,6 +457,8 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     this.authorized = peer?.authorized ?? pskIdentity !== undefined;
     const { authorizationError } = peer ?? {};
     if (authorizationError !== undefined) this.authorizationError = authorizationError.code;
+    const sign = this.subProtocol('sign');
+    if (sign !== undefined) this.#signing = new SocketSigning(this, sign);
     this.flush();
     this.#host.secured(this);
     if (!this.isServer && !this.#destroyed) this.emit('secureConnect');

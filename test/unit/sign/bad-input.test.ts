@@ -412,7 +412,7 @@ describe('what is refused before it is an object', () => {
       status,
       reason,
       kind,
-      Buffer.from(object).toString('hex'),
+      Buffer.from(object ?? []).toString('hex'),
     ]);
 
   test.each<[string, Uint8Array, TlsErrorCode, AlertName]>([

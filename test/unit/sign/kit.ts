@@ -298,7 +298,10 @@ export class SignPair {
     } else {
       const archive = session.archive as MemoryArchive;
       const { object } = wanted.entry;
-      const bytes = object instanceof Uint8Array ? object : concat(this.#stored.get(object) ?? []);
+      const bytes =
+        object === undefined || object instanceof Uint8Array
+          ? object
+          : concat(this.#stored.get(object) ?? []);
       const ref = archive.addSession(wanted.session);
       wanted.provide(archive.add({ ...wanted.entry, object: bytes, session: ref }), this.now);
     }
