@@ -49,7 +49,7 @@ export class ReceiveBuffer {
     this.#pieces[this.#head] = EMPTY;
     this.#head++;
     if (this.#head === this.#pieces.length) {
-      this.#pieces.length = 0;
+      this.#pieces = [];
       this.#head = 0;
     } else if (this.#head >= 64 && this.#head * 2 >= this.#pieces.length) {
       // Half of the array is behind us: dropping it now costs each piece one move in all.

@@ -73,10 +73,10 @@ export type Priority = 'high' | 'normal' | 'low';
 
 export interface OpenOptions {
   /** Port of the local socket that this connection is for. */
-  readonly localPort?: number;
+  readonly localPort?: number | undefined;
   /** Address of that socket, told to the other side in channel mode. */
-  readonly localAddress?: string;
-  readonly priority?: Priority;
+  readonly localAddress?: string | undefined;
+  readonly priority?: Priority | undefined;
 }
 
 /** One application connection. */

@@ -341,7 +341,8 @@ export class MuxConnection extends Duplex {
   }
 
   #sendAndCall(callback: Callback): void {
-    this.#host.send();
+    // Nothing of it may go before the peer has accepted it.
+    if (this.#connection.isOpen) this.#host.send();
     this.#idleTimer?.refresh();
     if (this.#connection.drained()) callback();
     else this.#written = callback;

@@ -228,12 +228,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#state !== 'open' || this.#session === undefined) {
       throw new ConnectionError('ERR_MUX_SESSION_CLOSED', 'The session is closed; open a new one.');
     }
-    const { localPort, localAddress, priority } = options;
-    return this.#session.open(target, {
-      ...(localPort !== undefined && { localPort }),
-      ...(localAddress !== undefined && { localAddress }),
-      ...(priority !== undefined && { priority }),
-    });
+    return this.#session.open(target, options);
   }
 
   /**

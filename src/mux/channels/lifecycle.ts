@@ -37,6 +37,8 @@ export class Lifecycle implements ChannelOwner {
   readonly #lingering = new Map<Channel, number>();
   /** Openings for which the peer is not yet asked, in their order. */
   readonly #waiting = new Set<Channel>();
+  /** Goes on where it stopped: a new one would walk over all that were deleted before the first. */
+  #nextWaiting: Iterator<Channel> | undefined;
   #unanswered = 0;
 
   constructor(parts: LifecycleParts) {
@@ -48,8 +50,8 @@ export class Lifecycle implements ChannelOwner {
   /** @param channel in state `waiting`, with its id */
   open(channel: Channel): void {
     this.#parts.table.live.add(channel);
-    this.#waiting.add(channel);
-    this.#requestWaiting();
+    if (this.#unanswered < UNANSWERED_OPENINGS_MAX && this.#waiting.size === 0) this.#request(channel);
+    else this.#waiting.add(channel);
   }
 
   accept(channel: Channel): void {
@@ -65,7 +67,7 @@ export class Lifecycle implements ChannelOwner {
     channel.id = channelId(channel.remoteId, channel.localId);
     channel.window = window;
     this.accepted++;
-    outbox.control({
+    outbox.success({
       type: MessageType.RequestEstablishmentSuccess,
       sender: channel.remoteId,
       receiver: channel.localId,
@@ -196,6 +198,7 @@ export class Lifecycle implements ChannelOwner {
 
   /** When the first of those that wait for the peer's end has waited long enough. */
   get nextTimeout(): number | undefined {
+    if (this.#lingering.size === 0) return undefined;
     const [first] = this.#lingering.values();
     return first;
   }
@@ -212,6 +215,7 @@ export class Lifecycle implements ChannelOwner {
     const ended = this.#parts.table.clear();
     this.#lingering.clear();
     this.#waiting.clear();
+    this.#nextWaiting = undefined;
     for (const channel of ended) {
       channel.state = 'closed';
       if (channel.error === undefined) this.fail(channel, error());
@@ -244,10 +248,15 @@ export class Lifecycle implements ChannelOwner {
   }
 
   #requestWaiting(): void {
-    for (const channel of this.#waiting) {
-      if (this.#unanswered >= UNANSWERED_OPENINGS_MAX) return;
-      this.#waiting.delete(channel);
-      this.#request(channel);
+    while (this.#waiting.size > 0 && this.#unanswered < UNANSWERED_OPENINGS_MAX) {
+      this.#nextWaiting ??= this.#waiting.values();
+      const { value, done } = this.#nextWaiting.next();
+      if (done === true) {
+        this.#nextWaiting = undefined;
+        continue;
+      }
+      this.#waiting.delete(value);
+      this.#request(value);
     }
   }
 
@@ -257,7 +266,7 @@ export class Lifecycle implements ChannelOwner {
     channel.window = window;
     this.#unanswered++;
     const { application, destination, localPort, sourceAddress } = channel.facts;
-    this.#parts.outbox.control({
+    this.#parts.outbox.request({
       type: MessageType.RequestEstablishmentChannel,
       sender: channel.localId,
       window: window.credit,

@@ -40,6 +40,8 @@ export const ACKNOWLEDGMENT_LENGTH = 9;
 /** What of MTLSPlaintext stands before its data. */
 export const DATA_HEADER = 9;
 export const SUCCESS_LENGTH = 13;
+/** Everything of RequestEstablishmentChannel but its two addresses. */
+const REQUEST_FIXED = 17;
 
 export interface Endpoint {
   /** 1 to 255 bytes, each the character of the same number. */
@@ -96,34 +98,60 @@ export type ControlMessage = Request | Success | Echec | Short | Acknowledgment;
 
 /** @returns the whole message */
 export function encodeControl(message: ControlMessage): Uint8Array {
-  const writer = new Writer(64).u8(message.type);
+  let out: Uint8Array;
   switch (message.type) {
     case MessageType.RequestEstablishmentChannel:
-      writer.u16(message.sender).u32(message.window).u32(message.maxPacket);
-      writeEndpoint(writer, message.source);
-      writeEndpoint(writer, message.destination);
-      break;
+      out = new Uint8Array(requestLength(message));
+      writeRequest(out, 0, message);
+      return out;
     case MessageType.RequestEstablishmentSuccess:
-      writer.u16(message.sender).u16(message.receiver).u32(message.window).u32(message.maxPacket);
-      break;
+      out = new Uint8Array(SUCCESS_LENGTH);
+      writeSuccess(out, 0, message);
+      return out;
     case MessageType.RequestEchecChannel:
-      writer.u16(message.sender).vector(2, encodeText(message.error));
-      break;
+      return new Writer(64)
+        .u8(message.type)
+        .u16(message.sender)
+        .vector(2, encodeText(message.error))
+        .finish();
     case MessageType.Acknowledgment:
-      writer.u32(message.channel).u32(message.freeSpace);
-      break;
+      out = new Uint8Array(ACKNOWLEDGMENT_LENGTH);
+      writeAcknowledgment(out, 0, message.channel, message.freeSpace);
+      return out;
     default:
-      writer.u32(message.channel);
+      out = new Uint8Array(SHORT_LENGTH);
+      writeShort(out, 0, message.type, message.channel);
+      return out;
   }
-  return writer.finish();
 }
 
 /**
- * @param bytes exactly one message, as `messageLength` has measured it
+ * The message of `length` bytes at `at`, as `messageLength` has measured it; all of `bytes` by default.
  * @throws DecodeError for an address without bytes, an error that is not UTF-8, bytes too few or too many
  */
-export function decodeControl(bytes: Uint8Array): ControlMessage {
-  const reader = new Reader(bytes, 'mtls message');
+export function decodeControl(bytes: Uint8Array, at = 0, length = bytes.length): ControlMessage {
+  const type = bytes[at];
+  // Those of one length are as many as there are channels, or more.
+  switch (type) {
+    case MessageType.RequestEstablishmentSuccess:
+      checkLength(length, SUCCESS_LENGTH);
+      return {
+        type,
+        sender: u16(bytes, at + 1),
+        receiver: u16(bytes, at + 3),
+        window: u32(bytes, at + 5),
+        maxPacket: u32(bytes, at + 9),
+      };
+    case MessageType.Acknowledgment:
+      checkLength(length, ACKNOWLEDGMENT_LENGTH);
+      return { type, channel: u32(bytes, at + 1), freeSpace: u32(bytes, at + 5) };
+    case MessageType.CloseChannel:
+    case MessageType.ConfirmationCloseChannel:
+    case MessageType.EndOfData:
+      checkLength(length, SHORT_LENGTH);
+      return { type, channel: u32(bytes, at + 1) };
+  }
+  const reader = new Reader(bytes.subarray(at, at + length), 'mtls message');
   const message = readControl(reader, reader.u8());
   reader.end();
   return message;
@@ -162,6 +190,28 @@ export function messageLength(bytes: Uint8Array, at: number, available: number):
   }
 }
 
+/** Bytes of the message. @throws TlsError ERR_TLS_INTERNAL for an address that cannot be written */
+export function requestLength({ source, destination }: Request): number {
+  return REQUEST_FIXED + addressLength(source) + addressLength(destination);
+}
+
+/** @returns the position after it */
+export function writeRequest(out: Uint8Array, at: number, message: Request): number {
+  out[at] = message.type;
+  let end = writeU16(out, at + 1, message.sender);
+  end = writeU32(out, end, message.window);
+  end = writeU32(out, end, message.maxPacket);
+  end = writeEndpoint(out, end, message.source);
+  return writeEndpoint(out, end, message.destination);
+}
+
+/** @returns the position after it */
+export function writeSuccess(out: Uint8Array, at: number, message: Success): number {
+  out[at] = message.type;
+  const ids = writeU16(out, writeU16(out, at + 1, message.sender), message.receiver);
+  return writeU32(out, writeU32(out, ids, message.window), message.maxPacket);
+}
+
 /** Writes a message of five bytes at `at`. @returns the position after it */
 export function writeShort(out: Uint8Array, at: number, type: Short['type'], channel: number): number {
   out[at] = type;
@@ -185,7 +235,7 @@ export function u32(bytes: Uint8Array, at: number): number {
   return u16(bytes, at) * 0x1_0000 + u16(bytes, at + 2);
 }
 
-function readControl(reader: Reader, type: number): ControlMessage {
+function readControl(reader: Reader, type: number): Request | Echec {
   switch (type) {
     case MessageType.RequestEstablishmentChannel:
       return {
@@ -196,24 +246,16 @@ function readControl(reader: Reader, type: number): ControlMessage {
         source: readEndpoint(reader),
         destination: readEndpoint(reader),
       };
-    case MessageType.RequestEstablishmentSuccess:
-      return {
-        type,
-        sender: reader.u16(),
-        receiver: reader.u16(),
-        window: reader.u32(),
-        maxPacket: reader.u32(),
-      };
     case MessageType.RequestEchecChannel:
       return { type, sender: reader.u16(), error: decodeText(reader.vector(2)) };
-    case MessageType.Acknowledgment:
-      return { type, channel: reader.u32(), freeSpace: reader.u32() };
-    case MessageType.CloseChannel:
-    case MessageType.ConfirmationCloseChannel:
-    case MessageType.EndOfData:
-      return { type, channel: reader.u32() };
     default:
       throw new DecodeError(`mtls message of type ${type}, which does not exist`);
+  }
+}
+
+function checkLength(length: number, expected: number): void {
+  if (length !== expected) {
+    throw new DecodeError(`mtls message: ${length} bytes where its type has ${expected}`);
   }
 }
 
@@ -222,14 +264,18 @@ function readEndpoint(reader: Reader): Endpoint {
   return { address: String.fromCharCode(...address), port: reader.u16() };
 }
 
-function writeEndpoint(writer: Writer, { address, port }: Endpoint): void {
+function addressLength({ address }: Endpoint): number {
   if (address.length === 0 || address.length > ADDRESS_MAX) {
     throw new TlsError('ERR_TLS_INTERNAL', `An address of ${address.length} bytes; 1 to 255 can be written`);
   }
-  writer.vector(1, (body) => {
-    for (let i = 0; i < address.length; i++) body.u8(address.charCodeAt(i));
-  });
-  writer.u16(port);
+  return address.length;
+}
+
+function writeEndpoint(out: Uint8Array, at: number, { address, port }: Endpoint): number {
+  const { length } = address;
+  out[at] = length;
+  for (let i = 0; i < length; i++) out[at + 1 + i] = address.charCodeAt(i);
+  return writeU16(out, at + 1 + length, port);
 }
 
 function encodeText(text: string): Uint8Array {
@@ -250,6 +296,12 @@ function writeU32(out: Uint8Array, at: number, value: number): number {
   out[at + 2] = value >>> 8;
   out[at + 3] = value;
   return at + 4;
+}
+
+function writeU16(out: Uint8Array, at: number, value: number): number {
+  out[at] = value >>> 8;
+  out[at + 1] = value;
+  return at + 2;
 }
 
 function u16(bytes: Uint8Array, at: number): number {

@@ -3,15 +3,20 @@ import { RoundRobin } from '../outgoing.ts';
 import type { Channel } from './channel.ts';
 import {
   ACKNOWLEDGMENT_LENGTH,
-  type ControlMessage,
   DATA_HEADER,
   encodeControl,
   MessageType,
+  type Request,
+  requestLength,
   SHORT_LENGTH,
   type Short,
+  SUCCESS_LENGTH,
+  type Success,
   writeAcknowledgment,
   writeDataHeader,
+  writeRequest,
   writeShort,
+  writeSuccess,
 } from './message.ts';
 
 /** Data is not cut to fill less than this at a record's end: two messages would cost more than the record saves. */
@@ -46,13 +51,21 @@ export class Outbox {
 
   // Messages.
 
-  control(message: ControlMessage): void {
+  request(message: Request): void {
     this.#wakeToFlush();
-    this.#record.append(encodeControl(message));
+    const record = this.#record;
+    record.length = writeRequest(record.reserve(requestLength(message)), record.length, message);
+  }
+
+  success(message: Success): void {
+    this.#wakeToFlush();
+    const record = this.#record;
+    record.length = writeSuccess(record.reserve(SUCCESS_LENGTH), record.length, message);
   }
 
   echec(sender: number, error: string): void {
-    this.control({ type: MessageType.RequestEchecChannel, sender, error });
+    this.#wakeToFlush();
+    this.#record.append(encodeControl({ type: MessageType.RequestEchecChannel, sender, error }));
   }
 
   short(type: Short['type'], channel: number): void {

@@ -111,16 +111,8 @@ export class MessageReader {
         this.starts = true;
         this.#cutPiece();
         break;
-      case MessageType.Acknowledgment:
-        // The most frequent one by far.
-        this.control = {
-          type: MessageType.Acknowledgment,
-          channel: u32(bytes, at + 1),
-          freeSpace: u32(bytes, at + 5),
-        };
-        break;
       default:
-        this.control = decodeControl(bytes.subarray(at, at + length));
+        this.control = decodeControl(bytes, at, length);
     }
   }
 
