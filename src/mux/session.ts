@@ -47,6 +47,8 @@ export interface MultiplexedSession {
   send(most: number, now: number): number;
   /** Seals the record that `send`, or an answer to the peer, has begun. */
   flush(): void;
+  /** There is one. */
+  readonly begun: boolean;
 
   /** When to call `handleTimeout` at the latest; starts the clock of whatever has filled up since the last call. */
   nextTimeout(now: number): number | undefined;

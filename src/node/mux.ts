@@ -13,6 +13,7 @@ import {
   type SessionEvent,
   type SessionStats,
 } from '../mux/index.ts';
+import { RECORD_CONTENT_MAX } from '../mux/limits.ts';
 import { preciseNow } from './clock.ts';
 import { type ConnectionOptions, connect } from './connect.ts';
 import {
@@ -123,14 +124,20 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
   readonly #host: ConnectionHost;
   #failure: Error | undefined;
   #connections = 0;
+  /** Those of this side, ever. */
+  #openings = 0;
   #state: 'opening' | 'open' | 'closing' | 'closed' = 'opening';
   #scheduled = false;
   #flushing = false;
   #paused = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt: number | undefined;
+  /** Steps with something to say since the event loop last came round. */
+  #steps = 0;
   /** Bytes sealed since the last flush of the socket. */
   #unflushed = 0;
+  /** The same since a record was ended before it was full. */
+  #sentSince = 0;
   /** This side's user has destroyed the session, and needs not be told. */
   #unwanted = false;
   /** Connections of ours whose 'connect' comes with the next turn; opening one makes a turn. */
@@ -228,7 +235,10 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     if (this.#state !== 'open' || this.#session === undefined) {
       throw new ConnectionError('ERR_MUX_SESSION_CLOSED', 'The session is closed; open a new one.');
     }
-    return this.#session.open(target, options);
+    const connection = this.#session.open(target, options);
+    // Of a thousand opened in one step, the records that are full; the other side begins meanwhile.
+    if (++this.#openings % TOGETHER === 0) this.socket.flush();
+    return connection;
   }
 
   /**
@@ -323,15 +333,22 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     let finished = false;
     try {
       self.#emitConnects();
-      for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent())
+      let handled = 0;
+      for (let event = session.nextEvent(); event !== undefined; event = session.nextEvent()) {
         self.#handle(event);
+        if (++handled % TOGETHER === 0) self.#flush();
+      }
       finished = true;
     } finally {
       // An application's listener may throw; the others' events are not lost by that.
       if (!finished) self.#schedule();
     }
-    // Credit that came may let somebody go on; the rest of a record waits for what this turn of the event loop brings.
+    // Credit that came may let somebody go on.
     self.#send();
+    // The event loop may read 32 times before it comes to what was set for its end, and the other side would wait for
+    // credit and answers meanwhile. Of much data, the rest of a record waits for more.
+    if (session.begun && self.#sentSince < RECORD_CONTENT_MAX && self.#steps++ % STEPS === 0)
+      self.#handOver();
     self.#flushSoon();
     self.#watch(session);
     self.#endWhenDone();
@@ -411,13 +428,20 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
 
   static #flushNow(self: MuxSession): void {
     self.#flushing = false;
+    self.#steps = 0;
     self.#flush();
   }
 
   #flush(): void {
     if (this.#state === 'closed') return;
     this.#send();
+    this.#handOver();
+  }
+
+  #handOver(): void {
+    if (this.#state === 'closed') return;
     this.#unflushed = 0;
+    this.#sentSince = 0;
     this.#session?.flush();
     this.socket.flush();
   }
@@ -429,6 +453,7 @@ export class MuxSession extends EventEmitter<MuxSessionEvents> {
     while (!this.socket.outputBlocked) {
       const sent = session.send(BATCH, preciseNow());
       this.#unflushed += sent;
+      this.#sentSince += sent;
       if (this.#unflushed >= BATCH) {
         // The records that are full; the network tells whether it takes more.
         this.#unflushed = 0;
@@ -520,6 +545,10 @@ type Attached = MuxConnection | MuxDatagrams;
 
 /** What is sealed before it goes to the network. */
 const BATCH = 131_072;
+/** Of so many steps in one round of the event loop, one hands over what is little: with a record for each, all would pay. */
+const STEPS = 4;
+/** Connections that one record speaks for, at most, where a step has to do with more: neither side waits for the other's thousand. */
+const TOGETHER = 128;
 
 function multiplexing(socket: SessionSocket): Multiplexing | undefined {
   const protocol = socket.subProtocol('mux');

@@ -45,6 +45,10 @@ export class Outbox {
     this.#record.flush();
   }
 
+  get begun(): boolean {
+    return !this.#record.empty;
+  }
+
   discard(): void {
     this.#record.discard();
   }

@@ -164,6 +164,10 @@ export class ChannelsSession implements MultiplexedSession {
     this.#outbox.flush();
   }
 
+  get begun(): boolean {
+    return this.#outbox.begun;
+  }
+
   nextTimeout(now: number): number | undefined {
     if (this.#closedBecause !== undefined) return undefined;
     this.#keepAlive.settle(now);

@@ -33,7 +33,8 @@ export interface ReceiveWindow {
  * A window grows while its channel is limited by it: up to WINDOW_INITIAL whenever it was used up, from there on when a
  * window of this size fills faster than in two round trips, that is, when it is below twice the bandwidth-delay product.
  * Where growth makes nothing faster, the limit is elsewhere, and a larger window would be a longer queue: it is taken back.
- * Only as long as nobody else receives may a window be what moves in UNNOTICED: that saves messages, and holds up nobody.
+ * Only as long as nobody else receives may a window be what moves in UNNOTICED: that saves messages, and keeps both sides
+ * at work where one of them stops for a moment.
  * When the shared part runs out, windows above the fair share shrink: what was consumed is not acknowledged at once.
  */
 export class WindowBudget {
@@ -220,7 +221,10 @@ const TRIAL = 2;
 const WORTH = 1.2;
 /** Milliseconds without another trial after one that brought nothing: the way may have changed. So long, too, others count as present. */
 const SETTLED = 1_000;
-/** Milliseconds for which data may queue while nobody else has any: less than the scheduling of a process takes. */
-const UNNOTICED = 1;
+/**
+ * Milliseconds for which data may queue while nobody else has any: as long as garbage collection or the scheduler stops
+ * either side, for which the other shall not have to wait. Who comes then waits so long once.
+ */
+const UNNOTICED = 4;
 /** Factor at which small windows grow: from the floor to the first size in three steps. */
 const EARLY_GROWTH = 4;

@@ -122,6 +122,8 @@ export class DatagramsSession implements MultiplexedSession, DatagramOwner {
 
   flush(): void {}
 
+  readonly begun = false;
+
   nextTimeout(now: number): number | undefined {
     return this.#pairs.size === 0 ? undefined : this.#idle.nextTimeout(now);
   }

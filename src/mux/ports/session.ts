@@ -165,6 +165,10 @@ export class PortsSession implements MultiplexedSession, ConnectionOwner {
     this.#record.flush();
   }
 
+  get begun(): boolean {
+    return !this.#record.empty;
+  }
+
   stats(): SessionStats {
     const unread = this.#budget.held;
     return {

@@ -68,6 +68,49 @@ describe('MuxSession', () => {
     expect(clientSocket.flushes).toBe(1);
   });
 
+  it('hands over the openings of a long step while it goes on', () => {
+    const { client, server, clientSocket } = sessions({ client: { mode: 'channels' } });
+    server.on('connection', () => {});
+    for (let i = 0; i < 1000; i++) client.open('echo');
+    expect(clientSocket.flushes).toBe(1);
+  });
+
+  it('answers the first of a thousand openings before it has looked at the last', async () => {
+    const { client, server, serverSocket } = sessions({ client: { mode: 'channels' } });
+    const answered: number[] = [];
+    server.on('connection', () => answered.push(serverSocket.flushes));
+    for (let i = 0; i < 1000; i++) client.open('echo');
+    await quiet();
+    expect(answered).toHaveLength(1000);
+    expect(answered[0]).toBe(0);
+    expect(answered.at(-1)).toBeGreaterThan(0);
+  });
+
+  it('sends what is little at the end of its step, and does not wait for the event loop', async () => {
+    const pair = sessions();
+    const { near } = await connected(pair);
+    await quiet();
+    const before = pair.clientSocket.flushes;
+    near.write('x');
+    await new Promise<void>((resolve) => process.nextTick(() => process.nextTick(resolve)));
+    expect(pair.clientSocket.flushes).toBe(before + 1);
+  });
+
+  it('gathers what follows in the same round of the event loop', async () => {
+    const pair = sessions();
+    const { near } = await connected(pair);
+    await quiet();
+    const before = pair.clientSocket.flushes;
+    for (let i = 0; i < 8; i++) {
+      near.write('x');
+      await new Promise<void>((resolve) => process.nextTick(() => process.nextTick(resolve)));
+    }
+    expect(pair.clientSocket.flushes).toBe(before + 2);
+    await quiet();
+    expect(pair.clientSocket.flushes).toBe(before + 3);
+    expect(near.bytesWritten).toBe(8);
+  });
+
   it('echoes on a thousand connections and frees them all', async () => {
     const { client, server } = sessions();
     server.on('connection', (connection) => connection.pipe(connection));

@@ -180,6 +180,26 @@ describe('new-channel back-pressure', () => {
     ]);
   });
 
+  it('asks for those that wait in their order, without those that were given up meanwhile', () => {
+    const pair = channels({ maxConnections: 3_000 });
+    const all = Array.from({ length: UNANSWERED_OPENINGS_MAX + 6 }, () => pair.client.session.open('echo'));
+    said(pair.client);
+    const first = UNANSWERED_OPENINGS_MAX * 2;
+    all[UNANSWERED_OPENINGS_MAX]?.abort();
+    all[UNANSWERED_OPENINGS_MAX + 2]?.abort();
+    say(pair.client, echec(0), echec(2));
+    expect(said(pair.client)).toMatchObject([{ sender: first + 2 }, { sender: first + 6 }]);
+    say(pair.client, echec(4), echec(6), echec(8));
+    expect(said(pair.client)).toMatchObject([{ sender: first + 8 }, { sender: first + 10 }]);
+    // Nobody waits, and one answer is left.
+    pair.client.session.open('echo');
+    expect(said(pair.client)).toMatchObject([{ sender: first + 12 }]);
+    pair.client.session.open('echo');
+    expect(said(pair.client)).toEqual([]);
+    say(pair.client, echec(10));
+    expect(said(pair.client)).toMatchObject([{ sender: first + 14 }]);
+  });
+
   it('refuses what comes beyond, and holds nothing of it', () => {
     const pair = channels();
     for (let i = 0; i < UNANSWERED_OPENINGS_MAX + 2; i++) say(pair.server, request(i * 2));
