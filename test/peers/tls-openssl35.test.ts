@@ -2,8 +2,10 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { describeWith } from '../setup/need.ts';
+import { HYBRID as HYBRID_NAMES } from './support/algorithms.ts';
 import { serveHttp } from './support/http.ts';
 import { OpensslClient, OpensslServer } from './support/openssl.ts';
+import { opensslMatrix } from './support/openssl-matrix.ts';
 import { curl35, openssl35 } from './support/openssl35.ts';
 import { connectFailure, connectOurs, Incoming, serve } from './support/ours.ts';
 import { makePki, type Pki } from './support/pki.ts';
@@ -14,7 +16,7 @@ import { Program } from './support/program.ts';
  * the group is compared, and of how it came to be agreed on.
  */
 
-const HYBRID = 'X25519MLKEM768';
+const HYBRID = HYBRID_NAMES.name;
 const NEGOTIATED = `Negotiated TLS1.3 group: ${HYBRID}`;
 
 let pki: Pki;
@@ -112,6 +114,10 @@ describeWith(openssl35, 'OpenSSL 3.5', () => {
     const failure = await connectFailure({ port: await server.port, ca: pki.ca.cert, ecdhCurve: HYBRID });
     expect(failure.code).toBe('ERR_TLS_ALERT_HANDSHAKE_FAILURE');
   });
+});
+
+describeWith(openssl35, 'OpenSSL 3.5, every combination with X25519MLKEM768', () => {
+  opensslMatrix('openssl35', openssl35.path, [HYBRID_NAMES]);
 });
 
 describeWith(curl35, 'curl with OpenSSL 3.5', () => {

@@ -8,11 +8,12 @@ export interface GroupNames {
   readonly openssl: string;
   /** As `s_client` reports it. */
   readonly opensslReports: string;
+  /** Empty for a group that it lacks, as Debian builds it. */
   readonly gnutls: string;
   /** As the GnuTLS programs report it. */
   readonly gnutlsReports: string;
   /** As `getEphemeralKeyInfo` of ours and of node:tls has it. */
-  readonly key: { readonly name: string; readonly size: number };
+  readonly key: { readonly name: string; readonly size: number | undefined };
 }
 
 export interface SuiteNames {
@@ -80,6 +81,16 @@ export const GROUPS: readonly GroupNames[] = [
     key: { name: 'secp521r1', size: 521 },
   },
 ];
+
+/** Of TLS 1.3 alone, where a peer has it. */
+export const HYBRID: GroupNames = {
+  name: 'X25519MLKEM768',
+  openssl: 'X25519MLKEM768',
+  opensslReports: 'X25519MLKEM768',
+  gnutls: '',
+  gnutlsReports: '',
+  key: { name: 'X25519MLKEM768', size: undefined },
+};
 
 /** For sides that shall accept each of them; P-521 is off by default. */
 export const ALL_GROUPS = GROUPS.map(({ name }) => name).join(':');

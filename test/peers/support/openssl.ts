@@ -7,14 +7,17 @@ import { Program, type ProgramOptions } from './program.ts';
 
 export const openssl = need('openssl');
 
-export function opensslVersion(): string {
-  const { stdout } = spawnSync(openssl.path, ['version'], { encoding: 'utf8' });
+export function opensslVersion(path = openssl.path): string {
+  const { stdout } = spawnSync(path, ['version'], { encoding: 'utf8' });
   return /^OpenSSL \S+/.exec(stdout)?.[0] ?? 'OpenSSL';
 }
 
-/** What `s_client` says of the peer's key share, in the words of OpenSSL 3.0 and of 3.5. @param key with its bits; default: any */
-export function temporaryKey(key?: string): RegExp {
-  return new RegExp(`^(?:Server|Peer) Temp Key: ${key === undefined ? '' : `${key}$`}`, 'm');
+/** That `s_client` tells of a key exchange, in the words of OpenSSL 3.0 and of 3.5. */
+export const KEY_EXCHANGE = /^(?:Server|Peer) Temp Key: |^Negotiated TLS1\.3 group: \w/m;
+
+/** And by which group. @param reported with the bits of its keys; a hybrid group has its name alone */
+export function agreedGroup(reported: string): RegExp {
+  return new RegExp(`^(?:(?:Server|Peer) Temp Key|Negotiated TLS1\\.3 group): ${reported}$`, 'm');
 }
 
 /** And of the peer's signature. */
