@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DtlsGreeter } from '../../../src/connection/dtls-greeter.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
-import { type Arrival, DtlsPair, LATENCY, type Network } from '../../setup/dtls-pair.ts';
+import { faulty } from '../../setup/bad-network.ts';
+import { DtlsPair, LATENCY, type Network } from '../../setup/dtls-pair.ts';
 import {
   clientConfig,
   clientIdentity,
@@ -10,33 +11,6 @@ import {
   serverConfig,
   testTickets,
 } from '../../setup/engine-config.ts';
-import { randomNumbers } from '../../setup/pair.ts';
-
-/** What a network does to datagrams, in parts of a hundred. */
-interface Faults {
-  readonly loss: number;
-  readonly double: number;
-  readonly delay: number;
-  readonly damage: number;
-}
-
-/** Repeatable: the same seed makes the same faults. */
-function faulty({ loss, double, delay, damage }: Faults, seed: number): Network {
-  const random = randomNumbers(seed);
-  const hits = (percent: number): boolean => random(100) < percent;
-  return (bytes) => {
-    if (hits(loss)) return [];
-    const copies = hits(double) ? 2 : 1;
-    return Array.from({ length: copies }, (): Arrival => {
-      const after = LATENCY + (hits(delay) ? random(3000) : 0);
-      if (!hits(damage)) return { after, bytes };
-      const damaged = new Uint8Array(bytes);
-      const at = random(damaged.length);
-      damaged[at] = (damaged[at] as number) ^ (1 << random(8));
-      return { after, bytes: damaged };
-    });
-  };
-}
 
 const SECRET = new Uint8Array(32).fill(3);
 
