@@ -13,7 +13,7 @@ import type { Auth, StackName } from './dtls-terms.ts';
 const WARM_UP_MS = 2_000;
 const MEASURED_MS = 3_000;
 /** Datagrams under way. */
-const WINDOW = 32;
+const WINDOW = 64;
 /** Milliseconds without an answer after which the window is taken for lost, and filled again. */
 const STALL_MS = 100;
 /** USER_HZ is 100 wherever Node runs on Linux. */

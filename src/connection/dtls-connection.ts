@@ -133,9 +133,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   nextTimeout(): number | undefined {
     if (this.readState === 'failed' || (this.readState === 'ended' && this.writeState === 'closed'))
       return undefined;
-    const times = [this.deadline, this.io.nextTimeout(), this.#clearAlert?.until];
-    const known = times.filter((time) => time !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
+    return sooner(sooner(this.deadline, this.io.nextTimeout()), this.#clearAlert?.until);
   }
 
   handleTimeout(now: number): void {
@@ -363,6 +361,11 @@ function afterKeyChange(): TlsError {
     'ERR_TLS_UNEXPECTED_MESSAGE',
     'A message is under keys that messages before it have replaced',
   );
+}
+
+function sooner(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.min(one, other);
 }
 
 function requireMtu(mtu: number): void {

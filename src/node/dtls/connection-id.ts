@@ -1,5 +1,6 @@
 import { randomBytes } from '../../crypto/node/random.ts';
-import { nextFrame } from '../../record/dtls/frames.ts';
+import { nextFrame, UNIFIED, UNIFIED_CID } from '../../record/dtls/frames.ts';
+import { ContentType } from '../../wire/codepoints.ts';
 
 /**
  * ```
@@ -21,6 +22,9 @@ export function makeConnectionId(workerId: number): Uint8Array {
 
 /** The connection ID of a datagram's first record, if it has one of ours (RFC 9146 §4, RFC 9147 §4). */
 export function connectionIdOf(datagram: Uint8Array): Uint8Array | undefined {
+  // Most datagrams to clients have none, and need not be cut up to see that.
+  const first = datagram[0] ?? 0;
+  if (first !== ContentType.tls12_cid && (first & UNIFIED_WITH_CID) !== UNIFIED_WITH_CID) return undefined;
   const cut = nextFrame(datagram, 0, CONNECTION_ID_LENGTH);
   const id = cut?.frame.cid;
   return id === undefined || id.length !== CONNECTION_ID_LENGTH ? undefined : id;
@@ -30,3 +34,5 @@ export function connectionIdOf(datagram: Uint8Array): Uint8Array | undefined {
 export function nameOfId(id: Uint8Array): string {
   return Buffer.from(id).toString('latin1');
 }
+
+const UNIFIED_WITH_CID = UNIFIED | UNIFIED_CID;

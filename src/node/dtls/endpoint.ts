@@ -351,7 +351,8 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
   #send(datagram: Uint8Array, address: string, port: number): boolean {
     const udp = this.#udp;
     if (udp === undefined || this.#state !== 'open' || udp.getSendQueueSize() > SEND_QUEUE_MAX) return false;
-    udp.send(datagram, port, address, ignore);
+    // Without a callback, which would take a turn of its own for every datagram; nobody waits for one.
+    udp.send(datagram, port, address);
     return true;
   }
 
@@ -485,5 +486,3 @@ function resolveHost(host: string, then: (error: Error | null, address: string) 
   if (isIP(host) !== 0) process.nextTick(then, null, host);
   else systemLookup(host, (error, address) => then(error, address));
 }
-
-function ignore(): void {}
