@@ -450,9 +450,13 @@ export abstract class Session<IO extends SessionIO> {
 
   #link(session: SessionFacts): SubProtocolLink {
     const limit = () => this.maxDatagramSize;
+    const isWritable = () => this.writable;
     return {
       get maxDatagramSize() {
         return limit();
+      },
+      get writable() {
+        return isWritable();
       },
       role: this.role,
       session,

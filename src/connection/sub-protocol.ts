@@ -46,6 +46,8 @@ export interface SubProtocolLink {
    * and in any order. `undefined` over a stream.
    */
   readonly maxDatagramSize?: number | undefined;
+  /** False once this side has said close_notify: what the peer still says can be heard, and not be answered. */
+  readonly writable: boolean;
   /**
    * Seals `content` into as many records as it needs, over datagrams into one; they leave with the connection's next
    * `transmit()`.

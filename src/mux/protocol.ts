@@ -119,7 +119,10 @@ export class Multiplexing implements SubProtocol {
     const side = this.#side;
     const shared = {
       role: side.role,
-      send: (content: Uint8Array) => link.send(this.#contentType, content),
+      // Answers to what comes after our close_notify have nowhere to go (RFC 8446 §6.1), and nobody waits for them.
+      send: (content: Uint8Array) => {
+        if (link.writable) link.send(this.#contentType, content);
+      },
       admit: (application: string, data: Uint8Array) => this.guard?.(application, data),
     };
     const known = side.role === 'server' ? side.policy.applications : [];

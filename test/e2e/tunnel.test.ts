@@ -519,7 +519,8 @@ describe('stopping', () => {
     const program: Trellis = tunnel[side];
     program.child.kill('SIGINT');
     await program.event('stopping');
-    expect(await program.stop('SIGINT')).toEqual({ code: 0, signal: null });
+    const exit = await program.stop('SIGINT');
+    expect(exit, program.stderr).toEqual({ code: 0, signal: null });
   });
 
   it('ends at once when nothing is open, also while it waits for a server', async () => {

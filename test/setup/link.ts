@@ -12,6 +12,7 @@ export const UNUSED_LINK: Omit<SubProtocolLink, 'role' | 'send'> = {
     peer: undefined,
     identities: [],
   },
+  writable: true,
   crypto: nodeCrypto,
   neighbour: () => undefined,
   sendHandshake: () => {

@@ -714,7 +714,11 @@ export class ModuleConnection implements SessionEngine {
   }
 
   #link(session: SessionFacts): SubProtocolLink {
+    const isWritable = () => this.writable;
     return {
+      get writable() {
+        return isWritable();
+      },
       role: this.role,
       session,
       crypto: this.#config.crypto,
