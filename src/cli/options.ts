@@ -152,7 +152,7 @@ const sessionOptions = [
     name: 'legacy',
     type: 'legacy',
     value: 'LIST',
-    help: 'speak what is retired, to peers that know nothing better: tls1.0, tls1.1, rsa (key exchange), cbc, rc4, separated by commas; weakens every session (default: nothing)',
+    help: 'speak what is retired, to peers that know nothing better: tls1.0, tls1.1, dtls1.0, rsa (key exchange), cbc, rc4, separated by commas; weakens every session (default: nothing)',
   },
   {
     name: 'ciphers',

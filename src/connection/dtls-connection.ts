@@ -355,7 +355,7 @@ export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
   }
 }
 
-/** RFC 9147 §5.2, §8: a message is protected by the keys of its place in the order. */
+/** RFC 8446 §5.1: a message is protected by the keys of its place in the order. */
 function afterKeyChange(): TlsError {
   return new TlsError(
     'ERR_TLS_UNEXPECTED_MESSAGE',

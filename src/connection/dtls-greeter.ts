@@ -90,7 +90,7 @@ export class DtlsGreeter {
     const seed = { messageSeq: fragment.messageSeq, sequence: first.sequence };
     if (peek.cookie !== undefined) {
       const retried = this.#readRetryCookie(peek.cookie, address, now);
-      // RFC 9147 §5.1: an invalid cookie SHOULD be treated as if there were none; but this hello is a second one.
+      // RFC 9147 §5.1: then the client begins anew, without a cookie.
       if (retried !== undefined) return { kind: 'accept', seed: { ...seed, retried } };
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'The cookie is not one of ours, or too old');
     }

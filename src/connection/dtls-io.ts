@@ -107,7 +107,7 @@ export class DtlsIO implements SessionIO {
     const { type, body } = asHandshakeMessage(message);
     this.#beginFlight();
     const messageSeq = this.#messageSeq;
-    // RFC 9147 §8: a message_seq must not wrap around; whoever has used them up needs another connection.
+    // RFC 9147 §5.2: every new message has the next; whoever has used them up needs another connection.
     if (messageSeq > MAX_MESSAGE_SEQ)
       throw new TlsError('ERR_TLS_KEY_LIMIT', 'Too many handshake messages in one connection; open another');
     this.#messageSeq++;
@@ -315,7 +315,7 @@ export class DtlsIO implements SessionIO {
         `The peer does not answer; a flight was sent ${this.#resent} times`,
       );
     }
-    // RFC 6347 §4.2.4.1: double the time at each retransmission.
+    // RFC 6347 §4.2.4.1, RFC 9147 §5.8.2: double the time at each retransmission.
     this.#interval = Math.min(this.#interval * 2, this.#datagrams.maxTimeout);
     if (this.#resent % RESENT_BEFORE_SMALLER === 0) this.#makeSmaller();
     this.#resend();

@@ -16,7 +16,7 @@ interface Partial {
   readonly ranges: Ranges;
 }
 
-/** Puts the handshake messages of the peer together, and in order (RFC 6347 §4.2.2, §4.2.3; RFC 9147 §5.4, §5.5). */
+/** Puts the handshake messages of the peer together, and in order (RFC 6347 §4.2.2, §4.2.3; RFC 9147 §5.2, §5.5). */
 export class Reassembler {
   /** message_seq of the message that is awaited. */
   next: number;

@@ -21,7 +21,7 @@ export interface DatagramOptions {
    * (RFC 9147 §4.4: 1,280 bytes, which every path of IPv6 carries, less 48).
    */
   readonly mtu?: number | undefined;
-  /** Milliseconds until a flight is sent again, doubled each time (RFC 6347 §4.2.4.1). Default 1,000. */
+  /** Milliseconds until a flight is sent again, doubled each time (RFC 6347 §4.2.4.1, RFC 9147 §5.8.2). Default 1,000. */
   readonly retransmitTimeout?: number | undefined;
   /**
    * Agree on connection IDs where the other side does (RFC 9146, RFC 9147 §9): a client whose address changes keeps its
@@ -74,7 +74,7 @@ export interface ClusterOptions {
 }
 
 const INITIAL_TIMEOUT = 1_000;
-/** RFC 6347 §4.2.4.1: no more than 60 s. */
+/** RFC 6347 §4.2.4.1, RFC 9147 §5.8.2: doubled up to no less than 60 s. */
 const MAX_TIMEOUT = 60_000;
 const DEFAULT_MTU = 1_232;
 const MIN_MTU = 256;

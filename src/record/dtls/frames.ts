@@ -11,7 +11,7 @@ import { ContentType } from '../../wire/codepoints.ts';
  *     opaque cid[cid_length];            // only where type is tls12_cid (RFC 9146 §4)
  *     uint16 length;
  *     opaque fragment[length];
- * } DTLSCiphertext;                      // RFC 6347 §4.1
+ * } DTLSCiphertext;                      // RFC 6347 §4.3.1, RFC 9146 §4
  * ```
  */
 export interface ClassicFrame {

@@ -62,7 +62,7 @@ export interface DatagramOpener {
 
 /**
  * RFC 9147 §4.5.3: records that may fail to open under one key before what an attacker gains is no longer next to
- * nothing. With tags of 8 bytes that is soon.
+ * nothing. With tags of 8 bytes that is soon; it names no number there, and 2^7 leave 2^-57.
  */
 export function forgeryLimit(aead: AeadName | undefined): number {
   if (aead === undefined) return 2 ** 36;

@@ -8,7 +8,7 @@ import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.t
 import { PROTOCOLS_12, suitesOf } from '../../../src/handshake/tls12/protocol.ts';
 import { parseFragments } from '../../../src/messages/dtls.ts';
 import { type Frame, nextFrame } from '../../../src/record/dtls/frames.ts';
-import { Opener12, Sealer12 } from '../../../src/record/dtls/protection12.ts';
+import { MAC_THEN_ENCRYPT_FORGERIES, Opener12, Sealer12 } from '../../../src/record/dtls/protection12.ts';
 import type { Keys12 } from '../../../src/record/tls/record12.ts';
 import { ContentType, ProtocolVersion } from '../../../src/wire/codepoints.ts';
 import { ADDRESS, DtlsPair, type DtlsPairSetup, LATENCY, type Network } from '../../setup/dtls-pair.ts';
@@ -235,6 +235,10 @@ describe.each(records)(
       if (cut === undefined) throw new Error('no record');
       return cut.frame;
     };
+
+    test('bears few forgeries only where the MAC is inside', () => {
+      expect(opener().forgeryLimit).toBe(macThenEncrypt ? MAC_THEN_ENCRYPT_FORGERIES : 2 ** 36);
+    });
 
     test('comes back', () => {
       const [seal, open] = [sealer(), opener()];
