@@ -1,5 +1,5 @@
 import { HASH_LENGTH, type HashName, type KeyExchange } from '../../crypto/provider.ts';
-import { TlsError } from '../../errors/errors.ts';
+import { ConnectionError, TlsError } from '../../errors/errors.ts';
 import {
   bindersLength,
   certificateAuthorities,
@@ -56,6 +56,14 @@ export function makeFirstOffer(
   extensions: HelloExtensions,
   io: HandshakeIO,
 ): ClientOffer {
+  if (spokenVersions(config).length === 0) {
+    throw new ConnectionError(
+      'ERR_TLS_OPTION',
+      config.datagrams === undefined
+        ? "No version of TLS is left between minVersion and maxVersion; 'dtls1.0' in legacy is for datagrams"
+        : "No version of DTLS is left between minVersion and maxVersion; name 'dtls1.0' in legacy for DTLS 1.0",
+    );
+  }
   const shares = speaksTls13(config) ? config.keyShares : [];
   const keyExchanges = new Map(shares.map((group) => [group, beginKeyExchange(io, group)]));
   const psks = speaksTls13(config) ? offeredPsksOf(config, io) : [];

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Connection } from '../../../src/connection/connection.ts';
 import { DtlsConnection } from '../../../src/connection/dtls-connection.ts';
 import { DtlsGreeter } from '../../../src/connection/dtls-greeter.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
@@ -143,6 +144,14 @@ describe('without being named', () => {
     const pair = connect({ ...OLD, tls12: one }, { ...PLAIN, tls12: one });
     expect(pair.server.error?.code).toBe('ERR_TLS_NO_SHARED_CIPHER');
   });
+});
+
+test('a client that is left without any version says so', () => {
+  const option = expect.objectContaining({ code: 'ERR_TLS_OPTION' });
+  const of = (legacy: ClientConfig['legacy'], network: Partial<ClientConfig>) =>
+    clientConfig({ suites: [], tls12: ONLY_10.tls12, legacy, ...network });
+  expect(() => DtlsConnection.client(of(['tls1.1'], { datagrams }), START)).toThrow(option);
+  expect(() => Connection.client(of(['dtls1.0'], {}), START)).toThrow(option);
 });
 
 test('RC4 is not for datagrams, though it is named', () => {

@@ -47,6 +47,18 @@ describe('option legacy', () => {
     expect(createSecureContext({ legacy: ['tls1.1'], minVersion: 'TLSv1.2' }).legacy).toEqual([]);
   });
 
+  test('knows DTLS 1.0 as what TLS 1.1 is over datagrams', async () => {
+    const warned = await warningsOf(() => void createSecureContext({ legacy: ['dtls1.0'] }));
+    expect(warned).toContain('TRELLIS_LEGACY_DTLS10');
+    const { legacy, tls12 } = createSecureContext({ legacy: ['dtls1.0'], maxVersion: 'TLSv1.1' });
+    expect([legacy, tls12?.newest]).toEqual([['dtls1.0'], 0x0302]);
+    expect(tls12?.suites.map(({ name }) => name)).toContain('ECDHE-RSA-AES128-SHA');
+    expect(createSecureContext({ legacy: ['dtls1.0'], minVersion: 'TLSv1.2' }).legacy).toEqual([]);
+    expect(() => createSecureContext({ legacy: ['dtls1.0'], minVersion: 'TLSv1' })).toThrow(
+      option(/'tls1\.0'/),
+    );
+  });
+
   test('puts its suites behind all others, where nothing else is said', () => {
     const names = (...legacy: Parameters<typeof parseCiphers>[1] & object) =>
       parseCiphers(undefined, legacy).suites12.map(({ name }) => name);
