@@ -18,7 +18,7 @@ import { DatagramRecords, type DatagramStats } from '../record/dtls/record-layer
 import { ContentType } from '../wire/codepoints.ts';
 import { ConnectionIdUpdates } from './dtls-connection-ids.ts';
 import { DtlsIO } from './dtls-io.ts';
-import type { SessionEngine } from './engine.ts';
+import type { DatagramEngine } from './engine.ts';
 import type { Seat } from './seat.ts';
 import { Session } from './session.ts';
 import type { Role, SubProtocolFactory } from './sub-protocol.ts';
@@ -49,7 +49,7 @@ export interface ServerSeed {
  * What is not genuine is discarded without a word (RFC 6347 §4.1.2.7, RFC 9147 §4.5.2); `stats` counts it. Faults of a
  * genuine peer never throw: they queue an alert for `transmit` and an `error` event.
  */
-export class DtlsConnection extends Session<DtlsIO> implements SessionEngine {
+export class DtlsConnection extends Session<DtlsIO> implements DatagramEngine {
   readonly #records: DatagramRecords;
   readonly #reassembler: Reassembler;
   readonly #grace: number;

@@ -67,6 +67,8 @@ export class DtlsIO implements SessionIO {
   #flightMtu = Number.POSITIVE_INFINITY;
   /** The peer has said something: it is there. */
   #peerSpoke = false;
+  /** Somebody else cuts our messages. */
+  #wholeMessages = false;
   /** Some of the peer's next flight is there, and so all of ours is with it; but the rest may have to be asked for. */
   #answered = false;
   /** Records of handshake messages that the peer shall hear of. */
@@ -160,6 +162,7 @@ export class DtlsIO implements SessionIO {
 
   speakTls12(version: number): void {
     this.#records.version12 = version;
+    this.#wholeMessages = this.#datagrams.wholeMessages === true;
   }
 
   protectRead12(keys: Keys12): void {
@@ -332,6 +335,7 @@ export class DtlsIO implements SessionIO {
   }
 
   get #largestOfFlight(): number {
+    if (this.#wholeMessages && this.handshaking) return WHOLE_RECORD;
     return Math.min(this.mtu, this.#flightMtu);
   }
 
@@ -417,6 +421,8 @@ const MAX_MESSAGE_SEQ = 0xffff;
 /** RFC 9147 §6.1: 0 is in clear, 1 early data, 2 the handshake, 3 the first of application data. */
 const FIRST_EPOCH_13 = 2;
 const RECORD_NUMBER_LENGTH = 16;
+/** RFC 6347 §4.1: a record has at most 2^14 bytes of content, and 13 of header. */
+const WHOLE_RECORD = 2 ** 14 + 13;
 /** No message_seq of a message after the handshake. */
 const HANDSHAKE_GROUP = -1;
 

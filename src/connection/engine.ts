@@ -60,6 +60,21 @@ export interface SessionEngine {
   readonly drained: boolean;
 }
 
+/** A session over datagrams: `receive` takes one, `transmit` gives them one by one, and so does `send`. */
+export interface DatagramEngine extends SessionEngine {
+  /** Bytes of content that one datagram holds now. */
+  readonly maxDatagramSize: number;
+  /** The datagram that was received last says that its peer is where it came from; see `DtlsConnection`. */
+  readonly receivedNewest: boolean;
+}
+
+/** What a cookie was made from that a peer has sent back (RFC 6347 §4.2.1, RFC 9147 §5.1). */
+export interface CookieProof {
+  /** Of the peer, as `DtlsGreeter.greet` was given it. */
+  readonly address: Uint8Array;
+  readonly secret: Uint8Array;
+}
+
 /** Where the engines of sessions run. The option `module` of `connect` and `createServer` takes one. */
 export interface EngineSource {
   /** @param judges the host has anchors of its own, and `config.verifyPeer` shall judge the peer as well */
@@ -75,4 +90,21 @@ export interface EngineSource {
     subProtocols: readonly SubProtocolFactory[],
     judges: boolean,
   ): SessionEngine;
+  /** The same over datagrams, where `config.datagrams` is there. */
+  datagramClient(
+    config: ClientConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+  ): DatagramEngine;
+  /** @param proof the ClientHello that is received first has a cookie of this secret; absent: none was asked for */
+  datagramServer(
+    config: ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+    proof?: CookieProof,
+  ): DatagramEngine;
+  /** A server's configuration, for answering first messages with cookies in the place of the engine. */
+  greeting(config: ServerConfig): ServerConfig;
 }

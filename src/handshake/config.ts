@@ -108,6 +108,11 @@ export interface DatagramConfig {
    * (RFC 9146 §3). Absent: none are agreed on.
    */
   readonly connectionId?: Uint8Array | undefined;
+  /**
+   * DTLS 1.2: the messages of flights leave in pieces of a whole record, whatever `mtu` says; who carries them cuts them.
+   * (In DTLS 1.3 only who has the keys can.)
+   */
+  readonly wholeMessages?: boolean | undefined;
   /** DTLS 1.3: makes one more, as long as `connectionId`, for a peer that asks. Absent: it gets none. */
   readonly newConnectionId?: (() => Uint8Array) | undefined;
 }

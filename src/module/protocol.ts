@@ -25,6 +25,7 @@ export const Instruction = {
   processEap: 0x80,
   encrypt: 0x82,
   decrypt: 0x84,
+  retransmit: 0x86,
   sessionInformation: 0x88,
   select: 0xa4,
   getMasterSessionKey: 0xa6,
@@ -33,8 +34,6 @@ export const Instruction = {
   getData: 0xca,
   putData: 0xda,
 } as const;
-
-/** Place for Retransmit flight (86), which DTLS will need: until then it is an unknown instruction. */
 
 /** P2 of Compute signature. */
 export const SignatureKind = {
@@ -59,7 +58,7 @@ export const CapabilityTag = { name: 0x70, version: 0x71, sessions: 0x72, maxMes
 export const OpenTag = {
   role: 0x80,
   mode: 0x81,
-  /** 00: a stream. Place for 01 and an MTU: datagrams. */
+  /** `uint8 stream(0);` or `uint8 datagrams(1); uint16 mtu; uint16 retransmit_milliseconds;` */
   transport: 0x82,
   /** ProtocolVersion values; default all that the module speaks. */
   versions: 0x83,
@@ -68,6 +67,11 @@ export const OpenTag = {
   alpn: 0x85,
   /** Repeated: `uint16 type; uint8 content_types<0..255>; uint8 handshake_types<0..255>; opaque body[];` */
   helloExtension: 0x86,
+  /**
+   * Datagrams, server: `opaque address<1..255>; opaque secret<0..2^16-1>;`. Clients have to send a cookie back that is bound
+   * to the address; it is made from the secret, or from one of the module's own where that is empty.
+   */
+  cookie: 0x87,
   /** Unix milliseconds, 6 bytes. */
   time: 0x88,
   /** Bytes of an EAP packet that the module sends. */
@@ -79,7 +83,7 @@ export const OpenTag = {
 export const RoleCode = { client: 0, server: 1 } as const;
 /** 01: a true EAP method, RFC 5216 and RFC 9190. 02: a session that a bridge carries. */
 export const ModeCode = { method: 1, bridge: 2 } as const;
-export const TransportCode = { stream: 0 } as const;
+export const TransportCode = { stream: 0, datagrams: 1 } as const;
 
 /** TLV of Session information. */
 export const InformationTag = {
@@ -101,13 +105,20 @@ export const InformationTag = {
   /** Why it is closed: `uint8 alert; opaque code[];` and whether the peer said so. */
   failure: 0x9b,
   failureByPeer: 0x9c,
+  /** Datagrams: bytes of content that one holds, 2 bytes. */
+  maxDatagram: 0x9d,
 } as const;
 
-/** First byte of the state; the second says whether items wait for a Process-EAP-Decrypt. */
+/**
+ * First byte of the state; the second says whether items wait for a Process-EAP-Decrypt. Of datagrams, `uint16` follows:
+ * milliseconds until Retransmit flight is due, 0 for never.
+ */
 export const SessionState = { handshaking: 0, open: 1, exported: 2, closed: 3 } as const;
 
 /** Type of an item in the answer to Process-EAP-Decrypt that is no TLS content: records to be sent. */
 export const RECORDS_ITEM = 0;
+/** Of datagrams, where it has changed: `uint16` milliseconds until Retransmit flight is due, 0 for never. */
+export const WAIT_ITEM = 1;
 
 /** Bits of the byte that Reset-State answers. */
 export const CardState = { identity: 0x01, userVerified: 0x02, operatorVerified: 0x04 } as const;

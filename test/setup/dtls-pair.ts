@@ -1,10 +1,12 @@
 import { DtlsConnection, type ServerSeed } from '../../src/connection/dtls-connection.ts';
 import type { DtlsGreeter } from '../../src/connection/dtls-greeter.ts';
+import type { CommandWanted, DatagramEngine } from '../../src/connection/engine.ts';
 import type { ConnectionEvent } from '../../src/connection/events.ts';
 import type { Role, SubProtocolFactory } from '../../src/connection/sub-protocol.ts';
 import type { TrellisError } from '../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import type { ResumableSession } from '../../src/handshake/resumable-session.ts';
+import type { DecryptionWanted, SignatureWanted } from '../../src/handshake/wanted.ts';
 import { peerOf, START } from './pair.ts';
 
 /*
@@ -35,14 +37,14 @@ export interface DtlsPairSetup {
   readonly serverProtocols?: readonly SubProtocolFactory[];
 }
 
-export class DtlsEndpoint {
-  #connection: DtlsConnection | undefined;
+export class DtlsEndpoint<E extends DatagramEngine = DtlsConnection> {
+  #connection: E | undefined;
   readonly events: ConnectionEvent[] = [];
   readonly keylog: string[] = [];
   /** Every datagram that it sent. */
   readonly sent: Uint8Array[] = [];
 
-  constructor(connection: DtlsConnection | undefined) {
+  constructor(connection: E | undefined) {
     this.#connection = connection;
   }
 
@@ -51,12 +53,12 @@ export class DtlsEndpoint {
     return this.#connection !== undefined;
   }
 
-  get connection(): DtlsConnection {
+  get connection(): E {
     if (this.#connection === undefined) throw new Error('no ClientHello has been accepted yet');
     return this.#connection;
   }
 
-  set connection(connection: DtlsConnection) {
+  set connection(connection: E) {
     this.#connection = connection;
   }
 
@@ -91,30 +93,31 @@ interface OnTheWay {
   readonly bytes: Uint8Array;
 }
 
-export class DtlsPair {
+/** How the two sides of a pair begin. */
+interface Beginning<C, S> {
+  readonly client: (now: number) => C;
+  readonly accept: (now: number, seed?: ServerSeed) => S;
+  readonly network?: Network | undefined;
+  readonly greeter?: DtlsGreeter | undefined;
+  readonly now?: number | undefined;
+}
+
+export class DatagramPair<C extends DatagramEngine, S extends DatagramEngine> {
   now: number;
   network: Network;
-  readonly client: DtlsEndpoint;
-  readonly server: DtlsEndpoint;
+  readonly client: DtlsEndpoint<C>;
+  readonly server: DtlsEndpoint<S>;
   #onTheWay: OnTheWay[] = [];
   #count = 0;
   readonly #greeter: DtlsGreeter | undefined;
-  readonly #accept: (seed?: ServerSeed) => DtlsConnection;
+  readonly #accept: (seed?: ServerSeed) => S;
 
-  constructor({
-    client,
-    server,
-    network = perfect,
-    greeter,
-    now = START,
-    clientProtocols = [],
-    serverProtocols = [],
-  }: DtlsPairSetup) {
+  constructor({ client, accept, network = perfect, greeter, now = START }: Beginning<C, S>) {
     this.#greeter = greeter;
-    this.#accept = (seed) => DtlsConnection.server(server, this.now, serverProtocols, seed);
+    this.#accept = (seed) => accept(this.now, seed);
     this.now = now;
     this.network = network;
-    this.client = new DtlsEndpoint(DtlsConnection.client(client, this.now, clientProtocols));
+    this.client = new DtlsEndpoint(client(this.now));
     this.server = new DtlsEndpoint(greeter === undefined ? this.#accept() : undefined);
   }
 
@@ -170,24 +173,21 @@ export class DtlsPair {
     return this.server.begun;
   }
 
-  #begun(): DtlsEndpoint[] {
-    return [this.client, this.server].filter(({ begun }) => begun);
+  #begun(): DtlsEndpoint<C | S>[] {
+    return [this.client as DtlsEndpoint<C | S>, this.server as DtlsEndpoint<C | S>].filter(
+      ({ begun }) => begun,
+    );
   }
 
   /** Takes events and datagrams out, and answers what is wanted. */
   #attend(role: Role): void {
-    const endpoint = this[role];
+    const endpoint = this[role] as DtlsEndpoint<C | S>;
     if (!endpoint.begun) return;
     const { connection } = endpoint;
     for (;;) {
       const { wanted } = connection;
-      if (wanted?.kind !== 'signature' && wanted?.kind !== 'decryption') break;
-      const answer =
-        wanted.kind === 'signature'
-          ? wanted.key.sign(wanted.scheme, wanted.input)
-          : wanted.key.decrypt(wanted.ciphertext);
-      if (answer instanceof Promise) throw new Error('the pair needs keys that answer at once');
-      connection.provide(answer, this.now);
+      if (wanted === undefined || wanted.kind === 'identities') break;
+      this.#answer(connection, wanted);
     }
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       if (event.type === 'keylog') endpoint.keylog.push(event.line);
@@ -196,11 +196,38 @@ export class DtlsPair {
     for (const datagram of connection.transmit()) this.#send(role, datagram);
   }
 
+  #answer(connection: C | S, wanted: SignatureWanted | DecryptionWanted | CommandWanted): void {
+    try {
+      const answer = perform(wanted);
+      if (answer instanceof Promise) throw new Error('the pair needs keys and modules that answer at once');
+      connection.provide(answer, this.now);
+    } catch (error) {
+      connection.abandon(error);
+    }
+  }
+
   #send(role: Role, datagram: Uint8Array): void {
     const nth = this[role].sent.push(datagram) - 1;
     for (const { after, bytes } of this.network(datagram, role, nth)) {
       this.#onTheWay.push({ at: this.now + after, nth: this.#count++, to: peerOf[role], bytes });
     }
+  }
+}
+
+function perform(wanted: SignatureWanted | DecryptionWanted | CommandWanted) {
+  if (wanted.kind === 'command') return wanted.perform();
+  if (wanted.kind === 'signature') return wanted.key.sign(wanted.scheme, wanted.input);
+  return wanted.key.decrypt(wanted.ciphertext);
+}
+
+/** Two engines of this process. */
+export class DtlsPair extends DatagramPair<DtlsConnection, DtlsConnection> {
+  constructor({ client, server, clientProtocols = [], serverProtocols = [], ...rest }: DtlsPairSetup) {
+    super({
+      client: (now) => DtlsConnection.client(client, now, clientProtocols),
+      accept: (now, seed) => DtlsConnection.server(server, now, serverProtocols, seed),
+      ...rest,
+    });
   }
 }
 

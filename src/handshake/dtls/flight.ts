@@ -1,4 +1,9 @@
-import { buildFragment, FRAGMENT_HEADER_LENGTH, type RecordNumber } from '../../messages/dtls.ts';
+import {
+  buildFragment,
+  FRAGMENT_HEADER_LENGTH,
+  type HandshakeFragment,
+  type RecordNumber,
+} from '../../messages/dtls.ts';
 import type { DatagramSealer } from '../../record/dtls/protection.ts';
 import { ContentType } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
@@ -126,25 +131,11 @@ export class Flight {
       out.add(sealer, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC);
       return;
     }
-    const { type, messageSeq, body, acked } = message;
+    const { body, acked } = message;
     for (const gap of acked.gaps(body.length)) {
-      let start = gap.start;
-      do {
-        const wanted = gap.end - start;
-        const least = FRAGMENT_HEADER_LENGTH + Math.min(wanted, MIN_FRAGMENT);
-        const room = out.fragmentRoom(sealer, least) - FRAGMENT_HEADER_LENGTH;
-        const end = start + Math.min(wanted, Math.max(1, room));
-        const fragment = {
-          type,
-          length: body.length,
-          messageSeq,
-          offset: start,
-          body: body.subarray(start, end),
-        };
-        this.#note(sealer, { outgoing, start, end });
-        out.addFragment(sealer, buildFragment(fragment));
-        start = end;
-      } while (start < gap.end);
+      out.addMessage(sealer, { ...message, length: body.length, offset: 0 }, gap, (start, end) =>
+        this.#note(sealer, { outgoing, start, end }),
+      );
     }
   }
 
@@ -194,7 +185,7 @@ export class DatagramPacker {
   }
 
   /** Bytes for the next fragment: where there is room for `least` of them in this record, in it, else in another. */
-  fragmentRoom(sealer: DatagramSealer, least: number): number {
+  #fragmentRoom(sealer: DatagramSealer, least: number): number {
     const isOther = this.#record !== undefined && this.#record.sealer !== sealer;
     // RFC 6347 §4.2.3 lets a record have several messages. In clear they cost next to nothing apart, and there are clients
     // (node-dtls-client) that read the first only; OpenSSL and GnuTLS send them so.
@@ -204,7 +195,34 @@ export class DatagramPacker {
     return room();
   }
 
-  addFragment(sealer: DatagramSealer, fragment: Uint8Array): void {
+  /**
+   * Bytes `start` to `end` of a body, in as many fragments as it takes.
+   * @param part the body, or a piece of one that begins at `offset`
+   * @param note told of each fragment, which goes in the record that is sealed next
+   */
+  addMessage(
+    sealer: DatagramSealer,
+    { type, length, messageSeq, offset, body }: HandshakeFragment,
+    { start: first, end: last }: { readonly start: number; readonly end: number },
+    note?: (start: number, end: number) => void,
+  ): void {
+    let start = first;
+    do {
+      const wanted = last - start;
+      const least = FRAGMENT_HEADER_LENGTH + Math.min(wanted, MIN_FRAGMENT);
+      const room = this.#fragmentRoom(sealer, least) - FRAGMENT_HEADER_LENGTH;
+      const end = start + Math.min(wanted, Math.max(1, room));
+      note?.(start, end);
+      const piece = body.subarray(start, end);
+      this.#addFragment(
+        sealer,
+        buildFragment({ type, length, messageSeq, offset: offset + start, body: piece }),
+      );
+      start = end;
+    } while (start < last);
+  }
+
+  #addFragment(sealer: DatagramSealer, fragment: Uint8Array): void {
     this.#record ??= { sealer, fragments: [] };
     this.#record.fragments.push(fragment);
     this.#recordLength += fragment.length;

@@ -1,7 +1,8 @@
 import { toHex } from '../../der/bytes.ts';
 import { DecodeError } from '../../errors/errors.ts';
 import { parseEap, parseEapTls } from '../eap/packet.ts';
-import { Instruction, ObjectTag } from '../protocol.ts';
+import { InformationKind, Instruction, ObjectTag, OpenTag } from '../protocol.ts';
+import { readTlvs } from '../tlv.ts';
 import { CLA_CHAINING, type Command, parseCommand, parseResponse } from './command.ts';
 import { parseStatus } from './status.ts';
 
@@ -40,6 +41,7 @@ const IN_SESSION: ReadonlySet<number> = new Set([
   Instruction.processEap,
   Instruction.encrypt,
   Instruction.decrypt,
+  Instruction.retransmit,
   Instruction.sessionInformation,
   Instruction.getMasterSessionKey,
   Instruction.exportTrafficKeys,
@@ -52,11 +54,13 @@ const WITH_EAP: ReadonlySet<number> = new Set([
 ]);
 const NAMES = new Map<number, string>(Object.entries(Instruction).map(([name, ins]) => [ins, name]));
 const NO_PIN_DATA = 0;
-const EXPORTER = 1;
+const EXPORTERS: readonly number[] = [InformationKind.exporter, InformationKind.exporterWithoutContext];
 
 /** Describes the dialogue with a module as it goes by. One per connection: the rest of an answer is as secret as its beginning. */
 export class Tracer {
   #secretRest = false;
+  /** A part of a chained Open came before. */
+  #partOfOpen = false;
 
   describe(commandBytes: Uint8Array, responseBytes: Uint8Array): TraceEntry {
     const { data: answer, status } = parseResponse(responseBytes);
@@ -73,6 +77,8 @@ export class Tracer {
     this.#secretRest = isSecret;
     const isSession = IN_SESSION.has(ins);
     const isMore = (cla & CLA_CHAINING) !== 0 || (WITH_EAP.has(ins) && (p1 & 1) !== 0);
+    const isSecretData = hasSecretData(command) || (ins === Instruction.open && (isMore || this.#partOfOpen));
+    this.#partOfOpen = ins === Instruction.open && isMore;
     const eap = WITH_EAP.has(ins) && !isMore ? describeEap(data) : undefined;
     const answerEap = WITH_EAP.has(ins) && word.kind === 'success' ? describeEap(answer) : undefined;
     return {
@@ -81,7 +87,7 @@ export class Tracer {
       ...(isSession ? { session: p1 >> 1 } : {}),
       ...(isMore ? { more: true as const } : {}),
       ...(eap === undefined ? {} : { eap }),
-      data: hasSecretData(command) ? bytes(data) : shown(data),
+      data: isSecretData ? bytes(data) : shown(data),
       ...(answerEap === undefined ? {} : { answerEap }),
       answer: isSecret ? bytes(answer) : shown(answer),
       ...common,
@@ -90,12 +96,22 @@ export class Tracer {
 }
 
 function hasSecretData({ ins, p1, p2, data }: Command): boolean {
+  if (ins === Instruction.open) return hasCookieSecret(data);
   if (ins === Instruction.putData) return ((p1 << 8) | p2) === ObjectTag.privateKey;
   return SECRET_DATA.has(ins) && data.length > NO_PIN_DATA;
 }
 
+function hasCookieSecret(data: Uint8Array): boolean {
+  try {
+    return readTlvs(data, 'Open').some(({ tag }) => tag === OpenTag.cookie);
+  } catch (error) {
+    if (error instanceof DecodeError) return true;
+    throw error;
+  }
+}
+
 function hasSecretAnswer({ ins, p2 }: Command): boolean {
-  return SECRET_ANSWER.has(ins) || (ins === Instruction.sessionInformation && p2 === EXPORTER);
+  return SECRET_ANSWER.has(ins) || (ins === Instruction.sessionInformation && EXPORTERS.includes(p2));
 }
 
 function read(command: Uint8Array): Command | undefined {

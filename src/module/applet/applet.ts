@@ -1,3 +1,4 @@
+import { COOKIE_SECRET_LENGTH } from '../../connection/dtls-greeter.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { ConnectionError, DecodeError, TrellisError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
@@ -69,6 +70,8 @@ export class Applet {
   readonly #sessions = new Map<number, Session>();
   readonly #verified = { user: false, operator: false };
   #current: string | undefined;
+  /** Of the DTLS cookies that the module makes itself. */
+  #cookieSecret: Uint8Array | undefined;
   /** Position of Get-Next-Identity. */
   #next = 0;
 
@@ -228,6 +231,10 @@ export class Applet {
       case Instruction.decrypt:
         plain();
         return session.decrypt(data);
+      case Instruction.retransmit:
+        plain();
+        if (data.length > 0) throw new Refused(Status.wrongLength);
+        return session.retransmit();
       case Instruction.sessionInformation:
         return this.#information(session, p2, data);
       case Instruction.getMasterSessionKey:
@@ -320,7 +327,14 @@ export class Applet {
     const role = request.role === 'client' ? IdentityRole.client : IdentityRole.server;
     if ((identity.roles & role) === 0) throw new Refused(Status.notPermitted);
     const handle = this.#freeHandle();
-    const host = { crypto: this.#crypto, state: this.#state };
+    const host = {
+      crypto: this.#crypto,
+      state: this.#state,
+      cookieSecret: () => {
+        this.#cookieSecret ??= this.#crypto.randomBytes(COOKIE_SECRET_LENGTH);
+        return this.#cookieSecret;
+      },
+    };
     this.#sessions.set(handle, new Session(host, identity, request, this.#state.timeFrom(request.time)));
     return Uint8Array.of(handle);
   }
@@ -388,6 +402,7 @@ const CLASSES: ReadonlySet<number> = new Set([MODULE_CLASS, 0x00, 0x80]);
 
 const IN_SESSION: ReadonlySet<number> = new Set([
   ...SESSION_COMMANDS,
+  Instruction.retransmit,
   Instruction.sessionInformation,
   Instruction.getMasterSessionKey,
   Instruction.exportTrafficKeys,
@@ -397,6 +412,7 @@ const IN_SESSION: ReadonlySet<number> = new Set([
 function statusFor(error: unknown): number {
   if (error instanceof Refused) return error.status;
   if (error instanceof DecodeError) return Status.malformed;
+  if (error instanceof ConnectionError && error.code === 'ERR_DTLS_TOO_LARGE') return Status.wrongLength;
   // The engine's answer to a use that the session does not allow (any more).
   if (error instanceof ConnectionError && error.code !== 'ERR_TLS_OPTION') return Status.wrongState;
   // Parameters that are well-formed and make no sense: a key of an unknown kind, a certificate for another key.

@@ -7,11 +7,16 @@ import { NamedGroup, ProtocolVersion } from '../../wire/codepoints.ts';
 import { referenceName } from '../../x509/names.ts';
 import { verifyPeer } from '../../x509/verify.ts';
 import { ClientCertificate } from '../protocol.ts';
-import type { OpenRequest } from './open.ts';
+import { MAX_RETRANSMIT_TIMEOUT, type OpenRequest } from './open.ts';
 import type { IdentityRecord, PersistentState } from './persistent.ts';
 
 /** As everywhere (docs/defaults.md). */
-const GROUPS = [NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
+export const MODULE_GROUPS: readonly number[] = [
+  NamedGroup.x25519,
+  NamedGroup.secp256r1,
+  NamedGroup.secp384r1,
+];
+export const MODULE_SUITES = DEFAULT_TLS13_SUITES;
 const MAX_FRAGMENT = 16_384;
 
 /** What the module's engine is to do: the identity's key, certificates and anchors, and what Open asked for. */
@@ -21,7 +26,8 @@ export function engineConfig(
   identity: IdentityRecord,
   request: OpenRequest,
 ): ClientConfig | ServerConfig {
-  const { serverName } = request;
+  const { serverName, datagrams } = request;
+  const speaks = (...versions: readonly number[]) => versions.some((v) => request.versions.includes(v));
   const reference = serverName === undefined ? undefined : referenceName(serverName);
   const judge: PeerVerifier = (chain, { now, schemes }) =>
     verifyPeer(crypto, chain, {
@@ -33,18 +39,28 @@ export function engineConfig(
     });
   const common = {
     crypto,
-    suites: request.versions.includes(ProtocolVersion.tls13) ? DEFAULT_TLS13_SUITES : [],
+    suites: speaks(ProtocolVersion.tls13, ProtocolVersion.dtls13) ? MODULE_SUITES : [],
     // Bindings to the session need a master secret that is bound to the handshake (RFC 7627).
-    tls12: request.versions.includes(ProtocolVersion.tls12)
+    tls12: speaks(ProtocolVersion.tls12, ProtocolVersion.dtls12)
       ? { suites: DEFAULT_TLS12_SUITES, requireExtendedMasterSecret: true }
       : undefined,
-    groups: GROUPS,
+    groups: MODULE_GROUPS,
     schemes: SCHEMES.map(({ id }) => id),
     verifyPeer: judge,
     // The module has no clock: the host keeps the time, and drops the session.
     handshakeTimeout: 0,
     maxFragment: MAX_FRAGMENT,
     padTo: 1,
+    // The host cuts flights of DTLS 1.2, and keeps the time.
+    datagrams:
+      datagrams === undefined
+        ? undefined
+        : {
+            mtu: datagrams.mtu,
+            initialTimeout: datagrams.timeout,
+            maxTimeout: MAX_RETRANSMIT_TIMEOUT,
+            wholeMessages: true,
+          },
     keylog: false,
   };
   const identities =
@@ -56,7 +72,7 @@ export function engineConfig(
       ...common,
       serverName,
       sendServerName: reference?.kind === 'dns',
-      keyShares: GROUPS.slice(0, 1),
+      keyShares: MODULE_GROUPS.slice(0, 1),
       alpnProtocols: request.alpnProtocols,
       identities,
       session: undefined,

@@ -1,10 +1,12 @@
 import { Connection, type ConnectionInfo } from '../../connection/connection.ts';
+import { DtlsConnection, type ServerSeed } from '../../connection/dtls-connection.ts';
+import { DtlsGreeter } from '../../connection/dtls-greeter.ts';
 import type { Role } from '../../connection/sub-protocol.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { AlertDescription } from '../../errors/alerts.ts';
 import { AlertReceivedError, alertFor, errorForAlert, TrellisError } from '../../errors/errors.ts';
 import { type Binding, SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/binding.ts';
-import { writeChain } from '../../handshake/session.ts';
+import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
 import { concat, Writer } from '../../wire/writer.ts';
@@ -17,8 +19,10 @@ import {
   RECORDS_ITEM,
   SessionState,
   TrafficKeyTag,
+  WAIT_ITEM,
 } from '../protocol.ts';
 import { numberTlv, type Tlv, writeTlvs } from '../tlv.ts';
+import { agreedFields } from './agreed-fields.ts';
 import { Conversation } from './conversation.ts';
 import { engineConfig } from './engine-config.ts';
 import type { OpenRequest } from './open.ts';
@@ -46,7 +50,12 @@ const MAX_WAITING_ITEMS = 262_144;
 export interface SessionHost {
   readonly crypto: CryptoProvider;
   readonly state: PersistentState;
+  /** Where cookies come from that the host has no secret for; it is made when it is needed first. */
+  readonly cookieSecret: () => Uint8Array;
 }
+
+/** What runs a session: over a stream, or over datagrams. */
+type Engine = Connection | DtlsConnection;
 
 /** One TLS session in the module: EAP packets in and out, the engine behind them. */
 export class Session {
@@ -56,9 +65,16 @@ export class Session {
   readonly #request: OpenRequest;
   readonly #conversation: Conversation;
   readonly #extensions: readonly Passthrough[];
-  /** Unix milliseconds of the time that Open brought: the module has no clock. */
-  readonly #now: number;
-  #connection: Connection | undefined;
+  /**
+   * Unix milliseconds, of the time that Open brought: the module has no clock. Over datagrams it goes on when the host says
+   * that a time is over (Retransmit flight).
+   */
+  #now: number;
+  #connection: Engine | undefined;
+  /** A server of datagrams, until a client has proven its address. */
+  #greeter: DtlsGreeter | undefined;
+  /** What the host was told last of the time until Retransmit flight is due. */
+  #toldWait = 0;
   #state: keyof typeof SessionState = 'handshaking';
   #connected = false;
   #items: HostItem[] = [];
@@ -81,16 +97,36 @@ export class Session {
     this.#extensions = request.extensions.map(
       (extension) => new Passthrough(extension, (item) => this.#deliver(item)),
     );
-    if (request.role === 'server') this.#connection = this.#start();
+    if (request.role === 'server') this.#begin();
+  }
+
+  #begin(): void {
+    const { cookie } = this.#request.datagrams ?? {};
+    if (cookie === undefined) {
+      this.#connection = this.#start();
+      return;
+    }
+    const config = this.#config();
+    const secret = cookie.secret.length > 0 ? cookie.secret : this.#host.cookieSecret();
+    if (!('identities' in config)) this.#greeter = new DtlsGreeter(config, secret);
   }
 
   get state(): keyof typeof SessionState {
     return this.#state;
   }
 
-  /** State, and whether items wait to be fetched by Process-EAP-Decrypt. */
+  /** State, whether items wait to be fetched by Process-EAP-Decrypt, and over datagrams when Retransmit flight is due. */
   get stateBytes(): Uint8Array {
-    return Uint8Array.of(SessionState[this.#state], this.#items.length > 0 ? 1 : 0);
+    const bytes = Uint8Array.of(SessionState[this.#state], this.#items.length > 0 ? 1 : 0);
+    if (this.#request.datagrams === undefined) return bytes;
+    this.#toldWait = this.#wait;
+    return concat([bytes, u16(this.#toldWait)]);
+  }
+
+  /** Milliseconds; 0 for never. */
+  get #wait(): number {
+    const due = this.#state === 'closed' ? undefined : this.#connection?.nextTimeout();
+    return due === undefined ? 0 : Math.min(Math.max(1, Math.ceil(due - this.#now)), 0xffff);
   }
 
   // ── the handshake ──────────────────────────────────────────────────────────────────────────────
@@ -110,7 +146,7 @@ export class Session {
         // A second start would be another handshake in the place of this one.
         if (this.#connection !== undefined) throw new Refused(Status.wrongState);
         this.#connection = this.#start();
-        return this.#conversation.reply(this.#take(), instruction);
+        return this.#conversation.reply(concat(this.#take()), instruction);
       case 'success':
         if (!this.#connected) throw new Refused(Status.wrongState);
         return NOTHING;
@@ -129,6 +165,10 @@ export class Session {
 
   #process(message: Uint8Array): Uint8Array {
     const instruction = Instruction.processEap;
+    if (this.#greeter !== undefined && this.#connection === undefined) {
+      const answer = this.#greet(this.#greeter, message);
+      if (answer !== undefined) return this.#conversation.reply(answer, instruction);
+    }
     const connection = this.#connection;
     if (connection === undefined) throw new Refused(Status.wrongState);
     if (this.#isMethod && this.role === 'server' && message.length === 0) {
@@ -141,16 +181,48 @@ export class Session {
     }
     if (this.#state === 'closed') throw new Refused(Status.wrongState);
     connection.receive(message, this.#now);
-    return this.#conversation.reply(this.#take(), instruction);
+    return this.#conversation.reply(concat(this.#take()), instruction);
   }
 
-  #start(): Connection {
+  /** @returns what is sent to who has not proven its address; nothing once there is a connection */
+  #greet(greeter: DtlsGreeter, datagram: Uint8Array): Uint8Array | undefined {
+    const { datagrams, time } = this.#request;
+    const address = datagrams?.cookie?.address ?? NOTHING;
+    // Cookies that the host has made are as old as its own clock says.
+    const greeting = greeter.greet(datagram, address, time);
+    if (greeting.kind === 'reply') return greeting.datagram;
+    if (greeting.kind === 'discard') return NOTHING;
+    this.#connection = this.#start(greeting.seed);
+    return undefined;
+  }
+
+  #config(): ClientConfig | ServerConfig {
     const { crypto, state } = this.#host;
-    const config = engineConfig(crypto, state, this.identity, this.#request);
+    return engineConfig(crypto, state, this.identity, this.#request);
+  }
+
+  #start(seed?: ServerSeed): Engine {
+    const config = this.#config();
     const factories = this.#extensions.map((extension) => () => extension);
-    return 'identities' in config
-      ? Connection.client(config, this.#now, factories)
-      : Connection.server(config, this.#now, factories);
+    const now = this.#now;
+    if ('identities' in config) {
+      return config.datagrams === undefined
+        ? Connection.client(config, now, factories)
+        : DtlsConnection.client(config, now, factories);
+    }
+    return config.datagrams === undefined
+      ? Connection.server(config, now, factories)
+      : DtlsConnection.server(config, now, factories, seed);
+  }
+
+  /** Over datagrams: the time is over that the state has told. @returns what is sent now, a flight again */
+  retransmit(): Uint8Array {
+    const connection = this.#connection;
+    const isRunning = this.#state === 'handshaking' || this.#state === 'open';
+    if (!isRunning || !(connection instanceof DtlsConnection)) throw new Refused(Status.wrongState);
+    this.#now = connection.nextTimeout() ?? this.#now;
+    connection.handleTimeout(this.#now);
+    return concat(this.#take());
   }
 
   // ── after it ───────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +231,7 @@ export class Session {
   encrypt(type: number, packet: Uint8Array): Uint8Array {
     return this.#exchange(packet, Instruction.encrypt, (connection, content) => {
       this.#send(connection, type, content);
-      return this.#take();
+      return concat(this.#take());
     });
   }
 
@@ -171,17 +243,31 @@ export class Session {
       const items = this.#items;
       this.#items = [];
       this.#itemBytes = 0;
-      if (records.length > 0) items.push({ type: RECORDS_ITEM, content: records });
+      items.push(...this.#asItems(records));
       const writer = new Writer(1024);
       for (const { type, content } of items) writer.u8(type).vector(3, content);
       return writer.finish();
     });
   }
 
+  /** Over datagrams each is one, and the host hears when a time begins or ends. */
+  #asItems(records: readonly Uint8Array[]): HostItem[] {
+    if (this.#request.datagrams === undefined) {
+      return records.length === 0 ? [] : [{ type: RECORDS_ITEM, content: concat(records) }];
+    }
+    const items = records.map((content) => ({ type: RECORDS_ITEM, content }));
+    const wait = this.#wait;
+    if (wait !== this.#toldWait) {
+      this.#toldWait = wait;
+      items.push({ type: WAIT_ITEM, content: u16(wait) });
+    }
+    return items;
+  }
+
   #exchange(
     packet: Uint8Array,
     instruction: number,
-    work: (connection: Connection, message: Uint8Array) => Uint8Array,
+    work: (connection: Engine, message: Uint8Array) => Uint8Array,
   ): Uint8Array {
     // What was begun while the session was open is given to its end: that may be the alert that closed it.
     const connection = this.#conversation.isSending ? this.#established() : this.#open();
@@ -192,7 +278,7 @@ export class Session {
     return this.#conversation.reply(work(connection, incoming.message), instruction);
   }
 
-  #send(connection: Connection, type: number, content: Uint8Array): void {
+  #send(connection: Engine, type: number, content: Uint8Array): void {
     switch (type) {
       case ContentType.application_data:
         connection.send(content);
@@ -210,7 +296,7 @@ export class Session {
   }
 
   /** `AlertLevel level; AlertDescription description;`: close_notify closes, anything else ends the session. */
-  #sendAlert(connection: Connection, content: Uint8Array): void {
+  #sendAlert(connection: Engine, content: Uint8Array): void {
     const [, description] = content;
     if (content.length !== 2 || description === undefined) throw new Refused(Status.malformed);
     if (description === AlertDescription.close_notify) connection.close();
@@ -218,7 +304,7 @@ export class Session {
   }
 
   /** KeyUpdate, and messages of sub-protocols. */
-  #sendHandshake(connection: Connection, message: Uint8Array): void {
+  #sendHandshake(connection: Engine, message: Uint8Array): void {
     const r = new Reader(message, 'handshake message');
     const type = r.u8();
     const body = r.vector(3);
@@ -254,30 +340,12 @@ export class Session {
   }
 
   #agreed(info: ConnectionInfo): (Tlv | undefined)[] {
-    const { version, suite, group, peer, serverName, alpnProtocol, transcriptHash } = info;
-    const text = (tag: number, value: string | undefined) =>
-      value === undefined ? undefined : { tag, value: utf8.encode(value) };
-    return [
-      numberTlv(InformationTag.version, version, 2),
-      numberTlv(InformationTag.suite, suite.id, 2),
-      group === undefined ? undefined : numberTlv(InformationTag.group, group, 2),
-      peer === undefined
-        ? undefined
-        : { tag: InformationTag.peerPath, value: chainBytes(peer.path.map(({ raw }) => raw)) },
-      this.#shown ? { tag: InformationTag.ownChain, value: chainBytes(this.identity.chain) } : undefined,
-      ...this.#extensions.map(({ extensionType, answered }) =>
-        answered === undefined
-          ? undefined
-          : {
-              tag: InformationTag.helloExtension,
-              value: new Writer(answered.length + 2).u16(extensionType).bytes(answered).finish(),
-            },
-      ),
-      { tag: InformationTag.sessionBinding, value: this.#sessionBinding() },
-      { tag: InformationTag.transcriptHash, value: transcriptHash },
-      text(InformationTag.serverName, serverName),
-      text(InformationTag.alpn, alpnProtocol),
-    ];
+    return agreedFields(info, {
+      extensions: this.#extensions,
+      ownChain: this.#shown ? this.identity.chain : [],
+      sessionBinding: this.#sessionBinding(),
+      maxDatagram: this.#connection?.maxDatagramSize,
+    });
   }
 
   /** @param label one that the host may have, see `isExporterLabelPermitted` */
@@ -303,8 +371,10 @@ export class Session {
     const connection = this.#open();
     if (this.#isMethod || this.#items.length > 0) throw new Refused(Status.wrongState);
     const { version } = connection.info as ConnectionInfo;
-    // Keys of TLS 1.2 stay: the engine gives only sessions of TLS 1.3 away.
-    if (version !== ProtocolVersion.tls13) throw new Refused(Status.notPermitted);
+    // Others stay: the engine gives only sessions of TLS 1.3 away.
+    if (!(connection instanceof Connection) || version !== ProtocolVersion.tls13) {
+      throw new Refused(Status.notPermitted);
+    }
     const { suite, read, write, limits } = connection.exportTrafficKeys();
     this.#state = 'exported';
     return writeTlvs([
@@ -372,8 +442,8 @@ export class Session {
   }
 
   /** Answers what the engine wants, hears what it reports. @returns the records that it has to send */
-  #take(): Uint8Array {
-    const connection = this.#connection as Connection;
+  #take(): Uint8Array[] {
+    const connection = this.#connection as Engine;
     for (;;) {
       this.#hear(connection);
       const { wanted } = connection;
@@ -382,10 +452,10 @@ export class Session {
       this.#shown = true;
       connection.provide(this.#host.state.key(this.identity).sign(wanted.scheme, wanted.input), this.#now);
     }
-    return concat(connection.transmit());
+    return connection.transmit();
   }
 
-  #hear(connection: Connection): void {
+  #hear(connection: Engine): void {
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       switch (event.type) {
         case 'connected':
@@ -415,7 +485,7 @@ export class Session {
     }
   }
 
-  #beginMethod(connection: Connection): void {
+  #beginMethod(connection: Engine): void {
     if (!this.#isMethod) return;
     if (connection.info?.version !== ProtocolVersion.tls13) this.#committed = this.role === 'client';
     else if (this.role === 'server') connection.send(COMMITMENT);
@@ -448,14 +518,14 @@ export class Session {
     return connection.exportKeyingMaterial(SESSION_BINDING_LABEL, transcriptHash, SESSION_BINDING_LENGTH);
   }
 
-  #established(): Connection {
+  #established(): Engine {
     const connection = this.#connection;
     if (!this.#connected || connection === undefined) throw new Refused(Status.wrongState);
     return connection;
   }
 
   /** For what goes through the record layer. */
-  #open(): Connection {
+  #open(): Engine {
     const connection = this.#established();
     if (this.#state !== 'open') throw new Refused(Status.wrongState);
     return connection;
@@ -471,10 +541,8 @@ export class Session {
   }
 }
 
-function chainBytes(chain: readonly Uint8Array[]): Uint8Array {
-  const writer = new Writer(4096);
-  writeChain(writer, chain);
-  return writer.finish();
+function u16(value: number): Uint8Array {
+  return Uint8Array.of(value >> 8, value & 0xff);
 }
 
 const utf8 = new TextEncoder();

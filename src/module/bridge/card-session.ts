@@ -14,6 +14,10 @@ export interface HandshakeStep {
   readonly ended: boolean;
   /** Something for the host waits in the card, for the next `decrypt`. */
   readonly itemsWait: boolean;
+  /** Over datagrams: milliseconds until `retransmit` is due; 0 for never. */
+  readonly wait: number;
+  /** The session is over; `inform` knows why. */
+  readonly closed?: boolean | undefined;
 }
 
 /** One session in a card, in the words of that card: what the bridge needs of it. */
@@ -27,6 +31,10 @@ export interface CardSession {
   /** @returns records. @throws ModuleError ERR_MODULE_UNSUPPORTED for a type that the card cannot send */
   encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array>;
   decrypt(records: Uint8Array): Dialogue<readonly Item[]>;
+  /** Over datagrams: the time that a step has told is over. */
+  retransmit?(): Dialogue<HandshakeStep>;
+  /** Over datagrams: how things stand. */
+  poll?(): Dialogue<HandshakeStep>;
   /** What was agreed on, once it was; and why it is over, if the card knows. */
   inform(): Dialogue<{
     readonly agreed: AgreedSession | undefined;
@@ -60,8 +68,25 @@ export class ModuleSession implements CardSession {
   *handshake(records: Uint8Array): Dialogue<HandshakeStep> {
     const answer = yield* this.#eap.exchange(Instruction.processEap, 0, records);
     // Whether that was the last flight only the module knows: in TLS 1.3 all is encrypted.
-    const [state, itemsWait] = yield this.#ask(InformationKind.state);
-    return { records: answer, ended: state !== SessionState.handshaking, itemsWait: itemsWait === 1 };
+    return { ...(yield* this.poll()), records: answer };
+  }
+
+  *poll(): Dialogue<HandshakeStep> {
+    const [state, itemsWait, high = 0, low = 0] = yield this.#ask(InformationKind.state);
+    const ended = state !== SessionState.handshaking;
+    const closed = state === SessionState.closed;
+    return { records: NOTHING, ended, closed, itemsWait: itemsWait === 1, wait: (high << 8) | low };
+  }
+
+  *retransmit(): Dialogue<HandshakeStep> {
+    const records = yield {
+      ins: Instruction.retransmit,
+      p1: this.handle << 1,
+      p2: 0,
+      data: NOTHING,
+      doing: 'Retransmit flight',
+    };
+    return { ...(yield* this.poll()), records };
   }
 
   encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array> {

@@ -1,5 +1,5 @@
 import { Connection } from '../../connection/connection.ts';
-import type { CommandWanted, SessionEngine } from '../../connection/engine.ts';
+import type { CommandWanted, CookieProof, DatagramEngine } from '../../connection/engine.ts';
 import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME } from '../../connection/events.ts';
 import { Seat } from '../../connection/seat.ts';
 import type {
@@ -9,8 +9,6 @@ import type {
   SubProtocolFactory,
   SubProtocolLink,
 } from '../../connection/sub-protocol.ts';
-import type { SignedStatement } from '../../crypto/provider.ts';
-import { isRsaKeyExchange, suite12ById } from '../../crypto/suites12.ts';
 import { equalBytes } from '../../der/bytes.ts';
 import { AlertDescription, AlertLevel } from '../../errors/alerts.ts';
 import {
@@ -21,31 +19,32 @@ import {
   type TrellisError,
 } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
-import { decodeBinding, SESSION_BINDING_LABEL } from '../../formats/binding.ts';
+import { SESSION_BINDING_LABEL } from '../../formats/binding.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
 import { asHandshakeMessage, handshakeMessage } from '../../messages/handshake.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
-import { concat, Writer } from '../../wire/writer.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
 import { exporterRequest } from '../applet/exporter-request.ts';
-import { InformationKind, Instruction, RECORDS_ITEM, SignatureKind } from '../protocol.ts';
+import { InformationKind, Instruction, RECORDS_ITEM, WAIT_ITEM } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
-import { type CardSession, ModuleSession, releaseRequest } from './card-session.ts';
+import { type CardSession, type HandshakeStep, ModuleSession, releaseRequest } from './card-session.ts';
 import type { OldCard } from './cards/old-card.ts';
+import { StreamCarrier } from './carrier.ts';
+import { DatagramCarrier } from './datagram-carrier.ts';
 import { type Dialogue, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
-import { HelloPeek, type PeekedHello } from './hello-peek.ts';
-import { type AgreedSession, attestedPeer, schemesOf } from './information.ts';
+import { FlightTimer } from './flight-timer.ts';
+import type { PeekedHello } from './hello-peek.ts';
+import { type AgreedSession, schemesOf } from './information.ts';
 import type { Item } from './items.ts';
 import { openRequest } from './open-request.ts';
 import { Outbox } from './outbox.ts';
-import { RecordSplitter } from './record-splitter.ts';
+import { OwnKey, SignedNumbers } from './own-key.ts';
+import { judgePeer } from './peer.ts';
 import { establishedElsewhere, readTrafficKeys } from './traffic-keys.ts';
 
-/** Bytes of records that wait for the module before the transport is read no more: several full records. */
-const MAX_INPUT = 131_072;
-/** Bytes of clear text that wait for the module before senders shall wait. */
+/** Bytes of clear text that wait for the module before senders shall wait; datagrams beyond it are lost. */
 const MAX_OUTPUT = 131_072;
 /** Of one message to the module: four full records, well below what it takes. */
 const BATCH = 65_536;
@@ -65,6 +64,8 @@ export interface ModuleConnectionOptions {
    * is over but for signatures. Sessions of TLS 1.2 stay in the module.
    */
   readonly handOver?: ((session: Connection) => void) | undefined;
+  /** Server of datagrams: what the cookie was made from that the first of them has. */
+  readonly cookie?: CookieProof | undefined;
   /** The card is of another kind; absent: a module that keeps to docs/security-module.md. */
   readonly oldCard?: OldCard | undefined;
 }
@@ -80,20 +81,19 @@ type Script<T> = Generator<CardRequest | typeof IDLE, T, Uint8Array>;
  *
  * What the module is to do next is `wanted`; its answer comes by `provide`, at once or later.
  */
-export class ModuleConnection implements SessionEngine {
+export class ModuleConnection implements DatagramEngine {
   readonly role: Role;
   readonly #config: ClientConfig | ServerConfig;
   readonly #options: ModuleConnectionOptions;
-  readonly #splitter = new RecordSplitter();
+  readonly #carrier: StreamCarrier | DatagramCarrier;
+  readonly #timer = new FlightTimer();
+  readonly #numbers = new SignedNumbers();
   readonly #outbox = new Outbox();
   readonly #script: Script<void>;
   #seats: readonly Seat[];
   #watchers: readonly SubProtocol[] = [];
   #session: CardSession | undefined;
   #request: CardRequest | undefined;
-  #inbox: Uint8Array[] = [];
-  #inboxBytes = 0;
-  #records: Uint8Array[] = [];
   #events: ConnectionEvent[] = [];
   #now: number;
   #deadline: number | undefined;
@@ -110,8 +110,6 @@ export class ModuleConnection implements SessionEngine {
   #verdict: TrellisError | undefined;
   #advancing = false;
   #released = false;
-  /** Of what this side signs. */
-  #nextSignature = 0;
 
   constructor(
     role: Role,
@@ -123,6 +121,8 @@ export class ModuleConnection implements SessionEngine {
     this.role = role;
     this.#config = config;
     this.#options = options;
+    const { datagrams } = config;
+    this.#carrier = datagrams === undefined ? new StreamCarrier() : new DatagramCarrier(role, datagrams.mtu);
     this.#now = now;
     this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
     this.#seats = subProtocols.map((make) => new Seat(make(role)));
@@ -136,10 +136,7 @@ export class ModuleConnection implements SessionEngine {
     // RFC 8446 §6.1: data after a closure alert MUST be ignored.
     if (this.#readState !== 'open' || this.#verdict !== undefined) return;
     this.#now = now;
-    for (const record of this.#splitter.push(bytes)) {
-      this.#inbox.push(record);
-      this.#inboxBytes += record.length;
-    }
+    this.#carrier.receive(bytes);
     this.#advance();
   }
 
@@ -150,9 +147,7 @@ export class ModuleConnection implements SessionEngine {
   }
 
   transmit(): Uint8Array[] {
-    const records = this.#records;
-    this.#records = [];
-    return records;
+    return this.#carrier.drain();
   }
 
   nextEvent(): ConnectionEvent | undefined {
@@ -198,7 +193,7 @@ export class ModuleConnection implements SessionEngine {
   }
 
   get inputFull(): boolean {
-    return this.#inboxBytes > MAX_INPUT;
+    return this.#carrier.full;
   }
 
   get outputFull(): boolean {
@@ -210,16 +205,29 @@ export class ModuleConnection implements SessionEngine {
   }
 
   nextTimeout(): number | undefined {
-    return this.#deadline;
+    if (this.#readState === 'failed') return undefined;
+    const { due } = this.#timer;
+    if (due === undefined || this.#deadline === undefined) return due ?? this.#deadline;
+    return Math.min(due, this.#deadline);
   }
 
   handleTimeout(now: number): void {
-    if (this.#deadline === undefined || now < this.#deadline) return;
-    const { handshakeTimeout } = this.#config;
-    this.#fail(
-      new TlsError('ERR_TLS_HANDSHAKE_TIMEOUT', `The handshake did not finish in ${handshakeTimeout} ms`),
-    );
+    this.#now = now;
+    if (this.#deadline !== undefined && now >= this.#deadline) {
+      const { handshakeTimeout } = this.#config;
+      this.#fail(
+        new TlsError('ERR_TLS_HANDSHAKE_TIMEOUT', `The handshake did not finish in ${handshakeTimeout} ms`),
+      );
+    } else if (this.#timer.ring(now)) this.#advance();
   }
+
+  /** Bytes of content that one datagram holds; 0 before `connected`, and over a stream. */
+  get maxDatagramSize(): number {
+    return this.#agreed?.maxDatagram ?? 0;
+  }
+
+  /** Without connection IDs no peer is found again at another address. */
+  readonly receivedNewest = false;
 
   // ── for the application ────────────────────────────────────────────────────────────────────────
 
@@ -242,7 +250,7 @@ export class ModuleConnection implements SessionEngine {
   /** KeyUpdate (RFC 8446 §4.6.3). @throws ConnectionError as `send`; ERR_TLS_OPTION in TLS 1.2, which has none */
   updateKeys(requestPeer: boolean): void {
     this.#checkWritable();
-    if (this.#info?.version !== ProtocolVersion.tls13) {
+    if (!isTls13(this.#info?.version)) {
       throw new ConnectionError('ERR_TLS_OPTION', 'Only TLS 1.3 can update its keys');
     }
     const update = handshakeMessage(HandshakeType.key_update, (w) => w.u8(requestPeer ? 1 : 0));
@@ -301,7 +309,7 @@ export class ModuleConnection implements SessionEngine {
       throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards have no exporter');
     }
     // RFC 8446 §7.5: no context is an empty one; in TLS 1.2 it is not (RFC 5705 §4).
-    const isAbsent = context === undefined && agreed.version !== ProtocolVersion.tls13;
+    const isAbsent = context === undefined && !isTls13(agreed.version);
     return this.#options.card.run(this, {
       ins: Instruction.sessionInformation,
       p1: this.#session.handle << 1,
@@ -352,8 +360,11 @@ export class ModuleConnection implements SessionEngine {
     this.#guard(() => {
       peer = this.#settle(agreed);
     });
-    if (this.#verdict === undefined && handOver !== undefined && agreed.version === ProtocolVersion.tls13) {
-      const taken = yield* this.#takeOver(session, agreed, peer);
+    const carrier = this.#carrier;
+    const isGivenAway =
+      handOver !== undefined && carrier instanceof StreamCarrier && agreed.version === ProtocolVersion.tls13;
+    if (this.#verdict === undefined && isGivenAway) {
+      const taken = yield* this.#takeOver(session, carrier, agreed, peer);
       if (taken !== undefined) {
         handOver(taken);
         return;
@@ -375,30 +386,29 @@ export class ModuleConnection implements SessionEngine {
   }
 
   *#awaitHello(): Script<PeekedHello> {
-    const peek = new HelloPeek();
-    for (let seen = 0; ; ) {
-      for (; seen < this.#inbox.length; seen++) {
-        const hello = peek.push(this.#inbox[seen] as Uint8Array);
-        if (hello !== undefined) return hello;
-      }
+    for (;;) {
+      const hello = this.#carrier.hello();
+      if (hello !== undefined) return hello;
       this.#checkTruncated();
       yield IDLE;
     }
   }
 
   *#open(hello: PeekedHello | undefined): Dialogue<CardSession> {
-    const { alias, fragmentSize, oldCard, verifyPeer } = this.#options;
+    const { alias, fragmentSize, oldCard, verifyPeer, cookie } = this.#options;
     if (oldCard !== undefined) {
+      if (this.#isDatagrams)
+        throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards speak TLS, and not DTLS');
       this.#session = oldCard.open(this.role, verifyPeer !== undefined);
       return this.#session;
     }
-    const common = { alias, fragmentSize, time: this.#now };
+    const common = { alias, fragmentSize, time: this.#now, cookie };
     let data: Uint8Array;
     try {
       data = openRequest(this.#config, this.#seats, hello, common);
     } catch (error) {
       // Nothing is encrypted yet: what the peer is told goes in clear.
-      if (this.role === 'server') this.#records.push(clearAlert(alertFor(error)));
+      if (this.role === 'server') this.#carrier.sendClearAlert(alertFor(error));
       throw error;
     }
     const [handle] = yield { ins: Instruction.open, p1: 0, p2: 0, data, doing: 'Open' };
@@ -409,48 +419,81 @@ export class ModuleConnection implements SessionEngine {
   }
 
   *#handshake(session: CardSession): Script<AgreedSession> {
-    this.#pushRecords(yield* session.start());
+    const first = yield* session.start();
+    this.#carrier.send(first);
+    const { datagrams } = this.#config;
+    if (datagrams !== undefined && first.length > 0)
+      this.#timer.set(datagrams.initialTimeout, true, this.#now);
     for (;;) {
-      while (this.#inbox.length === 0) {
-        this.#checkTruncated();
-        yield IDLE;
-      }
-      // Record by record where the module shall have none but those of the handshake.
-      const { handOver, oldCard } = this.#options;
-      const most = handOver === undefined && oldCard === undefined ? BATCH : 1;
-      const { records, ended, itemsWait } = yield* session.handshake(this.#takeInput(most));
-      this.#pushRecords(records);
-      if (!ended) continue;
-      this.#itemsWait = itemsWait;
+      const step = yield* this.#handshakeStep(session);
+      this.#carrier.send(step.records);
+      this.#timer.set(step.wait, step.records.length > 0, this.#now);
+      if (!step.ended) continue;
+      this.#itemsWait = step.itemsWait;
       const { agreed, failure } = yield* session.inform();
       if (agreed === undefined || failure !== undefined) throw failure ?? unexplained();
+      this.#carrier.endHandshake();
       return agreed;
     }
+  }
+
+  /** Once something has come, or a flight is due again. */
+  *#handshakeStep(session: CardSession): Script<HandshakeStep> {
+    for (;;) {
+      if (this.#timer.take() && session.retransmit !== undefined) {
+        this.#carrier.resend();
+        return yield* session.retransmit();
+      }
+      if (!this.#carrier.empty) break;
+      this.#checkTruncated();
+      yield IDLE;
+    }
+    // Record by record where the module shall have none but those of the handshake.
+    const { handOver, oldCard } = this.#options;
+    const most = handOver === undefined && oldCard === undefined ? BATCH : 1;
+    return yield* session.handshake(this.#carrier.take(most));
   }
 
   /** Moves what waits through the module, both ways in turns, until nothing does. */
   *#carry(session: CardSession): Dialogue<void> {
     for (;;) {
-      const entry = this.#outbox.take(BATCH);
+      const isDue = this.#timer.take();
+      const entry = this.#isDatagrams ? this.#outbox.takeOne() : this.#outbox.take(BATCH);
       const reads = this.#readState === 'open' && this.#verdict === undefined;
-      const hasInput = reads && (this.#inbox.length > 0 || this.#itemsWait);
-      if (entry === undefined && !hasInput) return;
+      const hasInput = reads && (!this.#carrier.empty || this.#itemsWait);
+      if (entry === undefined && !hasInput && !isDue) return;
+      if (isDue && session.retransmit !== undefined)
+        yield* this.#takeStep(session, yield* session.retransmit());
       if (entry !== undefined) {
         this.#sending = true;
-        this.#pushRecords(yield* session.encrypt(entry.type, entry.content));
+        this.#carrier.send(yield* session.encrypt(entry.type, entry.content));
         this.#sending = false;
         if (this.#verdict !== undefined && this.#outbox.empty) throw this.#verdict;
+        // A KeyUpdate has to be acknowledged (RFC 9147 §8).
+        const isFlight = this.#isDatagrams && entry.type === ContentType.handshake;
+        if (isFlight && session.poll !== undefined) yield* this.#takeStep(session, yield* session.poll());
       }
       if (hasInput) {
         this.#itemsWait = false;
-        for (const item of yield* session.decrypt(this.#takeInput())) yield* this.#dispatch(session, item);
+        const input = this.#carrier.take(BATCH);
+        for (const item of yield* session.decrypt(input)) yield* this.#dispatch(session, item);
       }
     }
+  }
+
+  /** What came of a time that is over, in a session that is open. */
+  *#takeStep(session: CardSession, step: HandshakeStep): Dialogue<void> {
+    const { records, wait, itemsWait, closed } = step;
+    this.#carrier.send(records);
+    this.#timer.set(wait, records.length > 0, this.#now);
+    if (itemsWait) this.#itemsWait = true;
+    if (closed === true) throw (yield* session.inform()).failure ?? unexplained();
   }
 
   /** @returns the session, on this side; nothing where the module keeps it, and the session is going to end */
   *#takeOver(
     from: CardSession,
+    carrier: StreamCarrier,
     agreed: AgreedSession,
     peer: PeerIdentity | undefined,
   ): Dialogue<Connection | undefined> {
@@ -473,16 +516,19 @@ export class ModuleConnection implements SessionEngine {
       subProtocols: this.#seats.map(({ occupant }) => occupant),
     });
     this.#seats = [];
-    for (const record of [...this.#inbox, this.#splitter.rest()]) session.receive(record, this.#now);
-    this.#inbox = [];
-    this.#inboxBytes = 0;
+    for (const record of carrier.takeRest()) session.receive(record, this.#now);
     if (this.#transportEnded) session.receiveEnd();
     return session;
   }
 
   *#dispatch(session: CardSession, { type, content }: Item): Dialogue<void> {
     if (type === RECORDS_ITEM) {
-      this.#pushRecords(content);
+      this.#carrier.send(content);
+      return;
+    }
+    if (type === WAIT_ITEM && this.#isDatagrams) {
+      const [high = 0, low = 0] = content;
+      this.#timer.set((high << 8) | low, true, this.#now);
       return;
     }
     if (this.#readState !== 'open' || this.#verdict !== undefined) return;
@@ -533,26 +579,8 @@ export class ModuleConnection implements SessionEngine {
     return answer;
   }
 
-  /** @param most bytes, but at least one record */
-  #takeInput(most = BATCH): Uint8Array {
-    const taken: Uint8Array[] = [];
-    let length = 0;
-    for (let next = this.#inbox[0]; next !== undefined; next = this.#inbox[0]) {
-      if (length > 0 && length + next.length > most) break;
-      taken.push(next);
-      length += next.length;
-      this.#inbox.shift();
-    }
-    this.#inboxBytes -= length;
-    return concat(taken);
-  }
-
-  #pushRecords(records: Uint8Array): void {
-    if (records.length > 0) this.#records.push(records);
-  }
-
   #checkTruncated(): void {
-    if (!this.#transportEnded || this.#readState !== 'open' || this.#inbox.length > 0) return;
+    if (!this.#transportEnded || this.#readState !== 'open' || !this.#carrier.empty) return;
     throw new ConnectionError(
       'ERR_TLS_TRUNCATED',
       'The transport ended without close_notify; data may be missing',
@@ -565,7 +593,7 @@ export class ModuleConnection implements SessionEngine {
   #settle(agreed: AgreedSession): PeerIdentity | undefined {
     this.#agreed = agreed;
     this.#deadline = undefined;
-    const peer = this.#judge(agreed);
+    const peer = judgePeer(this.role, this.#config, agreed, this.#options.verifyPeer, this.#now);
     const { serverName, alpnProtocol } = agreed;
     for (const seat of this.role === 'client' ? this.#seats : []) {
       seat.confirm(agreed.extensions.get(seat.extensionType), { serverName, alpnProtocol });
@@ -587,30 +615,6 @@ export class ModuleConnection implements SessionEngine {
     for (const occupant of occupants) occupant.start(this.#link(session));
   }
 
-  #judge({ peerPath, serverName, suite }: AgreedSession): PeerIdentity | undefined {
-    if (peerPath.length === 0) {
-      this.#checkAnonymous();
-      return undefined;
-    }
-    const { crypto, schemes } = this.#config;
-    const { verifyPeer } = this.#options;
-    const keyUse = keyUseOf(suite);
-    const name = 'identities' in this.#config ? this.#config.serverName : serverName;
-    const now = this.#now;
-    if (verifyPeer !== undefined) return verifyPeer(peerPath, { now, serverName: name, schemes, keyUse });
-    const purpose = this.role === 'client' ? 'server' : 'client';
-    return attestedPeer(crypto, peerPath, { purpose, serverName: name, now });
-  }
-
-  /** Whether clients are asked for certificates is the identity's policy, in the module; the host's is not weaker for it. */
-  #checkAnonymous(): void {
-    if ('identities' in this.#config || this.#config.clientCertificate !== 'require') return;
-    throw new TlsError(
-      'ERR_TLS_CERTIFICATE_REQUIRED',
-      'The client has shown no certificate; does the identity in the module ask for one (identity add --client-cert)?',
-    );
-  }
-
   #facts({ version, suite, transcriptHash }: AgreedSession, peer: PeerIdentity | undefined): SessionFacts {
     const { identities } = this;
     return { version, cipherSuite: suite.id, resumed: false, transcriptHash, peer, identities };
@@ -619,41 +623,36 @@ export class ModuleConnection implements SessionEngine {
   /** What was shown in the handshake; its key signs in the module, for this session alone. */
   #identity(chain: readonly Uint8Array[]): Identity {
     const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
-    const handle = this.#session?.handle ?? 0;
-    const run = (p2: number, data: Uint8Array) =>
+    const p1 = (this.#session?.handle ?? 0) << 1;
+    const compute = (p2: number, data: Uint8Array) =>
       this.#options.card.run(this, {
         ins: Instruction.computeSignature,
-        p1: handle << 1,
+        p1,
         p2,
         data,
         doing: 'Compute signature',
       });
-    const sign = (scheme: number, data: Uint8Array, statement?: SignedStatement) => {
-      const opened = this.#skipTo(statement, run);
-      const signature = run(...signatureRequest(scheme, data, statement));
-      return opened === undefined ? signature : inOrder(opened, signature);
-    };
-    return { chain, key: { schemes, sign } };
-  }
-
-  /** The module signs one number after the other: those that are passed over here it is told of. */
-  #skipTo(
-    statement: SignedStatement | undefined,
-    run: (p2: number, data: Uint8Array) => Uint8Array | Promise<Uint8Array>,
-  ): Uint8Array | Promise<Uint8Array> | undefined {
-    if (statement === undefined) return undefined;
-    const { sequence } = decodeBinding(statement.binding);
-    const next = this.#nextSignature;
-    if (sequence >= next) this.#nextSignature = sequence + 1;
-    if (sequence <= next) return undefined;
-    const number = new Writer(6).u16(Math.floor(sequence / 2 ** 32)).u32(sequence % 2 ** 32);
-    return run(SignatureKind.leaveOpen, number.finish());
+    return { chain, key: new OwnKey(schemes, this.#numbers, compute) };
   }
 
   #write(type: number, content: Uint8Array): void {
     this.#checkWritable();
+    if (this.#isDatagrams && type !== ContentType.handshake) {
+      this.#requireFitting(content.length);
+      // The module does not keep up: lost, as on a full network.
+      if (this.outputFull) return;
+    }
     this.#outbox.push(type, content);
     this.#advance();
+  }
+
+  #requireFitting(bytes: number): void {
+    const most = this.maxDatagramSize;
+    if (bytes <= most) return;
+    throw new ConnectionError(
+      'ERR_DTLS_TOO_LARGE',
+      `${bytes} bytes do not fit a datagram; send at most ${most} (maxDatagramSize) at once`,
+    );
   }
 
   #checkWritable(): void {
@@ -713,12 +712,17 @@ export class ModuleConnection implements SessionEngine {
     if (this.#session !== undefined) this.#options.card.release(this, this.#session.release());
   }
 
+  get #isDatagrams(): boolean {
+    return this.#config.datagrams !== undefined;
+  }
+
   #link(session: SessionFacts): SubProtocolLink {
     const isWritable = () => this.writable;
     return {
       get writable() {
         return isWritable();
       },
+      maxDatagramSize: this.#isDatagrams ? this.maxDatagramSize : undefined,
       role: this.role,
       session,
       crypto: this.#config.crypto,
@@ -748,37 +752,8 @@ function keysStay(cause: unknown): ModuleError {
   );
 }
 
-/** SignedInfo is XML, signedAttrs are a SET. */
-function signatureRequest(
-  scheme: number,
-  data: Uint8Array,
-  statement: SignedStatement | undefined,
-): [p2: number, data: Uint8Array] {
-  const writer = new Writer(data.length + 1024).u16(scheme);
-  if (data[0] !== LESS_THAN || statement === undefined) {
-    return [SignatureKind.attributes, writer.bytes(data).finish()];
-  }
-  return [SignatureKind.signedInfo, writer.vector(2, statement.binding).bytes(data).finish()];
-}
-
-async function inOrder(
-  first: Uint8Array | Promise<Uint8Array>,
-  second: Uint8Array | Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const [, answer] = await Promise.all([first, second]);
-  return answer;
-}
-
-const LESS_THAN = 0x3c;
-
-/** Where the server has no key exchange but the RSA one, its key decrypts (RFC 5246 §7.4.2). */
-function keyUseOf({ id }: AgreedSession['suite']): 'encipherment' | undefined {
-  const suite = suite12ById(id);
-  return suite !== undefined && isRsaKeyExchange(suite) ? 'encipherment' : undefined;
-}
-
-function clearAlert(description: number): Uint8Array {
-  return Uint8Array.of(ContentType.alert, 3, 3, 0, 2, AlertLevel.fatal, description);
+function isTls13(version: number | undefined): boolean {
+  return version === ProtocolVersion.tls13 || version === ProtocolVersion.dtls13;
 }
 
 function unexplained(): ModuleError {

@@ -35,21 +35,33 @@ export class HelloPeek {
     this.#joiner.push(record.subarray(RECORD_HEADER));
     try {
       const message = this.#joiner.next();
-      if (message === undefined) return undefined;
-      if (message.type !== HandshakeType.client_hello) return UNREADABLE;
-      const { extensions } = parseClientHello(message.body);
-      const body = (type: number) => findExtension(extensions, type);
-      const name = body(ExtensionType.server_name);
-      const alpn = body(ExtensionType.application_layer_protocol_negotiation);
-      return {
-        serverName: name === undefined ? undefined : serverNameList.parse(name),
-        protocols: alpn === undefined ? undefined : protocolNameList.parse(alpn),
-        extensions,
-      };
+      return message === undefined ? undefined : peekHello(message, false);
     } catch (error) {
       if (isFault(error)) return UNREADABLE;
       throw error;
     }
+  }
+}
+
+/** What a first message says. @param inDatagrams it is one of DTLS */
+export function peekHello(
+  { type, body }: { readonly type: number; readonly body: Uint8Array },
+  inDatagrams: boolean,
+): PeekedHello {
+  if (type !== HandshakeType.client_hello) return UNREADABLE;
+  try {
+    const { extensions } = parseClientHello(body, inDatagrams);
+    const find = (wanted: number) => findExtension(extensions, wanted);
+    const name = find(ExtensionType.server_name);
+    const alpn = find(ExtensionType.application_layer_protocol_negotiation);
+    return {
+      serverName: name === undefined ? undefined : serverNameList.parse(name),
+      protocols: alpn === undefined ? undefined : protocolNameList.parse(alpn),
+      extensions,
+    };
+  } catch (error) {
+    if (isFault(error)) return UNREADABLE;
+    throw error;
   }
 }
 

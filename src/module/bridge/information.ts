@@ -36,6 +36,8 @@ export interface AgreedSession {
   readonly transcriptHash: Uint8Array;
   readonly serverName: string | undefined;
   readonly alpnProtocol: string | undefined;
+  /** Over datagrams: bytes of content that one holds. */
+  readonly maxDatagram: number | undefined;
 }
 
 /** @throws DecodeError */
@@ -85,6 +87,7 @@ function readAgreed(fields: TlvFields): AgreedSession {
     transcriptHash: bytes(InformationTag.transcriptHash),
     serverName: text(InformationTag.serverName),
     alpnProtocol: text(InformationTag.alpn),
+    maxDatagram: fields.number(InformationTag.maxDatagram, 2),
   };
 }
 

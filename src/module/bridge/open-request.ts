@@ -1,8 +1,9 @@
+import type { CookieProof } from '../../connection/engine.ts';
 import type { Seat } from '../../connection/seat.ts';
 import { TlsError } from '../../errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
+import { versionNumbers } from '../../handshake/versions.ts';
 import { findExtension } from '../../messages/extensions.ts';
-import { ProtocolVersion } from '../../wire/codepoints.ts';
 import { type OpenRequest, writeOpenRequest } from '../applet/open.ts';
 import type { HostExtension } from '../applet/passthrough.ts';
 import type { PeekedHello } from './hello-peek.ts';
@@ -17,13 +18,17 @@ export function openRequest(
   config: ClientConfig | ServerConfig,
   seats: readonly Seat[],
   hello: PeekedHello | undefined,
-  common: Pick<OpenRequest, 'alias' | 'fragmentSize' | 'time'>,
+  common: Pick<OpenRequest, 'alias' | 'fragmentSize' | 'time'> & { readonly cookie: CookieProof | undefined },
 ): Uint8Array {
+  const { cookie, ...asked } = common;
+  const { tls13, tls12 } = versionNumbers(config);
   const versions = [
-    ...(config.suites.length > 0 ? [ProtocolVersion.tls13] : []),
-    ...(config.tls12 === undefined ? [] : [ProtocolVersion.tls12]),
+    ...(config.suites.length > 0 ? [tls13] : []),
+    ...(config.tls12 === undefined ? [] : [tls12]),
   ];
-  const shared = { mode: 'bridge', versions, ...common } as const;
+  const { datagrams: terms } = config;
+  const datagrams = terms && { mtu: terms.mtu, timeout: terms.initialTimeout, cookie };
+  const shared = { mode: 'bridge', versions, datagrams, ...asked } as const;
   if ('identities' in config) {
     return writeOpenRequest({
       ...shared,

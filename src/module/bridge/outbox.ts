@@ -25,6 +25,13 @@ export class Outbox {
     this.#bytes += content.length;
   }
 
+  /** One entry as it was pushed. */
+  takeOne(): Entry | undefined {
+    const first = this.#entries.shift();
+    if (first !== undefined) this.#bytes -= first.content.length;
+    return first;
+  }
+
   /**
    * What goes in one command: one message, or neighbours of one type, which are a byte stream; `max` bytes at most.
    * @returns `undefined` when nothing waits

@@ -1,4 +1,4 @@
-import type { DtlsConnection } from '../../connection/dtls-connection.ts';
+import type { DatagramEngine } from '../../connection/engine.ts';
 import type { SubProtocol } from '../../connection/sub-protocol.ts';
 import type { ServerSettings } from '../engine-config.ts';
 import type { ContextOptions } from '../secure-context.ts';
@@ -42,13 +42,13 @@ export function isDtls(datagram: Uint8Array): boolean {
  * Events are those of DtlsSocket; 'secureConnect' on a server as well.
  */
 export class AttachedDtlsSocket extends DtlsSocket {
-  #make: (() => DtlsConnection) | undefined;
+  #make: (() => DatagramEngine) | undefined;
 
   /** Use `connect` and `accept`. */
   constructor(
     transport: DatagramTransport,
     isServer: boolean,
-    prepare: (made: SubProtocol[], wantsKeyLog: () => boolean) => () => DtlsConnection,
+    prepare: (made: SubProtocol[], wantsKeyLog: () => boolean) => () => DatagramEngine,
   ) {
     const made: SubProtocol[] = [];
     const host = new TransportHost(transport);

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { isIP, isIPv6 } from 'node:net';
 import { DtlsConnection, type ServerSeed } from '../../connection/dtls-connection.ts';
 import { COOKIE_SECRET_LENGTH, DtlsGreeter, isClientHello } from '../../connection/dtls-greeter.ts';
+import type { DatagramEngine } from '../../connection/engine.ts';
 import type { SubProtocol, SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import { randomBytes } from '../../crypto/node/random.ts';
 import { ConnectionError } from '../../errors/errors.ts';
@@ -159,8 +160,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
       candidate?.close();
       socket.close();
     }
-    // Goodbyes wait in the socket: they leave before it closes.
-    setImmediate(() => this.#closeUdp());
+    if (this.#peers.size === 0) this.#closeSoon();
     return this;
   }
 
@@ -253,7 +253,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     return socket;
   }
 
-  #begin(socket: DtlsSocket, remote: Remote, make: () => DtlsConnection): void {
+  #begin(socket: DtlsSocket, remote: Remote, make: () => DatagramEngine): void {
     const key = keyOf(remote);
     if (this.#peers.has(key)) {
       const where = `${remote.address}, port ${remote.port}`;
@@ -392,9 +392,24 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     this.#halfOpen++;
     if (peer === undefined) this.#peers.set(key, { key, socket, candidate: undefined, active: true });
     else peer.candidate = socket;
-    const config = this.#configFor(socket);
-    socket[kBegin](DtlsConnection.server(config, Date.now(), remember(this.#factories, made), seed));
+    socket[kBegin](this.#serve(socket, key, remember(this.#factories, made), seed));
     socket[kReceive](datagram, { address, port });
+  }
+
+  #serve(
+    socket: DtlsSocket,
+    key: string,
+    factories: readonly SubProtocolFactory[],
+    seed: ServerSeed,
+  ): DatagramEngine {
+    const { module } = this.#serverOptions ?? {};
+    const now = Date.now();
+    if (module === undefined) return DtlsConnection.server(this.#configFor(socket), now, factories, seed);
+    const config = this.#serverConfig as ServerConfig;
+    const judges = config.certificateAuthorities.length > 0;
+    // What the cookie stands for is found again in the module, by the same secret.
+    const proof = { address: Buffer.from(key), secret: this.#cookieSecret };
+    return module.datagramServer(config, now, factories, judges, proof);
   }
 
   /** With a connection ID of its own. */
@@ -454,7 +469,13 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
       peer.socket = peer.candidate;
       peer.candidate = undefined;
     }
-    if (this.#options.isSingle === true) this.close();
+    if (this.#closing && this.#peers.size === 0) this.#closeSoon();
+    else if (this.#options.isSingle === true) this.close();
+  }
+
+  /** Goodbyes wait in the socket: they leave before it closes. */
+  #closeSoon(): void {
+    setImmediate(() => this.#closeUdp());
   }
 
   /** Sessions of peers that are gone: nothing tells of it. */
@@ -474,7 +495,8 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     const contextFor = (name: string): SecureContext | undefined => this.#contexts.find(name);
     this.#factories = factoriesOf(options);
     this.#serverConfig = datagramServerConfig(context, options, contextFor, wantsKeyLog);
-    this.#greeter = new DtlsGreeter(this.#serverConfig, this.#cookieSecret);
+    const greeting = options.module?.greeting(this.#serverConfig) ?? this.#serverConfig;
+    this.#greeter = new DtlsGreeter(greeting, this.#cookieSecret);
   }
 }
 

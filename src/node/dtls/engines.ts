@@ -1,4 +1,5 @@
 import { DtlsConnection } from '../../connection/dtls-connection.ts';
+import type { DatagramEngine } from '../../connection/engine.ts';
 import type { SubProtocol, SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import type { ServerConfig } from '../../handshake/config.ts';
 import { ProtocolVersion } from '../../wire/codepoints.ts';
@@ -26,9 +27,11 @@ export function prepareClient(
   options: DtlsConnectOptions,
   made: SubProtocol[],
   wantsKeyLog: () => boolean,
-): () => DtlsConnection {
+): () => DatagramEngine {
   const session = options.session === undefined ? undefined : readSession(options.session);
-  const config = clientConfig(contextOf(options), options, session, wantsKeyLog);
+  const context = contextOf(options);
+  const config = clientConfig(context, options, session, wantsKeyLog);
+  const judges = context.hasOwnTrust || options.rejectUnauthorized === false;
   const psks = clientPsks(options.psk, ProtocolVersion.dtls13);
   // It wants none itself: its port, or its transport, is its own.
   const connectionId = options.connectionId === false ? undefined : new Uint8Array(0);
@@ -37,7 +40,12 @@ export function prepareClient(
   return () => {
     // `keylog` is looked at now, when listeners had their chance.
     const { keylog } = config;
-    return DtlsConnection.client({ ...config, keylog, datagrams, psks }, Date.now(), factories);
+    const own = { ...config, keylog, datagrams, psks };
+    const now = Date.now();
+    return (
+      options.module?.datagramClient(own, now, factories, judges) ??
+      DtlsConnection.client(own, now, factories)
+    );
   };
 }
 
@@ -68,10 +76,14 @@ export function prepareServer(
   options: DatagramOptions & ContextOptions & ServerSettings,
   made: SubProtocol[],
   wantsKeyLog: () => boolean,
-): () => DtlsConnection {
+): () => DatagramEngine {
+  const { module } = options;
   const config = datagramServerConfig(contextOf(options), options, () => undefined, wantsKeyLog);
   const factories = remember(factoriesOf(options), made);
-  return () => DtlsConnection.server(config, Date.now(), factories);
+  const judges = config.certificateAuthorities.length > 0;
+  return () =>
+    module?.datagramServer(config, Date.now(), factories, judges) ??
+    DtlsConnection.server(config, Date.now(), factories);
 }
 
 /** Remembers what the factories make, for `subProtocol`. */

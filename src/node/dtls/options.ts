@@ -1,3 +1,4 @@
+import type { EngineSource } from '../../connection/engine.ts';
 import { SrtpNegotiation, SrtpProfile, type SrtpProfileName } from '../../connection/srtp.ts';
 import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import type { DatagramConfig } from '../../handshake/config.ts';
@@ -33,6 +34,10 @@ export interface DatagramOptions {
    * `socket.srtp`. Default none.
    */
   readonly srtp?: readonly SrtpProfileName[] | undefined;
+  /**
+   * In the place of certificate and key: a security module, in which the sessions run. Connection IDs are not agreed on then.
+   */
+  readonly module?: EngineSource | undefined;
   /** Protocols that share the session with the application's datagrams. */
   readonly subProtocols?: readonly SubProtocolFactory[] | undefined;
 }

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { isIPv6 } from 'node:net';
 import type { ConnectionEvent, ConnectionInfo } from '../../connection/connection.ts';
-import type { DtlsConnection } from '../../connection/dtls-connection.ts';
 import { MAX_AMPLIFICATION } from '../../connection/dtls-greeter.ts';
+import type { DatagramEngine } from '../../connection/engine.ts';
 import { type SrtpKeys, SrtpNegotiation } from '../../connection/srtp.ts';
 import type { SubProtocol } from '../../connection/sub-protocol.ts';
 import { type X509Certificate, x509Certificate } from '../../crypto/node/certificate-object.ts';
@@ -58,6 +58,9 @@ export interface DtlsCounts {
   readonly dropped: number;
 }
 
+/** Milliseconds for a security module to make the goodbye of a session that is closed. */
+const GOODBYE_TIME = 1_000;
+
 /** For the endpoint: a datagram came; the session begins; where the peer is. */
 export const kReceive = Symbol('receive');
 export const kBegin = Symbol('begin');
@@ -85,7 +88,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   readonly isServer: boolean;
   readonly #subProtocols: readonly SubProtocol[];
   #remote: Remote;
-  #engine: DtlsConnection | undefined;
+  #engine: DatagramEngine | undefined;
   #secured = false;
   #pumping = false;
   /** What the engine wants is being done. */
@@ -93,6 +96,9 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   #timer: NodeJS.Timeout | undefined;
   #timerAt: number | undefined;
   #destroyed = false;
+  /** The goodbye is on its way. */
+  #closing = false;
+  #goodbye: NodeJS.Timeout | undefined;
   /** Bytes that may go to an address that the peer has moved to, until it has answered from there; none when it has. */
   #credit: number | undefined;
   /** Something was sent there. */
@@ -123,7 +129,12 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   send(datagram: string | Uint8Array): boolean {
     if (this.#destroyed) throw new ConnectionError('ERR_TLS_CLOSED', 'The session is closed');
     const before = this.#dropped;
-    this.#started().send(typeof datagram === 'string' ? Buffer.from(datagram) : datagram);
+    const engine = this.#started();
+    if (engine.outputFull) {
+      this.#dropped++;
+      return false;
+    }
+    engine.send(typeof datagram === 'string' ? Buffer.from(datagram) : datagram);
     this.#sent++;
     this.flush();
     return this.#dropped === before;
@@ -149,12 +160,17 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
 
   /** Tells the peer (close_notify, which may be lost as any datagram), and closes. */
   close(): this {
+    if (this.#destroyed || this.#closing) return this;
+    const engine = this.#engine;
+    if (!this.#secured || engine === undefined) return this.destroy();
+    this.#closing = true;
+    engine.close();
+    this.flush();
     if (this.#destroyed) return this;
-    if (this.#secured) {
-      this.#engine?.close();
-      this.flush();
-    }
-    return this.destroy();
+    if (engine.drained) return this.destroy();
+    // A module has yet to say it; `#pump` ends the session then.
+    this.#goodbye = setTimeout(() => this.destroy(), GOODBYE_TIME).unref();
+    return this;
   }
 
   /** The same as `close`. */
@@ -167,6 +183,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     if (this.#destroyed) return this;
     this.#destroyed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#goodbye);
     this.#engine?.drop(error);
     const isTold = error !== undefined && !this.#secured && this.#host.failed(error, this);
     this.#host.closed(this);
@@ -250,6 +267,11 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     return Buffer.from(this.#started().exportKeyingMaterial(label, context, length));
   }
 
+  /** The same, also for sessions in a security module, which has to be asked: labels that begin with EXPORTER. */
+  async requestKeyingMaterial(length: number, label: string, context?: Uint8Array): Promise<Buffer> {
+    return Buffer.from(await this.#started().requestKeyingMaterial(label, context, length));
+  }
+
   /** Keys for SRTP, once both sides have agreed to a profile of the option `srtp`; else `undefined`. */
   get srtp(): SrtpKeys | undefined {
     const negotiation = this.subProtocol('srtp');
@@ -329,6 +351,8 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
       this.#dropped++;
     }
     this.#arm(engine);
+    // What a module is to do next begins at once.
+    if (engine.wanted !== undefined && !this.#asked && !this.#destroyed) this.#pump();
   }
 
   /** The session may have something to say. */
@@ -356,7 +380,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     this.#remote = remote;
   }
 
-  [kBegin](engine: DtlsConnection): void {
+  [kBegin](engine: DatagramEngine): void {
     this.#engine = engine;
     this.#pump();
   }
@@ -412,11 +436,13 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
       this.#pumping = false;
     }
     this.flush();
+    if (this.#closing && engine.drained) this.destroy();
   }
 
   #handle(event: ConnectionEvent): void {
     switch (event.type) {
       case 'data': {
+        if (this.#closing) break;
         const { data } = event;
         this.#received++;
         this.emit('message', Buffer.from(data.buffer, data.byteOffset, data.length));
@@ -465,7 +491,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   }
 
   /** True when it was answered at once and the engine may have gone on. */
-  #answerWanted(engine: DtlsConnection): boolean {
+  #answerWanted(engine: DatagramEngine): boolean {
     const { wanted } = engine;
     if (wanted === undefined || this.#asked) return false;
     const done = doWanted(engine, wanted);
@@ -483,7 +509,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     return false;
   }
 
-  #arm(engine: DtlsConnection): void {
+  #arm(engine: DatagramEngine): void {
     const at = this.#destroyed ? undefined : engine.nextTimeout();
     if (at === this.#timerAt) return;
     clearTimeout(this.#timer);
@@ -492,14 +518,14 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     this.#timer = setTimeout(DtlsSocket.#onTimer, Math.max(1, at - Date.now()), this, engine).unref();
   }
 
-  static #onTimer(socket: DtlsSocket, engine: DtlsConnection): void {
+  static #onTimer(socket: DtlsSocket, engine: DatagramEngine): void {
     socket.#timerAt = undefined;
     if (socket.#destroyed) return;
     engine.handleTimeout(Date.now());
     socket.#pump();
   }
 
-  #started(): DtlsConnection {
+  #started(): DatagramEngine {
     if (this.#engine === undefined) {
       throw new ConnectionError(
         'ERR_TLS_NOT_CONNECTED',

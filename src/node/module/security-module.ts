@@ -1,14 +1,15 @@
-import type { EngineSource, SessionEngine } from '../../connection/engine.ts';
+import type { CookieProof, DatagramEngine, EngineSource, SessionEngine } from '../../connection/engine.ts';
 import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import { ConnectionError } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
+import { MODULE_GROUPS, MODULE_SUITES } from '../../module/applet/engine-config.ts';
 import { Card } from '../../module/bridge/card.ts';
 import { CARD_PROFILES, type CardProfile, type OldCard } from '../../module/bridge/cards/old-card.ts';
 import { OpenEapCard } from '../../module/bridge/cards/openeap.ts';
 import { TlsSeCard } from '../../module/bridge/cards/tls-se.ts';
 import { ModuleClient } from '../../module/bridge/client.ts';
-import { ModuleConnection } from '../../module/bridge/connection.ts';
+import { ModuleConnection, type ModuleConnectionOptions } from '../../module/bridge/connection.ts';
 import type { CardTransport } from '../../module/bridge/exchange.ts';
 import { OffloadedConnection } from '../../module/bridge/offload.ts';
 import { MIN_FRAGMENT_SIZE } from '../../module/eap/fragments.ts';
@@ -136,6 +137,31 @@ export class SecurityModule implements EngineSource {
     return this.#session('server', config, now, subProtocols, judges);
   }
 
+  datagramClient(
+    config: ClientConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+  ): DatagramEngine {
+    return new ModuleConnection('client', config, this.#options(config, judges), now, subProtocols);
+  }
+
+  datagramServer(
+    config: ServerConfig,
+    now: number,
+    subProtocols: readonly SubProtocolFactory[],
+    judges: boolean,
+    cookie?: CookieProof,
+  ): DatagramEngine {
+    const options = { ...this.#options(config, judges), cookie };
+    return new ModuleConnection('server', config, options, now, subProtocols);
+  }
+
+  greeting(config: ServerConfig): ServerConfig {
+    const suites = config.suites.length === 0 ? [] : MODULE_SUITES;
+    return { ...config, suites, groups: MODULE_GROUPS };
+  }
+
   /** Ends the use of the module; its sessions fail with ERR_MODULE_GONE. */
   close(): void {
     this.#closed = true;
@@ -174,22 +200,20 @@ export class SecurityModule implements EngineSource {
     subProtocols: readonly SubProtocolFactory[],
     judges: boolean,
   ): SessionEngine {
+    const options = this.#options(config, judges);
+    return this.#offload
+      ? new OffloadedConnection(role, config, options, now, subProtocols)
+      : new ModuleConnection(role, config, options, now, subProtocols);
+  }
+
+  #options(config: ClientConfig | ServerConfig, judges: boolean): ModuleConnectionOptions {
     const verifyPeer = judges ? config.verifyPeer : undefined;
     const card = this.#current();
     const oldCard = this.#oldCard;
     const onReset =
       this.#again === undefined || oldCard !== undefined ? undefined : () => this.#suspectReset(card);
-    const options = {
-      card,
-      alias: this.#alias,
-      fragmentSize: this.#fragmentSize,
-      verifyPeer,
-      oldCard,
-      onReset,
-    };
-    return this.#offload
-      ? new OffloadedConnection(role, config, options, now, subProtocols)
-      : new ModuleConnection(role, config, options, now, subProtocols);
+    const [alias, fragmentSize] = [this.#alias, this.#fragmentSize];
+    return { card, alias, fragmentSize, verifyPeer, oldCard, onReset };
   }
 }
 

@@ -69,7 +69,7 @@ class OpenEapSession implements CardSession {
     this.#failure = told === undefined ? alertErrorOf(alertAmong(answer)) : new AlertReceivedError(told);
     // After the server's Finished the card has nothing to say but that it has understood.
     const ended = this.#failure !== undefined || (this.#server.finished && answer.length === 0);
-    return { records: answer, ended, itemsWait: false };
+    return { records: answer, ended, itemsWait: false, wait: 0 };
   }
 
   *encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array> {

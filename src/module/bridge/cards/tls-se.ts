@@ -63,7 +63,7 @@ class TlsSeSession implements CardSession {
     const { status, data } = yield* this.#bring(Mode.handshake, records);
     for (const answered of recordsIn(data)) this.#server.see(answered);
     this.#ended = status === SESSION_END;
-    return { records: data, ended: status === SESSION_OPEN || this.#ended, itemsWait: false };
+    return { records: data, ended: status === SESSION_OPEN || this.#ended, itemsWait: false, wait: 0 };
   }
 
   *encrypt(type: number, content: Uint8Array): Dialogue<Uint8Array> {

@@ -70,6 +70,7 @@ export class ServerWatch {
       transcriptHash: NOTHING,
       serverName,
       alpnProtocol: undefined,
+      maxDatagram: undefined,
     };
   }
 

@@ -1,0 +1,52 @@
+import type { ConnectionInfo } from '../../connection/events.ts';
+import { writeChain } from '../../handshake/session.ts';
+import { Writer } from '../../wire/writer.ts';
+import { InformationTag } from '../protocol.ts';
+import { numberTlv, type Tlv } from '../tlv.ts';
+import type { Passthrough } from './passthrough.ts';
+
+/** What the host is told of a session beside what the engine says of it. */
+export interface AgreedFacts {
+  readonly extensions: readonly Passthrough[];
+  /** What this side has shown, DER; empty for nothing. */
+  readonly ownChain: readonly Uint8Array[];
+  readonly sessionBinding: Uint8Array;
+  /** Over datagrams. */
+  readonly maxDatagram: number | undefined;
+}
+
+/** What was agreed on, as fields of Session information (docs/security-module.md). */
+export function agreedFields(info: ConnectionInfo, facts: AgreedFacts): (Tlv | undefined)[] {
+  const { version, suite, group, peer, serverName, alpnProtocol, transcriptHash } = info;
+  const { extensions, ownChain, sessionBinding, maxDatagram } = facts;
+  const text = (tag: number, value: string | undefined) =>
+    value === undefined ? undefined : { tag, value: new TextEncoder().encode(value) };
+  return [
+    numberTlv(InformationTag.version, version, 2),
+    numberTlv(InformationTag.suite, suite.id, 2),
+    group === undefined ? undefined : numberTlv(InformationTag.group, group, 2),
+    peer === undefined
+      ? undefined
+      : { tag: InformationTag.peerPath, value: chainBytes(peer.path.map(({ raw }) => raw)) },
+    ownChain.length === 0 ? undefined : { tag: InformationTag.ownChain, value: chainBytes(ownChain) },
+    ...extensions.map(({ extensionType, answered }) =>
+      answered === undefined
+        ? undefined
+        : {
+            tag: InformationTag.helloExtension,
+            value: new Writer(answered.length + 2).u16(extensionType).bytes(answered).finish(),
+          },
+    ),
+    { tag: InformationTag.sessionBinding, value: sessionBinding },
+    { tag: InformationTag.transcriptHash, value: transcriptHash },
+    text(InformationTag.serverName, serverName),
+    text(InformationTag.alpn, alpnProtocol),
+    maxDatagram === undefined ? undefined : numberTlv(InformationTag.maxDatagram, maxDatagram, 2),
+  ];
+}
+
+function chainBytes(chain: readonly Uint8Array[]): Uint8Array {
+  const writer = new Writer(4096);
+  writeChain(writer, chain);
+  return writer.finish();
+}
