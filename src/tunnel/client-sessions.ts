@@ -233,6 +233,7 @@ export class ClientSessions {
       psk: this.#of.options.psk,
       ALPNProtocols: this.#of.options.alpn,
       ocsp: this.#of.options.revocation,
+      module: this.#of.options.module,
       session: this.#ticket,
       handshakeTimeout: this.#of.options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       subProtocols: [

@@ -218,6 +218,7 @@ class Gateway implements ServerTunnel {
       }),
       psk: options.psk,
       ALPNProtocols: options.alpn,
+      module: options.module,
       requestCert: clientCa !== undefined,
       handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
       maxSessions: options.maxSessions ?? SESSIONS_MAX,

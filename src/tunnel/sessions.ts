@@ -140,8 +140,7 @@ export function watchSilence(socket: DtlsSocket): void {
 }
 
 /** @throws TunnelError ERR_TUNNEL_OPTION for what there is over TCP only */
-export function requireForDatagrams({ module, signing, muxMode }: TunnelOptions): void {
-  if (module !== undefined) throw overUdp('--module');
+export function requireForDatagrams({ signing, muxMode }: TunnelOptions): void {
   if (signing !== undefined) throw overUdp('--sign');
   if (muxMode === 'channels') throw overUdp('--mux-mode channels');
 }

@@ -57,6 +57,7 @@ export class PcscTransport implements CardTransport {
   readonly #card: PcscCard;
   readonly #output = new ArrayBuffer(OUTPUT_LENGTH);
   #closed: ModuleError | undefined;
+  #stopped = false;
   #last: Promise<void> = Promise.resolve();
 
   private constructor(pcsc: PcscMini, client: PcscClient, card: PcscCard, extended: boolean) {
@@ -100,7 +101,9 @@ export class PcscTransport implements CardTransport {
   }
 
   close(): void {
-    if (this.#closed !== undefined) return;
+    if (this.#stopped) return;
+    this.#stopped = true;
+    // Where the reader is gone already, its client still runs.
     this.#fail('ERR_MODULE_GONE', 'it was closed on this side');
     const stop = () => this.#client.stop();
     this.#operate(() => this.#card.disconnect(this.#pcsc.CardDisposition.RESET)).then(stop, stop);

@@ -6,7 +6,6 @@ import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { encodePem } from '../../../src/der/pem.ts';
 import { ModuleError } from '../../../src/errors/module.ts';
 import { Applet } from '../../../src/module/applet/applet.ts';
-import type { CardTransport } from '../../../src/module/bridge/exchange.ts';
 import { muxServer } from '../../../src/mux/index.ts';
 import { type ConnectionOptions, connect } from '../../../src/node/connect.ts';
 import { InProcessTransport } from '../../../src/node/module/in-process.ts';
@@ -17,36 +16,9 @@ import type { TLSSocket } from '../../../src/node/tls-socket.ts';
 import { signClient, signServer } from '../../../src/sign/index.ts';
 import { connectTunnel } from '../../../src/tunnel/connect.ts';
 import { serveTunnel } from '../../../src/tunnel/serve.ts';
-import { CA, type Card, cardWith, certificateFor, openState, utf8 } from './kit.ts';
+import { CA, type Card, cardWith, certificateFor, LaterTransport, openState, utf8 } from './kit.ts';
 
 const CA_PEM = encodePem('CERTIFICATE', CA);
-
-/** Answers later, as everything outside of this process does. */
-class LaterTransport implements CardTransport {
-  readonly maxCommandData: number;
-  readonly maxResponseData: number;
-  readonly #inner: CardTransport;
-  /** Fails from now on. */
-  failure: ModuleError | undefined;
-  apdus = 0;
-
-  constructor(inner: CardTransport) {
-    this.#inner = inner;
-    this.maxCommandData = inner.maxCommandData;
-    this.maxResponseData = inner.maxResponseData;
-  }
-
-  async transmit(command: Uint8Array): Promise<Uint8Array> {
-    this.apdus++;
-    await new Promise((resolve) => setImmediate(resolve));
-    if (this.failure !== undefined) throw this.failure;
-    return this.#inner.transmit(command);
-  }
-
-  close(): void {
-    this.#inner.close();
-  }
-}
 
 interface Opened {
   readonly module: SecurityModule;

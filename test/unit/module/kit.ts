@@ -1,11 +1,13 @@
 import { nodeModuleKeys } from '../../../src/crypto/node/module-keys.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
+import type { ModuleError } from '../../../src/errors/module.ts';
 import { writeChain } from '../../../src/handshake/session.ts';
 import { encodeCommand, parseResponse, type Response } from '../../../src/module/apdu/command.ts';
 import { Applet } from '../../../src/module/applet/applet.ts';
 import { type OpenRequest, writeOpenRequest } from '../../../src/module/applet/open.ts';
 import { initialState, PersistentState } from '../../../src/module/applet/persistent.ts';
 import { type ModuleStorage, SealedStore } from '../../../src/module/applet/sealed-store.ts';
+import type { CardTransport } from '../../../src/module/bridge/exchange.ts';
 import { FragmentReceiver, FragmentSender } from '../../../src/module/eap/fragments.ts';
 import {
   ACKNOWLEDGEMENT,
@@ -277,5 +279,34 @@ export class EapHost {
       const message = receiver.push(parseEapTls(eap.data));
       if (message !== undefined) return message;
     }
+  }
+}
+
+// Transports
+
+/** Answers later, as everything outside of this process does. */
+export class LaterTransport implements CardTransport {
+  readonly maxCommandData: number;
+  readonly maxResponseData: number;
+  readonly #inner: CardTransport;
+  /** Fails from now on. */
+  failure: ModuleError | undefined;
+  apdus = 0;
+
+  constructor(inner: CardTransport) {
+    this.#inner = inner;
+    this.maxCommandData = inner.maxCommandData;
+    this.maxResponseData = inner.maxResponseData;
+  }
+
+  async transmit(command: Uint8Array): Promise<Uint8Array> {
+    this.apdus++;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.failure !== undefined) throw this.failure;
+    return this.#inner.transmit(command);
+  }
+
+  close(): void {
+    this.#inner.close();
   }
 }
