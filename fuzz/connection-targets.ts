@@ -138,8 +138,8 @@ function resumption(): Kind {
 function everyOption(): Kind {
   const certificateCompression = compressionFor(['brotli', 'zlib']);
   const more = { ocspResponse: new Uint8Array(300), scts: [new Uint8Array(100)] };
-  // With something to compress.
-  const chain = [...serverIdentity.chain, new Uint8Array(4000)];
+  // With something to compress; one object, by which its compressed message is kept.
+  const identity = { ...serverIdentity, ...more, chain: [...serverIdentity.chain, new Uint8Array(4000)] };
   const both = { certificateCompression, recordSizeLimit: 1000 };
   const alpnProtocols = ['h2', 'http/1.1'];
   return {
@@ -155,7 +155,7 @@ function everyOption(): Kind {
     server: {
       ...both,
       tickets,
-      selectIdentities: () => [{ ...serverIdentity, ...more, chain }],
+      selectIdentities: () => [identity],
       selectProtocol: () => 'h2',
       certificateAuthorities: [Uint8Array.of(0x30, 0)],
     },
