@@ -114,6 +114,7 @@ const CELLS = {
   b: 'ok, read with a shorter OID for the binding: libtasn1 takes no arc above 64 bits, and UUIDs have 128',
   c: '"openssl smime" and certtool know RSA-PSS in certificates, but not in PKCS #7',
   d: '"openssl cms -stream" with RSA-PSS ends in an error of its own ("illegal zero content")',
+  e: 'OpenSSL 3.5 does Ed25519 in CMS, but not by "openssl smime" nor in receipts that it signs ("no default digest")',
 } as const;
 
 /** Named cells: the tool cannot. */
@@ -121,11 +122,13 @@ function cannot(row: string, type: KeyType): boolean {
   const cell =
     type === 'Ed25519' && row.includes('openssl') && !opensslDoesEd25519
       ? 'a'
-      : type === 'RSA-PSS' && /openssl smime|certtool --p7-sign/.test(row)
-        ? 'c'
-        : type === 'RSA-PSS' && row.includes('openssl cms -sign -stream')
-          ? 'd'
-          : undefined;
+      : type === 'Ed25519' && /openssl smime|-sign_receipt/.test(row)
+        ? 'e'
+        : type === 'RSA-PSS' && /openssl smime|certtool --p7-sign/.test(row)
+          ? 'c'
+          : type === 'RSA-PSS' && row.includes('openssl cms -sign -stream')
+            ? 'd'
+            : undefined;
   if (cell !== undefined) note(row, type, `(${cell})`);
   return cell !== undefined;
 }
