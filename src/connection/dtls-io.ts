@@ -183,7 +183,7 @@ export class DtlsIO implements SessionIO {
   }
 
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
-    if (!this.#config.keylog) return;
+    if (!this.#config.keylog()) return;
     this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
   }
 

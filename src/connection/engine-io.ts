@@ -104,7 +104,7 @@ export class EngineIO implements HandshakeIO {
   }
 
   keylog(label: KeylogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
-    if (!this.#config.keylog) return;
+    if (!this.#config.keylog()) return;
     this.#emit({ type: 'keylog', line: keylogLine(label, clientRandom, secret) });
   }
 

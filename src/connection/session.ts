@@ -212,11 +212,11 @@ export abstract class Session<IO extends SessionIO> {
     if (this.step.kind !== 'established') return undefined;
     const { agreement, peer, transcriptHash } = this.step;
     return {
-      ...agreement,
       protocol: PROTOCOL_NAME[agreement.version] ?? 'TLSv1.3',
       peer,
       transcriptHash,
       subProtocols: this.#seats.map(({ occupant }) => occupant.name),
+      ...agreement,
     };
   }
 

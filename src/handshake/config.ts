@@ -156,8 +156,11 @@ interface CommonConfig {
   readonly pskOnlyKeyExchange?: boolean | undefined;
   /** Present where the connection is one of datagrams: DTLS in place of TLS. */
   readonly datagrams?: DatagramConfig | undefined;
-  /** Emit SSLKEYLOGFILE lines. */
-  readonly keylog: boolean;
+  /**
+   * Emit SSLKEYLOGFILE lines? Asked for each of them. Not a getter: objects with an accessor of their own have each a shape
+   * of their own, and everybody who reads the configuration would pay for it.
+   */
+  readonly keylog: () => boolean;
 }
 
 export interface ClientConfig extends CommonConfig {

@@ -229,10 +229,10 @@ export class Established {
       lifetime: Math.min(ticket.lifetime, MAX_TICKET_LIFETIME),
       receivedAt: io.now,
       serverName,
-      ...keptOf(this.peer),
       pskIdentity,
       maxEarlyData: maxEarlyData || undefined,
       alpnProtocol,
+      ...keptOf(this.peer),
     });
   }
 }

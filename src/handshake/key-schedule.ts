@@ -133,7 +133,7 @@ export function trafficKeys(crypto: CryptoProvider, suite: Suite, secret: Uint8A
 /** As `trafficKeys`, with the key of the record numbers (RFC 9147 §4.2.3). */
 export function datagramKeys(crypto: CryptoProvider, suite: Suite, secret: Uint8Array): DatagramKeys {
   const numberKey = hkdfExpandLabel(crypto, suite.hash, secret, 'sn', NO_CONTEXT, suite.keyLength);
-  return { ...trafficKeys(crypto, suite, secret), numberKey };
+  return { numberKey, ...trafficKeys(crypto, suite, secret) };
 }
 
 /** The traffic secret after a KeyUpdate, §7.2. */

@@ -74,7 +74,7 @@ export function parseSession(bytes: Uint8Array): ClientSession {
   const version = r.u16();
   const suite = suiteById(r.u16());
   if (suite === undefined) throw new DecodeError('session: unknown cipher suite');
-  const session = {
+  const known = {
     version,
     suite,
     psk: r.vector(1, suite.hashLength, suite.hashLength),
@@ -83,10 +83,14 @@ export function parseSession(bytes: Uint8Array): ClientSession {
     lifetime: Math.min(r.u32(), MAX_TICKET_LIFETIME),
     receivedAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-    ...readPeer(r),
+  };
+  const peer = readPeer(r);
+  const session = {
     maxEarlyData: r.u32() || undefined,
     alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined,
     pskIdentity: readIdentity(r),
+    ...known,
+    ...peer,
   };
   r.end();
   return session;

@@ -155,16 +155,15 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
     const version = r.u16();
     const suite = suiteById(r.u16());
     if (suite === undefined) return undefined;
-    const state = {
+    const known = {
       version,
       suite,
       psk: r.vector(1, suite.hashLength, suite.hashLength),
       issuedAt: r.u32() * 1000 + r.u16(),
       serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-      ...readPeer(r),
-      pskIdentity: readIdentity(r),
-      early: readEarlyTerms(r),
     };
+    const peer = readPeer(r);
+    const state = { pskIdentity: readIdentity(r), early: readEarlyTerms(r), ...known, ...peer };
     r.end();
     return state;
   } catch (error) {

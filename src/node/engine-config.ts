@@ -159,13 +159,13 @@ function common(context: SecureContext, settings: PeerSettings) {
     legacy: context.legacy,
     groups: context.groups,
     schemes: context.schemes,
-    ...rawKeys(context, settings),
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
     maxFragment: settings.maxSendFragment ?? MAX_FRAGMENT,
     padTo: settings.padding ?? 1,
     certificateCompression: compressionFor(settings.certificateCompression),
     recordSizeLimit: settings.recordSizeLimit,
     pskOnlyKeyExchange: settings.pskOnlyKeyExchange === true,
+    ...rawKeys(context, settings),
   };
 }
 
@@ -196,14 +196,12 @@ export function clientConfig(
   const { ocsp = 'soft' } = settings;
   if (!OCSP_MODES.includes(ocsp)) throw optionError('ocsp', `'${ocsp}' is none of ${OCSP_MODES.join(', ')}`);
   return {
-    ...common(context, settings),
     serverName,
     sendServerName: settings.servername !== '' && sniFor(serverName) !== undefined,
     keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
     insistOnCertificate: settings.insistOnCert === true,
-    ...clientKeys(context, settings),
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
     grease: settings.grease === true,
@@ -216,9 +214,7 @@ export function clientConfig(
     fallback: settings.fallback === true,
     session: session?.serverName === serverName ? session : undefined,
     compatibility: true,
-    get keylog() {
-      return wantsKeyLog();
-    },
+    keylog: wantsKeyLog,
     verifyPeer: judge(settings, (chain, { now, schemes, keyUse, ocspResponse }) => {
       const custom = settings.checkServerIdentity;
       const name = custom === undefined ? reference : undefined;
@@ -234,6 +230,8 @@ export function clientConfig(
       if (custom !== undefined) askIdentity(custom, host, chain);
       return verified;
     }),
+    ...common(context, settings),
+    ...clientKeys(context, settings),
   };
 }
 
@@ -297,7 +295,6 @@ export function serverConfig(
   const { SNICallback: callback } = settings;
   const { ticketKeys: keys, sessionTimeout: lifetime, earlyDataGuard: guard } = context;
   return {
-    ...common(context, settings),
     selectIdentities: (name) =>
       name === undefined ? context.identities : (contextFor(name) ?? context).identitiesFor(name),
     identitySource: callback === undefined ? undefined : sniSource(callback, context),
@@ -316,9 +313,7 @@ export function serverConfig(
     preferCertificate: settings.preferCertificate === true,
     tickets: { keys, lifetime, count: TICKETS, earlyData: earlyDataPolicy(settings.maxEarlyData, guard) },
     ...(context.tls12 === undefined ? {} : { sessions: { store: context.sessions, lifetime } }),
-    get keylog() {
-      return wantsKeyLog();
-    },
+    keylog: wantsKeyLog,
     verifyPeer: judge(settings, (chain, { now, schemes }) => {
       const verified = verifyPeer(nodeCrypto, chain, {
         purpose: 'client',
@@ -329,6 +324,7 @@ export function serverConfig(
       checkRevocation(nodeCrypto, verified.path, undefined, { ocsp: 'off', crls: context.crls }, now);
       return verified;
     }),
+    ...common(context, settings),
   };
 }
 

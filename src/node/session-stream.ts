@@ -69,7 +69,7 @@ export abstract class SessionStream extends Duplex {
   /** @param allowTruncation a transport that ends without close_notify is an 'end', not ERR_TLS_TRUNCATED */
   constructor(options: DuplexOptions, allowTruncation: boolean) {
     // 'close' is emitted by hand: with `hadError`, and after the transport has closed, as net.Socket does.
-    super({ ...options, emitClose: false });
+    super({ emitClose: false, ...options });
     this.#allowTruncation = allowTruncation;
   }
 

@@ -204,7 +204,7 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
         }
       : undefined,
     maxFragment: flags.maxSendFragment === 0 ? 2 ** 14 : flags.maxSendFragment,
-    keylog: flags.exportTrafficSecrets,
+    keylog: () => flags.exportTrafficSecrets,
   };
 }
 

@@ -102,13 +102,13 @@ export function acceptServerHello12(
   transcript.add(raw);
   const randoms = { client: offer.hello.random, server: hello.random };
   const state: Greeted = {
-    ...terms,
     config,
     randoms,
     transcript,
     answer,
     sessionId: hello.legacySessionIdEcho,
     offeredVersion: offer.hello.legacyVersion,
+    ...terms,
   };
   if (resumed === undefined) {
     const psk = suite.authentication === 'psk' ? psk12(config) : undefined;
@@ -118,12 +118,12 @@ export function acceptServerHello12(
   const master = new MasterSecret12(io.crypto, terms, resumed.session.masterSecret);
   return expectServerFlight(
     {
-      ...state,
       master,
       group: resumed.session.group,
       pskIdentity: resumed.session.pskIdentity,
       peer: PeerAuthenticated.bySession12(resumed.peer),
       resumed: resumed.session,
+      ...state,
     },
     io,
   );
@@ -209,7 +209,7 @@ class ExpectCertificate implements Expect {
       const context = { now: io.now, serverName, schemes, keyUse, ocspResponse } as const;
       const peer = judgeShown(config, answer.types.server, chain, context);
       requireKindOf(suite, peer);
-      const state = { ...this.#state, ocspResponse };
+      const state = { ocspResponse, ...this.#state };
       return isRsaKeyExchange(suite)
         ? new ExpectCertificateRequestOrDone(withRsaKeyExchange(state, peer))
         : new ExpectServerKeyExchange(state, peer);
@@ -262,13 +262,13 @@ class ExpectServerKeyExchange implements Expect {
     );
     transcript.add(message.raw12);
     return new ExpectCertificateRequestOrDone({
-      ...this.#state,
       peer,
       group: exchange.group,
       exchange: (later) => {
         const { share, secret } = respond(later, exchange);
         return { message: buildEcdheClientKeyExchange(share), premaster: secret };
       },
+      ...this.#state,
     });
   }
 }
@@ -303,7 +303,6 @@ class ExpectPskKeyExchange implements Expect {
   #next(parameters: EcdhParameters | undefined, pskIdentityHint: Uint8Array | undefined): Expect {
     const { identity, key } = this.#psk;
     const state: KeysOffered = {
-      ...this.#state,
       peer: PeerAuthenticated.byExternalPsk(),
       pskIdentity: identity,
       pskIdentityHint,
@@ -313,6 +312,7 @@ class ExpectPskKeyExchange implements Expect {
         const message = buildPskClientKeyExchange({ identity, point: own?.share });
         return { message, premaster: pskPremaster(key, own?.secret) };
       },
+      ...this.#state,
     };
     return new ExpectServerHelloDone(state, undefined);
   }
@@ -324,7 +324,6 @@ class ExpectPskKeyExchange implements Expect {
  */
 function withRsaKeyExchange(state: Greeted, peer: PeerIdentity): KeysOffered {
   return {
-    ...state,
     peer: PeerAuthenticated.byRsaKeyExchange(peer),
     group: undefined,
     exchange: ({ crypto }) => {
@@ -334,6 +333,7 @@ function withRsaKeyExchange(state: Greeted, peer: PeerIdentity): KeysOffered {
       const message = buildRsaClientKeyExchange(crypto.encryptPkcs1(peer.publicKey, premaster));
       return { message, premaster };
     },
+    ...state,
   };
 }
 
@@ -411,7 +411,7 @@ class ExpectServerHelloDone implements Expect {
       ? MasterSecret12.extended(io.crypto, this.#state, premaster, transcript.snapshot())
       : MasterSecret12.ofRandoms(io.crypto, this.#state, premaster, randoms);
     const certificateRequested = this.#request !== undefined;
-    const next: Keyed = { ...this.#state, master, resumed: undefined, certificateRequested };
+    const next: Keyed = { master, resumed: undefined, certificateRequested, ...this.#state };
     if (choice === undefined) return finishFlight(next, io);
     const wanted = {
       kind: 'signature',
@@ -589,14 +589,14 @@ class ExpectFinished implements Expect {
       // A session that goes on under a new ticket is as old as its first handshake.
       createdAt: resumed?.createdAt ?? now,
       serverName: config.serverName,
-      ...keptOf(peer.peer),
       pskIdentity,
       group,
+      ...keptOf(peer.peer),
     };
-    if (ticket !== undefined) return { ...common, ...ticket, sessionId: NOTHING };
+    if (ticket !== undefined) return { sessionId: NOTHING, ...common, ...ticket };
     // A session id that we have used already is still ours; there is nothing new to report.
     if (resumed !== undefined || sessionId.length === 0) return undefined;
-    return { ...common, ticket: NOTHING, sessionId, lifetime: DEFAULT_LIFETIME };
+    return { ticket: NOTHING, sessionId, lifetime: DEFAULT_LIFETIME, ...common };
   }
 }
 

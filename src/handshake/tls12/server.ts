@@ -113,7 +113,6 @@ export function answerClientHello12(
   transcript.add(raw);
   const showsRaw = isRaw(choice?.selection?.types.server ?? ONLY_X509.server);
   const state: Greeted = {
-    ...terms,
     config,
     randoms: { client: hello.random, server: random },
     transcript,
@@ -123,6 +122,7 @@ export function answerClientHello12(
     sessionId,
     types: choice?.selection?.types ?? ONLY_X509,
     ...staplesFor(showsRaw ? undefined : choice?.certificate?.identity, checked),
+    ...terms,
   };
   const answer = buildServerHello({
     legacyVersion: version,
@@ -225,12 +225,12 @@ function resume(state: Greeted, { state: session, peer }: UsableSession, io: Han
   const master = new MasterSecret12(io.crypto, state, session.masterSecret);
   io.keylog('CLIENT_RANDOM', state.randoms.client, master.bytes);
   const next: Keyed = {
-    ...state,
     master,
     group: session.group,
     pskIdentity: session.pskIdentity,
     resumedSince: session.createdAt,
     peer: PeerAuthenticated.bySession12(peer),
+    ...state,
   };
   sendFinished(next, io);
   return new ExpectChangeCipherSpec(next);
@@ -245,10 +245,10 @@ function offerKeys(state: Greeted, { group, certificate }: Choice, io: Handshake
     group === undefined || keyExchange === undefined
       ? undefined
       : encodeEcdhParameters({ group, point: keyExchange.share });
-  const next: KeysOffered = { ...state, group, keyExchange };
+  const next: KeysOffered = { group, keyExchange, ...state };
   if (certificate === undefined) return offerPsk(next, parameters, io);
   if ('decrypting' in certificate)
-    return finishServerFlight({ ...next, decrypting: certificate.decrypting }, io);
+    return finishServerFlight({ decrypting: certificate.decrypting, ...next }, io);
   if (parameters === undefined)
     throw new TlsError('ERR_TLS_INTERNAL', 'A certificate without a key exchange');
   const { identity, scheme } = certificate;
@@ -381,7 +381,7 @@ class ExpectClientKeyExchange implements Expect {
     }
     const { premaster, pskIdentity } = readKeyExchange(this.#state, message.body);
     transcript.add(message.raw12);
-    return expectVerified({ ...this.#state, pskIdentity }, premaster, this.#peer, io);
+    return expectVerified({ pskIdentity, ...this.#state }, premaster, this.#peer, io);
   }
 }
 
@@ -418,9 +418,9 @@ function expectVerified(
     ? MasterSecret12.extended(io.crypto, state, premaster, transcript.snapshot())
     : MasterSecret12.ofRandoms(io.crypto, state, premaster, randoms);
   io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
-  const next = { ...state, master, resumedSince: undefined };
+  const next = { master, resumedSince: undefined, ...state };
   return peer === undefined
-    ? new ExpectChangeCipherSpec({ ...next, peer: PeerAuthenticated.anonymousClient() })
+    ? new ExpectChangeCipherSpec({ peer: PeerAuthenticated.anonymousClient(), ...next })
     : new ExpectCertificateVerify(next, peer);
 }
 
@@ -470,7 +470,7 @@ class ExpectCertificateVerify implements Expect {
     );
     transcript.forgetMessages();
     transcript.add(message.raw12);
-    return new ExpectChangeCipherSpec({ ...this.#state, peer });
+    return new ExpectChangeCipherSpec({ peer, ...this.#state });
   }
 }
 
@@ -573,9 +573,9 @@ function sessionState(state: Keyed, io: HandshakeIO): SessionState12 {
     extendedMasterSecret: checked.extendedMasterSecret,
     createdAt: resumedSince ?? io.now,
     serverName: checked.serverName,
-    ...keptOf(peer.peer),
     pskIdentity,
     group,
+    ...keptOf(peer.peer),
   };
 }
 

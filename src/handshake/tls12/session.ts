@@ -64,12 +64,8 @@ export function buildSession12(session: ClientSession12): Uint8Array {
 /** @throws DecodeError */
 export function parseSession12(bytes: Uint8Array): ClientSession12 {
   const r = new Reader(bytes, 'session');
-  const session = {
-    ...readState(r),
-    sessionId: r.vector(1, 0, 32),
-    ticket: r.vector(2),
-    lifetime: r.u32(),
-  };
+  const state = readState(r);
+  const session = { sessionId: r.vector(1, 0, 32), ticket: r.vector(2), lifetime: r.u32(), ...state };
   r.end();
   return session;
 }
@@ -92,17 +88,16 @@ function readState(r: Reader): SessionState12 {
   const version = r.u16();
   const suite = suite12ById(r.u16());
   if (suite === undefined) throw new DecodeError('session: unknown cipher suite');
-  return {
+  const known = {
     version,
     suite,
     masterSecret: r.bytes(MASTER_SECRET_LENGTH),
     extendedMasterSecret: r.u8() === 1,
     createdAt: r.u32() * 1000,
     serverName: new TextDecoder().decode(r.vector(2)) || undefined,
-    ...readPeer(r),
-    pskIdentity: readIdentity(r),
-    group: r.u16() || undefined,
   };
+  const peer = readPeer(r);
+  return { pskIdentity: readIdentity(r), group: r.u16() || undefined, ...known, ...peer };
 }
 
 const NOTHING = new Uint8Array(0);

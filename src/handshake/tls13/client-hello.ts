@@ -163,7 +163,7 @@ function finishOffer(
   io: HandshakeIO,
 ): ClientOffer {
   const { psks } = offer;
-  if (psks.length === 0) return { ...offer, hello, raw: buildClientHello(hello) };
+  if (psks.length === 0) return offerOf(offer, hello);
   const identities = psks.map(({ identity }) => identity);
   const withBinders = (binders: readonly Uint8Array[]): ClientHello => {
     const body = offeredPsks.build({ identities, binders });
@@ -176,8 +176,15 @@ function finishOffer(
     const transcript = (before ?? new Transcript(io.crypto, hash)).snapshotWith(covered);
     return finishedMac(io.crypto, hash, earlySecret.binderKey(binder), transcript);
   });
-  const bound = withBinders(binders);
-  return { ...offer, hello: bound, raw: buildClientHello(bound) };
+  return offerOf(offer, withBinders(binders));
+}
+
+/** Not a copy of `offer`, which may be that of a ClientHello before. */
+function offerOf(
+  { keyExchanges, psks, session12, early }: Omit<ClientOffer, 'hello' | 'raw'>,
+  hello: ClientHello,
+): ClientOffer {
+  return { hello, raw: buildClientHello(hello), keyExchanges, psks, session12, early };
 }
 
 function helloExtensions(

@@ -127,7 +127,7 @@ export class ExpectEncryptedExtensions implements Expect {
       pskIdentity: psk?.session === undefined ? psk?.identity.identity : psk.session.pskIdentity,
       earlyDataAccepted,
     };
-    const next: Agreed = { ...this.#state, agreement, types };
+    const next: Agreed = { agreement, types, ...this.#state };
     // With a PSK the server sends neither CertificateRequest nor Certificate (§2.2, §4.3.2).
     return psk === undefined
       ? new ExpectCertificateRequestOrCertificate(next)
@@ -243,7 +243,7 @@ class ExpectCertificate implements Expect {
       ocspResponse,
     });
     transcript.add(message.raw);
-    const agreement = { ...this.#state.agreement, ocspResponse, scts };
+    const agreement = { ocspResponse, scts, ...this.#state.agreement };
     return new ExpectCertificateVerify({ ...this.#state, agreement }, peer, this.#accepted);
   }
 }
@@ -310,7 +310,7 @@ class ExpectFinished implements Expect {
     io.protectRead(suite, application.server);
 
     const accepted = this.#accepted;
-    const agreement = { ...this.#state.agreement, certificateRequested: accepted !== undefined };
+    const agreement = { certificateRequested: accepted !== undefined, ...this.#state.agreement };
     if (agreement.earlyDataAccepted === true) {
       // §4.5: after the server's Finished, and not in the transcript of the secrets above.
       io.allowEarlyData(0);

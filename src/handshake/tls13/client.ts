@@ -52,7 +52,7 @@ export function startClient(config: ClientConfig, extensions: HelloExtensions, i
   const offer = makeFirstOffer(config, extensions, io);
   const raw12 = io.send(offer.raw);
   if (offer.early !== undefined) beginEarlyData(config, offer, offer.early, io);
-  return new ExpectServerHello({ config, extensions }, { ...offer, raw12 }, undefined);
+  return new ExpectServerHello({ config, extensions }, { raw12, ...offer }, undefined);
 }
 
 /** §4.2.10: early data follows ClientHello at once, under a key that the session gives. */
@@ -128,7 +128,7 @@ class ExpectServerHello implements Expect {
       );
     }
     if (tls12 !== undefined && this.#selectsTls12(hello)) {
-      return acceptServerHello12({ ...this.#setup, tls12 }, this.#offer, hello, message.raw12, io);
+      return acceptServerHello12({ tls12, ...this.#setup }, this.#offer, hello, message.raw12, io);
     }
     const suite = this.#checkHello(hello);
     if (this.#verifications > 0) {
@@ -164,7 +164,7 @@ class ExpectServerHello implements Expect {
     }
     const offer = makeVerifiedOffer(this.#offer, parseHelloVerifyRequest(message.body), io);
     const raw12 = io.send(offer.raw);
-    return new ExpectServerHello(this.#setup, { ...offer, raw12 }, undefined, this.#verifications + 1);
+    return new ExpectServerHello(this.#setup, { raw12, ...offer }, undefined, this.#verifications + 1);
   }
 
   /** §4.1.3: without supported_versions the old field counts. After a HelloRetryRequest it is TLS 1.3 already. */
@@ -245,7 +245,7 @@ class ExpectServerHello implements Expect {
     const raw12 = io.send(second.raw);
     return new ExpectServerHello(
       this.#setup,
-      { ...second, raw12 },
+      { raw12, ...second },
       {
         suite,
         group,
@@ -305,7 +305,6 @@ class ExpectServerHello implements Expect {
       io.protectWrite(suite, traffic.client);
     }
     return new ExpectEncryptedExtensions({
-      ...this.#setup,
       suite,
       group: share?.group,
       transcript,
@@ -316,6 +315,7 @@ class ExpectServerHello implements Expect {
       psk,
       early,
       offersEarly: early !== undefined || (this.#retried?.offeredEarly ?? false),
+      ...this.#setup,
     });
   }
 

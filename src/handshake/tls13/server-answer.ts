@@ -109,9 +109,9 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   }
   extensions.push(...answerConnectionId(config, checked.hello.extensions, io));
   const hello = buildServerHello({
-    ...serverHelloFor(config, checked.hello.legacySessionId, suite),
     random: io.crypto.randomBytes(32),
     extensions,
+    ...serverHelloFor(config, checked.hello.legacySessionId, suite),
   });
   io.send(hello);
   transcript.add(hello);
@@ -154,7 +154,6 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     earlyDataAccepted: checked.offersEarlyData ? earlyTerms !== undefined : undefined,
   };
   const state: Answered = {
-    ...setup,
     suite,
     transcript,
     clientRandom,
@@ -166,6 +165,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
     types,
     // Over datagrams, answers would have to be put in order among retransmissions first.
     postHandshakeAuth: checked.postHandshakeAuth && config.datagrams === undefined,
+    ...setup,
   };
   if (identity === undefined) return finishFlight(state, proven, io);
 
@@ -217,7 +217,7 @@ function finishFlight(state: Answered, proven: PeerAuthenticated | undefined, io
   io.keylog('SERVER_TRAFFIC_SECRET_0', clientRandom, application.server);
   io.keylog('EXPORTER_SECRET', clientRandom, application.exporter);
   io.protectWrite(suite, application.server);
-  const next: Sent = { ...state, application };
+  const next: Sent = { application, ...state };
   if (proven !== undefined) {
     const then = new ExpectClientFinished(next, proven);
     if (state.earlyTerms === undefined) return then;
@@ -333,9 +333,9 @@ export function buildHelloRetryRequest(
     extensions.push({ type: ExtensionType.cookie, body: cookie.build(retry.cookie) });
   }
   return buildServerHello({
-    ...serverHelloFor(config, retry.sessionId ?? NOTHING, retry.suite),
     random: HELLO_RETRY_RANDOM,
     extensions,
+    ...serverHelloFor(config, retry.sessionId ?? NOTHING, retry.suite),
   });
 }
 

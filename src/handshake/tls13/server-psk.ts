@@ -171,7 +171,7 @@ export function issueTickets(
     const ageAdd = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
     const maxBytes = tickets.earlyData?.maxBytes;
     const early = maxBytes === undefined ? undefined : { maxBytes, ageAdd, alpnProtocol };
-    const state = { version, suite, psk, issuedAt: io.now, serverName, ...keptOf(peer), pskIdentity, early };
+    const state = { version, suite, psk, issuedAt: io.now, serverName, pskIdentity, early, ...keptOf(peer) };
     const ticket = tickets.keys.seal(io.crypto, state);
     if (ticket === undefined) return;
     const extensions =

@@ -61,7 +61,7 @@ export function engineConfig(
             maxTimeout: MAX_RETRANSMIT_TIMEOUT,
             wholeMessages: true,
           },
-    keylog: false,
+    keylog: () => false,
   };
   const identities =
     identity.privateKey === undefined || identity.chain.length === 0

@@ -38,9 +38,7 @@ export function prepareClient(
   const datagrams = { ...datagramConfig(options), connectionId };
   const factories = remember(factoriesOf(options), made);
   return () => {
-    // `keylog` is looked at now, when listeners had their chance.
-    const { keylog } = config;
-    const own = { ...config, keylog, datagrams, psks };
+    const own = { ...config, datagrams, psks };
     const now = Date.now();
     return (
       options.module?.datagramClient(own, now, factories, judges) ??
@@ -65,9 +63,6 @@ export function datagramServerConfig(
     ...serverConfig(context, settings, contextFor, wantsKeyLog),
     datagrams: datagramConfig(options),
     findPsk: options.psk === undefined ? undefined : pskFinder(options.psk, ProtocolVersion.dtls13),
-    get keylog() {
-      return wantsKeyLog();
-    },
   };
 }
 
