@@ -8,13 +8,18 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { nodeModuleKeys } from '../../src/crypto/node/module-keys.ts';
 import { encodePem } from '../../src/der/pem.ts';
 import { connect } from '../../src/node/connect.ts';
+import {
+  connect as connectDtls,
+  createServer as createDtlsServer,
+  type DtlsSocket,
+} from '../../src/node/dtls/index.ts';
 import { PcscTransport } from '../../src/node/module/pcsc.ts';
 import { SecurityModule } from '../../src/node/module/security-module.ts';
 import { insertVirtualCard, VPCD_PORT } from '../../src/node/module/vpcd.ts';
 import { createServer, type Server } from '../../src/node/server.ts';
 import { describeWith, need, needThat } from '../setup/need.ts';
 import { CA, Card, cardWith, certificateFor, pin } from '../unit/module/kit.ts';
-import { OpensslServer, openssl } from './support/openssl.ts';
+import { OpensslClient, OpensslServer, openssl } from './support/openssl.ts';
 import { Program } from './support/program.ts';
 
 /*
@@ -166,6 +171,73 @@ describeWith([...needs, mini, curl], 'module in pcscd, server to curl', () => {
         expect(program.output).toContain('hello');
         expect(program.output).toContain(version === '--tlsv1.3' ? 'TLSv1.3' : 'TLSv1.2');
       }
+    },
+    90_000,
+  );
+});
+
+describeWith([...needs, mini, openssl], 'module in pcscd, DTLS 1.2 with openssl', () => {
+  it.each(SIZES)(
+    'both roles, with fragments of %s',
+    async (_name, size) => {
+      const pkcs8 = nodeModuleKeys.generate('P-256');
+      const [certFile, keyFile] = [join(folder, 'dtls.pem'), join(folder, 'dtls.key')];
+      const leaf = certificateFor(nodeModuleKeys.load(pkcs8).spki, 'server');
+      writeFileSync(certFile, encodePem('CERTIFICATE', leaf));
+      writeFileSync(keyFile, encodePem('PRIVATE KEY', pkcs8));
+      // One card with two identities: each session names its own.
+      const card = cardWith(
+        { kind: 'server', alias: 'server' },
+        cardWith({ kind: 'client', alias: 'client' }),
+      );
+      await insert(card);
+      const transport = await PcscTransport.connect('Virtual PCD');
+      const asClient = await SecurityModule.open(transport, {
+        pin: '1234',
+        alias: 'client',
+        fragmentSize: size,
+      });
+      modules.push(asClient);
+      const words = ['-dtls1_2', '-Verify', '3', '-CAfile', caFile, '-verify_return_error'];
+      const peer = new OpensslServer({ certFile, keyFile } as never, words);
+      const port = await peer.port;
+      const socket = connectDtls({ port, host: '127.0.0.1', servername: 'server.test', module: asClient });
+      await once(socket, 'secureConnect');
+      expect([socket.authorized, socket.getProtocol()]).toEqual([true, 'DTLSv1.2']);
+      socket.send('hello from the card\n');
+      await peer.until(/hello from the card/);
+      const reply = once(socket, 'message');
+      peer.say('hello, card');
+      expect(String((await reply)[0])).toBe('hello, card\n');
+      const closed = once(socket, 'close');
+      socket.close();
+      await closed;
+      expect(peer.output).toContain('client.test');
+      peer.child.kill();
+
+      const asServer = await SecurityModule.open(transport, {
+        pin: '1234',
+        alias: 'server',
+        fragmentSize: size,
+      });
+      modules.push(asServer);
+      const endpoint = createDtlsServer({ module: asServer });
+      endpoint.listen(0, '127.0.0.1');
+      await once(endpoint, 'listening');
+      const session = once(endpoint, 'secureConnection') as Promise<[DtlsSocket]>;
+      const client = new OpensslClient(endpoint.address()?.port ?? 0, [
+        ...['-dtls1_2', '-CAfile', caFile, '-servername', 'server.test'],
+      ]);
+      const [accepted] = await session;
+      await client.connected();
+      expect(client.output).toContain('Verify return code: 0 (ok)');
+      const heard = once(accepted, 'message');
+      client.say('hello from s_client');
+      expect(String((await heard)[0])).toBe('hello from s_client\n');
+      const gone = once(accepted, 'close');
+      client.say('Q');
+      await gone;
+      endpoint.close();
     },
     90_000,
   );
