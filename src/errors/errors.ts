@@ -24,6 +24,7 @@ export const ALERT_OF = {
   ERR_TLS_NO_SUITABLE_CERTIFICATE: 'handshake_failure', // a client that insists on showing one
   ERR_TLS_HANDSHAKE_FAILURE: 'handshake_failure',
   ERR_TLS_INSUFFICIENT_SECURITY: 'insufficient_security',
+  ERR_TLS_RENEGOTIATION: 'no_renegotiation', // where a session shall end by it
   ERR_TLS_INAPPROPRIATE_FALLBACK: 'inappropriate_fallback',
   ERR_TLS_NO_APPLICATION_PROTOCOL: 'no_application_protocol',
   ERR_TLS_UNRECOGNIZED_NAME: 'unrecognized_name',

@@ -65,6 +65,8 @@ export interface Tls12Config {
    * that stopped before knows how.
    */
   readonly requireExtendedMasterSecret: boolean;
+  /** Client: refuse servers without renegotiation_info (RFC 5746 §4.1). Required unless it is false. */
+  readonly requireSecureRenegotiation?: boolean | undefined;
   /** The newest version before TLS 1.3; TLS 1.2 unless it says less. */
   readonly newest?: number | undefined;
 }
@@ -92,6 +94,8 @@ export interface CertificateCompression {
 export interface EarlyDataPolicy {
   /** max_early_data_size of its tickets, above 0. */
   readonly maxBytes: number;
+  /** Milliseconds by which a client's age of its ticket may differ from ours (RFC 8446 §8.3); 10 s when absent. */
+  readonly window?: number | undefined;
   /** True when this ticket brings early data for the first time, as far as that can be known (RFC 8446 §8). */
   firstUse(crypto: CryptoProvider, ticket: Uint8Array, issuedAt: number, now: number): boolean;
 }
@@ -136,6 +140,8 @@ interface CommonConfig {
   readonly verifyRawKey?: RawKeyVerifier | undefined;
   /** CertificateType values taken from the peer, best first; absent: raw keys where there is `verifyRawKey`, then X.509. */
   readonly acceptedTypes?: readonly number[] | undefined;
+  /** End a session of TLS 1.2 whose peer wants to renegotiate; absent or false: say no_renegotiation, and go on. */
+  readonly endOnRenegotiation?: boolean | undefined;
   /** Milliseconds until an unfinished handshake fails; 0 waits for ever. */
   readonly handshakeTimeout: number;
   /** Largest plaintext of a record, 1 to 2^14. */
@@ -156,6 +162,8 @@ interface CommonConfig {
   readonly pskOnlyKeyExchange?: boolean | undefined;
   /** Present where the connection is one of datagrams: DTLS in place of TLS. */
   readonly datagrams?: DatagramConfig | undefined;
+  /** Send values that mean nothing among those that do (RFC 8701). */
+  readonly grease?: boolean | undefined;
   /**
    * Emit SSLKEYLOGFILE lines? Asked for each of them. Not a getter: objects with an accessor of their own have each a shape
    * of their own, and everybody who reads the configuration would pay for it.
@@ -186,8 +194,6 @@ export interface ClientConfig extends CommonConfig {
   readonly postHandshakeAuth?: boolean | undefined;
   /** Certificate authorities to name to the server, DER (RFC 8446 §4.2.4); none by default. */
   readonly authorities?: readonly Uint8Array[] | undefined;
-  /** Offer values that mean nothing among those that do (RFC 8701). */
-  readonly grease?: boolean | undefined;
   /** Ask the server for an OCSP response about its certificate. */
   readonly requestOcsp?: boolean | undefined;
   /** Ask the server for signed certificate timestamps. */
@@ -198,6 +204,10 @@ export interface ClientConfig extends CommonConfig {
   readonly requirePsk?: boolean | undefined;
   /** Tell the server that the configuration is for a second attempt, which offers less than the first (RFC 7507 §4). */
   readonly fallback?: boolean | undefined;
+  /** Send the extensions of ClientHello in another order each time. */
+  readonly permuteExtensions?: boolean | undefined;
+  /** TLS 1.2: take tickets (RFC 5077); absent: yes. */
+  readonly takesTickets?: boolean | undefined;
   /** Session to resume. */
   readonly session: ResumableSession | undefined;
   /** Middlebox compatibility mode, RFC 8446 §D.4. */

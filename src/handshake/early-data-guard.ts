@@ -1,6 +1,6 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
 
-/** Milliseconds by which a client's age of its ticket may differ from ours (RFC 8446 §8.3). */
+/** Milliseconds by which a client's age of its ticket may differ from ours, unless the server says otherwise (RFC 8446 §8.3). */
 export const EARLY_DATA_WINDOW = 10_000;
 /** 0-RTT handshakes within two windows; beyond, early data is refused and the handshake goes on. About 10 MB. */
 const MAX_REMEMBERED = 100_000;
@@ -15,9 +15,14 @@ export class EarlyDataGuard {
   #turnedAt: number;
   #current = new Set<string>();
   #previous: ReadonlySet<string> = new Set();
+  readonly window: number;
 
-  /** @param now Unix milliseconds; what came before is unknown, so tickets of before bring no early data for a while */
-  constructor(now: number) {
+  /**
+   * @param now Unix milliseconds; what came before is unknown, so tickets of before bring no early data for a while
+   * @param window milliseconds, as `EarlyDataPolicy.window`
+   */
+  constructor(now: number, window = EARLY_DATA_WINDOW) {
+    this.window = window;
     this.#startedAt = now;
     this.#turnedAt = now;
   }
@@ -25,7 +30,7 @@ export class EarlyDataGuard {
   /** True the first time for this ticket; false whenever that cannot be said for sure. */
   firstUse(crypto: CryptoProvider, ticket: Uint8Array, issuedAt: number, now: number): boolean {
     // §8.2: a server that has just started cannot know what it saw before.
-    if (issuedAt < this.#startedAt && now - this.#startedAt < 2 * EARLY_DATA_WINDOW) return false;
+    if (issuedAt < this.#startedAt && now - this.#startedAt < 2 * this.window) return false;
     this.#turn(now);
     if (this.#current.size + this.#previous.size >= MAX_REMEMBERED) return false;
     const key = String.fromCharCode(...crypto.digest('sha256', ticket));
@@ -37,8 +42,8 @@ export class EarlyDataGuard {
   /** A replay is at most two windows younger than what it repeats; two generations of that length hold it. */
   #turn(now: number): void {
     const age = now - this.#turnedAt;
-    if (age >= 0 && age < 2 * EARLY_DATA_WINDOW) return;
-    this.#previous = age >= 0 && age < 4 * EARLY_DATA_WINDOW ? this.#current : new Set();
+    if (age >= 0 && age < 2 * this.window) return;
+    this.#previous = age >= 0 && age < 4 * this.window ? this.#current : new Set();
     this.#current = new Set();
     this.#turnedAt = now;
   }

@@ -58,6 +58,13 @@ export interface PeerSettings {
    * recorded. TLS 1.3. Default false.
    */
   pskOnlyKeyExchange?: boolean | undefined;
+  /**
+   * End a session of TLS 1.2 whose peer wants to renegotiate, by a fatal no_renegotiation (ERR_TLS_RENEGOTIATION). Default
+   * false: the peer is told no by a warning, and may go on (RFC 5246 §7.2.2).
+   */
+  endOnRenegotiation?: boolean | undefined;
+  /** Send meaningless values too, so that peers stay used to passing over them (RFC 8701). Default false. */
+  grease?: boolean | undefined;
   /** Milliseconds for the handshake, 120,000 by default, 30,000 at servers of DTLS; 0 waits for ever. */
   handshakeTimeout?: number | undefined;
   /** Pad records to a multiple of so many bytes (RFC 8446 §5.4). Default 1: no padding. */
@@ -103,8 +110,8 @@ export interface ClientSettings extends PeerSettings {
   requirePsk?: boolean | undefined;
   /** Name the subjects of `ca` to the server, so that it can choose its certificate (RFC 8446 §4.2.4). Default false. */
   sendAuthorities?: boolean | undefined;
-  /** Offer meaningless values too, so that servers stay used to passing over them (RFC 8701). Default false. */
-  grease?: boolean | undefined;
+  /** Send the extensions of ClientHello in another order each time, so that no server comes to rely on one. Default false. */
+  permuteExtensions?: boolean | undefined;
   /**
    * Early data (0-RTT, RFC 8446 §2.3), sent with the first flight when `session` allows so much. It can be replayed and has
    * no forward secrecy. What was not sent or not taken (`socket.earlyDataAccepted`) has to be written again.
@@ -159,6 +166,8 @@ function common(context: SecureContext, settings: PeerSettings) {
     legacy: context.legacy,
     groups: context.groups,
     schemes: context.schemes,
+    endOnRenegotiation: settings.endOnRenegotiation === true,
+    grease: settings.grease === true,
     handshakeTimeout: settings.handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT,
     maxFragment: settings.maxSendFragment ?? MAX_FRAGMENT,
     padTo: settings.padding ?? 1,
@@ -204,7 +213,7 @@ export function clientConfig(
     insistOnCertificate: settings.insistOnCert === true,
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
-    grease: settings.grease === true,
+    permuteExtensions: settings.permuteExtensions === true,
     postHandshakeAuth: settings.postHandshakeAuth === true,
     authorities:
       settings.sendAuthorities === true && context.hasOwnTrust

@@ -92,6 +92,11 @@ export interface SecureContextOptions {
   legacy?: readonly Legacy[] | undefined;
   /** TLS 1.2: refuse peers without extended_master_secret (RFC 7627). Default true. */
   requireExtendedMasterSecret?: boolean | undefined;
+  /**
+   * TLS 1.2, client: refuse servers without secure renegotiation (RFC 5746). Default true, as OpenSSL 3 without
+   * SSL_OP_LEGACY_SERVER_CONNECT; false for old servers, before which somebody may then have put words of his own.
+   */
+  requireSecureRenegotiation?: boolean | undefined;
   /** Server: what is sent beside each chain, in the order of the chains, to clients that ask. */
   staple?: Staple | readonly Staple[] | undefined;
   /** Show certificates to those peers alone that name an authority above them (RFC 8446 §4.2.4). Default false: it is a wish. */
@@ -230,10 +235,13 @@ function chooseVersions(options: SecureContextOptions): {
   if (suites.length + suites12.length === 0) {
     throw optionError('ciphers', `'${options.ciphers}' names no suite for the versions that are allowed`);
   }
-  const requireExtendedMasterSecret = options.requireExtendedMasterSecret ?? true;
+  const { requireExtendedMasterSecret = true, requireSecureRenegotiation } = options;
   return {
     suites,
-    tls12: suites12.length === 0 ? undefined : { suites: suites12, requireExtendedMasterSecret, newest },
+    tls12:
+      suites12.length === 0
+        ? undefined
+        : { suites: suites12, requireExtendedMasterSecret, requireSecureRenegotiation, newest },
     legacy: legacy.filter((item) => !isBelow(item, min)),
   };
 }

@@ -38,7 +38,8 @@ export async function runConnection(
   // After a refusal of early data BoringSSL's client goes on as if it were another connection, with other flags.
   const settings = flags.expectRejectEarlyData ? { ...flags, verifyFail: retry.verifyFail } : flags;
   const Engine = flags.dtls ? DtlsConnection : Connection;
-  const profiles = srtpProfiles(flags.srtpProfiles);
+  // RFC 5764 is for DTLS: over TLS, BoringSSL's shim passes over them.
+  const profiles = flags.dtls ? srtpProfiles(flags.srtpProfiles) : [];
   const subProtocols = profiles.length === 0 ? [] : [() => new SrtpNegotiation(profiles)];
   const connection = flags.server
     ? Engine.server(serverSettings(flags, shared, resumes, observed), shared.now, subProtocols)

@@ -50,6 +50,10 @@ export interface Flags {
   verifyPeer: boolean;
   verifyFail: boolean;
   useCustomVerifyCallback: boolean;
+  permuteExtensions: boolean;
+  renegotiateIgnore: boolean;
+  noLegacyServerConnect: boolean;
+  expectSecureRenegotiation: boolean;
   reverifyOnResume: boolean;
   useClientCaList: string;
   trustCert: string;
@@ -200,6 +204,10 @@ function defaults(): Flags {
     verifyPeer: false,
     verifyFail: false,
     useCustomVerifyCallback: false,
+    permuteExtensions: false,
+    renegotiateIgnore: false,
+    noLegacyServerConnect: false,
+    expectSecureRenegotiation: false,
     reverifyOnResume: false,
     useClientCaList: '',
     trustCert: '',
@@ -292,6 +300,10 @@ const SWITCHES: Readonly<Record<string, FieldOf<boolean>>> = {
   '-verify-peer': 'verifyPeer',
   '-verify-fail': 'verifyFail',
   '-use-custom-verify-callback': 'useCustomVerifyCallback',
+  '-permute-extensions': 'permuteExtensions',
+  '-renegotiate-ignore': 'renegotiateIgnore',
+  '-no-legacy-server-connect': 'noLegacyServerConnect',
+  '-expect-secure-renegotiation': 'expectSecureRenegotiation',
   '-reverify-on-resume': 'reverifyOnResume',
   '-fail-early-callback': 'failEarlyCallback',
   '-fail-ddos-callback': 'failDdosCallback',
@@ -405,11 +417,8 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-no-op-extra-handshake',
   '-use-ticket-callback',
   '-use-ticket-aead-callback',
-  '-renegotiate-ignore', // what a client of ours does, with a warning
-  '-no-legacy-server-connect', // always
   '-server-preference', // always
   '-cbc-record-splitting', // always
-  '-expect-secure-renegotiation', // without it there is no handshake
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([
   '-expect-early-data-reason', // BoringSSL's own diagnosis; the outcome is checked

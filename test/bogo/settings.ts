@@ -29,14 +29,17 @@ import { defaultShares, groupsOf, suites12, suites13, verifiable, versionsOf } f
 import { COMPRESSIONS } from './compression.ts';
 import { identitiesOf, psk12Of, psksOf, readCertificates } from './credentials.ts';
 import type { Flags } from './flags.ts';
-import { Unexpected, Unimplemented } from './report.ts';
+import { Unexpected } from './report.ts';
+
+/** Milliseconds; BoringSSL's. */
+const EARLY_DATA_WINDOW = 60_000;
 
 /** What outlives one connection of a test. */
 export class Shared {
   /** The clock of the test, Unix milliseconds; only `-resumption-delay` moves it. */
   now = Date.UTC(2026, 0, 2, 3, 4, 5);
   ticketKeys = TicketKeys.random(nodeCrypto);
-  readonly earlyDataGuard = new EarlyDataGuard(this.now);
+  readonly earlyDataGuard = new EarlyDataGuard(this.now, EARLY_DATA_WINDOW);
   /** Client: the newest session, to be resumed by the next connection. */
   session: ResumableSession | undefined;
   /** Chains that were accepted; without `-reverify-on-resume` they are not judged again. */
@@ -69,8 +72,6 @@ export function clientSettings(
   resumes: boolean,
   observed: Observed,
 ): ClientConfig {
-  // TLS 1.2's session_ticket is offered always.
-  if (flags.noTicket) throw new Unimplemented('a client that takes no tickets');
   const groups = groupsFor(flags);
   return clientConfig({
     ...common(flags, shared, resumes, observed),
@@ -87,7 +88,8 @@ export function clientSettings(
     // As BoringSSL: who has keys and was not told to judge certificates takes none.
     ...(psksOf(flags).length > 0 && !flags.verifyPeer ? { requirePsk: true, tls12: undefined } : {}),
     earlyData: flags.enableEarlyData,
-    grease: flags.enableGrease,
+    permuteExtensions: flags.permuteExtensions,
+    takesTickets: !flags.noTicket,
     requestOcsp: flags.enableOcspStapling,
     requestScts: flags.enableSignedCertTimestamps,
     session: resumes ? shared.session : undefined,
@@ -117,6 +119,8 @@ export function serverSettings(
       return identities;
     },
     selectProtocol: protocolSelector(flags, observed),
+    // As BoringSSL's: its server always sends some.
+    grease: true,
     findPsk: findPskOf(flags),
     pskIdentityHint: psk12Of(flags)[0]?.identity,
     preferCertificate: flags.credentials.findIndex(({ pskHash }) => pskHash === undefined) === 0,
@@ -147,6 +151,7 @@ function ticketTerms({ enableEarlyData, renewTicket }: Flags, shared: Shared): S
   if (renewTicket) shared.renewTicketKeys();
   const earlyData: EarlyDataPolicy = {
     maxBytes: 14_336,
+    window: EARLY_DATA_WINDOW,
     firstUse: (...use) => shared.earlyDataGuard.firstUse(...use),
   };
   return {
@@ -184,7 +189,13 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     tls12:
       versions.newest === undefined
         ? undefined
-        : { suites: suites12(flags), requireExtendedMasterSecret: false, newest: versions.newest },
+        : {
+            suites: suites12(flags),
+            requireExtendedMasterSecret: false,
+            requireSecureRenegotiation: flags.noLegacyServerConnect || flags.expectSecureRenegotiation,
+            newest: versions.newest,
+          },
+    endOnRenegotiation: !flags.renegotiateIgnore,
     legacy: versions.legacy,
     schemes: verifiable(flags),
     verifyPeer: judge(flags, shared, resumes, observed),
@@ -195,6 +206,7 @@ function common(flags: Flags, shared: Shared, resumes: boolean, observed: Observ
     certificateCompression: COMPRESSIONS.filter(
       ({ id }) => flags.installCertCompressionAlgs || flags.installOneCertCompressionAlg === id,
     ),
+    grease: flags.enableGrease,
     handshakeTimeout: 0,
     datagrams: flags.dtls
       ? {

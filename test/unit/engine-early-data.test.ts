@@ -173,6 +173,10 @@ describe('early data', () => {
       },
     ],
     ['the client is slow', { session, later: EARLY_DATA_WINDOW + 1001 }],
+    [
+      'the suite is another',
+      { session, server: { ...taking(), suites: TLS13_SUITES.filter(({ id }) => id !== session.suite.id) } },
+    ],
     ['the server has just started', { session, server: taking(1000, new EarlyDataGuard(START + 1)) }],
   ])('is thrown away where %s, and the session stands', (_what, setup) => {
     const pair = resume(setup);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import { requestExtensions } from '../../src/handshake/tls13/certificate-request.ts';
 import {
   findExtension,
   keyShareClientHello,
@@ -37,6 +39,46 @@ const hellos = (pair: Pair): ClientHello[] =>
     .filter(([type]) => type === 22)
     .map((record) => parseClientHello(asHandshakeMessage(record.subarray(5)).body));
 const body = (hello: ClientHello, type: number) => findExtension(hello.extensions, type) ?? expect.fail();
+
+describe('a greasing server', () => {
+  test('puts an extension that means nothing into CertificateRequest, and clients pass over it and that of a ticket', () => {
+    const seen = new Set<number>();
+    for (let i = 0; i < 20; i++) {
+      const extensions = requestExtensions(serverConfig({ grease: true }), nodeCrypto);
+      const found = extensions.filter(({ type }) => isGrease(type));
+      expect(found).toHaveLength(1);
+      seen.add(found[0]?.type ?? 0);
+    }
+    expect(seen.size).toBeGreaterThan(1);
+    expect(requestExtensions(serverConfig(), nodeCrypto).some(({ type }) => isGrease(type))).toBe(false);
+    const pair = run({}, { grease: true, clientCertificate: 'request', tickets: testTickets });
+    expectAlive(pair);
+    expect(pair.client.tickets).toHaveLength(1);
+  });
+});
+
+describe('a client that permutes its extensions', () => {
+  const typesOf = (pair: Pair) => hellos(pair).map(({ extensions }) => extensions.map(({ type }) => type));
+
+  test('has another order each time, kept through a HelloRetryRequest, with the keys at the end', () => {
+    const {
+      tickets: [session],
+    } = run({ grease: false }, { tickets: testTickets }).client;
+    const orders = new Set<string>();
+    for (let i = 0; i < 10; i++) {
+      const pair = run(
+        { grease: false, permuteExtensions: true, session, keyShares: [NamedGroup.x25519] },
+        { tickets: testTickets, groups: [NamedGroup.secp256r1] },
+      );
+      expectAlive(pair);
+      const [first = [], second = []] = typesOf(pair);
+      expect(first.at(-1)).toBe(ExtensionType.pre_shared_key);
+      expect(second).toEqual(first);
+      orders.add(first.join());
+    }
+    expect(orders.size).toBeGreaterThan(5);
+  });
+});
 
 describe('a greasing client', () => {
   test('offers a meaningless value wherever there is a list, and servers pass over them', () => {

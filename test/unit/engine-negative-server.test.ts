@@ -248,9 +248,9 @@ describe('ClientHello', () => {
     expectFound(pair, 'server', 'ERR_TLS_NO_APPLICATION_PROTOCOL', 'no_application_protocol');
   });
 
-  test('with a protocol selected that was not offered: our own callback is wrong, the client is not told a lie', () => {
+  test('with a protocol selected that was not offered: our own callback is wrong, and that is what the client is told', () => {
     const pair = run(undefined, { alpnProtocols: ['h3'] }, { selectProtocol: () => 'h2' });
-    expectFound(pair, 'server', 'ERR_TLS_NO_APPLICATION_PROTOCOL', 'no_application_protocol');
+    expectFound(pair, 'server', 'ERR_TLS_INTERNAL', 'internal_error');
   });
 
   test('with a name that is not served here', () => {

@@ -43,7 +43,9 @@ export function extensions12(config: ClientConfig, session: ClientSession12 | un
     // An empty renegotiated_connection: this is the first handshake (RFC 5746 §3.4).
     { type: ExtensionType.renegotiation_info, body: Uint8Array.of(0) },
     // Empty: we take tickets (RFC 5077 §3.2).
-    { type: ExtensionType.session_ticket, body: session?.ticket ?? NOTHING },
+    ...(config.takesTickets === false
+      ? []
+      : [{ type: ExtensionType.session_ticket, body: session?.ticket ?? NOTHING }]),
   ];
 }
 
@@ -55,6 +57,7 @@ export function offerableSession12(config: ClientConfig, io: HandshakeIO): Offer
   const protocol = spokenProtocols12(config).find(({ version }) => version === session.version);
   if (
     session.serverName !== serverName ||
+    (config.takesTickets === false && session.ticket.length > 0) ||
     age < 0 ||
     age >= session.lifetime * 1000 ||
     protocol === undefined ||

@@ -568,7 +568,7 @@ class ExpectFinished implements Expect {
     return new Established12(
       'client',
       agreement,
-      { master, randoms },
+      { master, randoms, endOnRenegotiation: config.endOnRenegotiation },
       transcript.snapshot(),
       this.#resumable(io.now),
       finished,

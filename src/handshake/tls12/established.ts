@@ -33,12 +33,17 @@ export class Established12 {
   readonly resumable: ClientSession12 | undefined;
   readonly #master: MasterSecret12;
   readonly #randoms: Randoms;
+  readonly #endOnRenegotiation: boolean;
   #renegotiationRequests = 0;
 
   constructor(
     role: Role,
     agreement: Agreement12,
-    secrets: { readonly master: MasterSecret12; readonly randoms: Randoms },
+    secrets: {
+      readonly master: MasterSecret12;
+      readonly randoms: Randoms;
+      readonly endOnRenegotiation: boolean | undefined;
+    },
     transcriptHash: Uint8Array,
     resumable: ClientSession12 | undefined,
     _finished: FinishedVerified,
@@ -48,6 +53,7 @@ export class Established12 {
     this.agreement = agreement;
     this.#master = secrets.master;
     this.#randoms = secrets.randoms;
+    this.#endOnRenegotiation = secrets.endOnRenegotiation === true;
     this.transcriptHash = transcriptHash;
     this.resumable = resumable;
     this.peer = authenticated.peer;
@@ -65,11 +71,19 @@ export class Established12 {
     return this.#master.exportKeyingMaterial(this.#randoms, label, context, length);
   }
 
-  /** A request to renegotiate is refused with a warning (RFC 5246 §7.2.2); nothing else may come. */
+  /**
+   * A request to renegotiate is refused with a warning (RFC 5246 §7.2.2), or ends the session where the configuration says so;
+   * nothing else may come.
+   */
   receive(message: HandshakeMessage, io: HandshakeIO): false {
     const request = this.role === 'client' ? HandshakeType.hello_request : HandshakeType.client_hello;
     if (message.type !== request) throw unexpected(message, 'application data');
     if (message.type === HandshakeType.hello_request) parseEmpty('HelloRequest', message.body);
+    if (this.#endOnRenegotiation)
+      throw new TlsError(
+        'ERR_TLS_RENEGOTIATION',
+        'The peer wants to renegotiate, which ends the session here',
+      );
     if (++this.#renegotiationRequests > MAX_RENEGOTIATION_REQUESTS) {
       throw new TlsError('ERR_TLS_UNEXPECTED_MESSAGE', 'The peer goes on asking to renegotiate');
     }

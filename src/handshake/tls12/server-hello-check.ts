@@ -69,7 +69,7 @@ export function readServerHelloExtensions(
   requireKnownPlace('ServerHello', extensions, allowed, offered);
   optionalExtension(extensions, ExtensionType.server_name, empty('server_name'));
   optionalExtension(extensions, ExtensionType.ec_point_formats, checkPointFormats);
-  checkRenegotiationInfo(findExtension(extensions, ExtensionType.renegotiation_info));
+  checkRenegotiationInfo(findExtension(extensions, ExtensionType.renegotiation_info), tls12);
   const extendedMasterSecret =
     optionalExtension(extensions, ExtensionType.extended_master_secret, empty('extended_master_secret')) ??
     false;
@@ -140,7 +140,12 @@ function checkExtendedMasterSecret(
 }
 
 /** RFC 5746 §3.4: present and empty, or whoever was connected to the server before us may have begun this session. */
-function checkRenegotiationInfo(body: Uint8Array | undefined): void {
+function checkRenegotiationInfo(
+  body: Uint8Array | undefined,
+  { requireSecureRenegotiation }: Tls12Config,
+): void {
+  // §4.1: for the sake of old servers a client may do without.
+  if (body === undefined && requireSecureRenegotiation === false) return;
   if (body !== undefined && body.length === 1 && body[0] === 0) return;
   throw new TlsError(
     'ERR_TLS_HANDSHAKE_FAILURE',

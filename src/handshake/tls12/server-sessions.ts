@@ -81,9 +81,15 @@ function mayResume(
     // RFC 6066 §3: a session is resumed under its own name only.
     state.serverName === serverName &&
     state.version === protocol.version &&
-    suitesOf(config, protocol).includes(state.suite) &&
-    hello.cipherSuites.includes(state.suite.id) &&
-    (!isCbc(state.suite) || permitsCbc(config, encryptThenMac))
+    // The suite that a full handshake would take: what is better now shall not have to wait for the session's end.
+    state.suite ===
+      suitesOf(config, protocol).find(
+        (suite) =>
+          suite.authentication === state.suite.authentication &&
+          suite.ephemeral === state.suite.ephemeral &&
+          hello.cipherSuites.includes(suite.id) &&
+          (!isCbc(suite) || permitsCbc(config, encryptThenMac)),
+      )
   );
 }
 

@@ -538,7 +538,7 @@ class ExpectClientFinished implements Expect {
       pskIdentity: state.pskIdentity,
       extendedMasterSecret: checked.extendedMasterSecret,
     };
-    const secrets = { master, randoms };
+    const secrets = { master, randoms, endOnRenegotiation: state.config.endOnRenegotiation };
     return new Established12('server', agreement, secrets, transcript.snapshot(), undefined, finished, peer);
   }
 }

@@ -1,10 +1,12 @@
+import type { CryptoProvider } from '../../crypto/provider.ts';
 import { certificateAuthorities, type Extension, signatureAlgorithms } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import type { ServerConfig } from '../config.ts';
 import { compressionOffer } from './compression.ts';
+import { greaseExtension } from './grease.ts';
 
 /** What a CertificateRequest says, whenever it is sent. */
-export function requestExtensions(config: ServerConfig): Extension[] {
+export function requestExtensions(config: ServerConfig, crypto: CryptoProvider): Extension[] {
   const extensions = [
     { type: ExtensionType.signature_algorithms, body: signatureAlgorithms.build(config.schemes) },
   ] as Extension[];
@@ -17,5 +19,6 @@ export function requestExtensions(config: ServerConfig): Extension[] {
     extensions.push({ type: ExtensionType.certificate_authorities, body });
   }
   extensions.push(...compressionOffer(config.certificateCompression));
+  if (config.grease === true) extensions.push(greaseExtension(crypto));
   return extensions;
 }

@@ -182,7 +182,9 @@ export function chooseProtocol(
 ): string | undefined {
   if (protocols === undefined || config.selectProtocol === undefined) return undefined;
   const selected = config.selectProtocol(protocols, serverName);
-  if (selected === undefined || !protocols.includes(selected)) {
+  if (selected !== undefined && !protocols.includes(selected))
+    throw new TlsError('ERR_TLS_INTERNAL', 'A protocol was selected that the client does not offer');
+  if (selected === undefined) {
     throw new TlsError(
       'ERR_TLS_NO_APPLICATION_PROTOCOL',
       `None of the client's ${protocols.length} application protocols is served here`,

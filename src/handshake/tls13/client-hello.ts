@@ -1,4 +1,4 @@
-import { HASH_LENGTH, type HashName, type KeyExchange } from '../../crypto/provider.ts';
+import { type CryptoProvider, HASH_LENGTH, type HashName, type KeyExchange } from '../../crypto/provider.ts';
 import { ConnectionError, TlsError } from '../../errors/errors.ts';
 import {
   bindersLength,
@@ -18,6 +18,7 @@ import {
 } from '../../messages/extensions.ts';
 import { buildClientHello, type ClientHello } from '../../messages/hello.ts';
 import { CipherSuite, ExtensionType, PskKeyExchangeMode } from '../../wire/codepoints.ts';
+import { Reader } from '../../wire/reader.ts';
 import { offeredCertificateTypes } from '../certificate-types.ts';
 import type { ClientConfig, HelloExtensions } from '../config.ts';
 import { connectionIdOffer } from '../dtls/connection-id.ts';
@@ -77,10 +78,21 @@ export function makeFirstOffer(
     legacyCompressionMethods: NO_COMPRESSION,
     extensions: helloExtensions(config, extensions, keyExchanges, session12),
   };
-  const hello = config.grease === true ? greased(plain, io.crypto) : plain;
+  const ordered = config.grease === true ? greased(plain, io.crypto) : plain;
+  const hello =
+    config.permuteExtensions === true
+      ? { ...ordered, extensions: permuted(ordered.extensions, io.crypto) }
+      : ordered;
   const early = earlySession(config, psks);
   const indicated = early === undefined ? hello : { ...hello, extensions: [...hello.extensions, EARLY_DATA] };
   return finishOffer(indicated, { keyExchanges, psks, session12, early }, undefined, io);
+}
+
+/** In another order each time (§4.2 leaves it free), so that no one comes to rely on one. pre_shared_key is added behind. */
+function permuted(extensions: readonly Extension[], crypto: CryptoProvider): Extension[] {
+  const random = new Reader(crypto.randomBytes(4 * extensions.length), 'random bytes');
+  const drawn = extensions.map((extension) => ({ extension, order: random.u32() }));
+  return drawn.sort((a, b) => a.order - b.order).map(({ extension }) => extension);
 }
 
 function cipherSuites(config: ClientConfig): readonly number[] {

@@ -13,6 +13,12 @@ import { ExtensionType } from '../../wire/codepoints.ts';
 const FIRST = 0x0a0a;
 const STEP = 0x1010;
 
+/** An extension that means nothing, for what a server sends unasked: CertificateRequest and NewSessionTicket (RFC 8701 §4.1). */
+export function greaseExtension(crypto: CryptoProvider): Extension {
+  const [pick = 0] = crypto.randomBytes(1);
+  return { type: FIRST + STEP * (pick & 15), body: new Uint8Array(0) };
+}
+
 /**
  * A ClientHello with values that mean nothing (RFC 8701 §3.1), so that servers and middleboxes stay used to passing over
  * what they do not know. A server that selects one selects what was not offered, and is refused like any other that does.

@@ -162,7 +162,10 @@ export class ServerThatAsks implements AskingServer {
       );
     }
     const context = io.crypto.randomBytes(CONTEXT_LENGTH);
-    const message = buildCertificateRequest({ context, extensions: requestExtensions(this.#config) });
+    const message = buildCertificateRequest({
+      context,
+      extensions: requestExtensions(this.#config, io.crypto),
+    });
     const transcript = this.#common.transcript.copy();
     transcript.add(message);
     io.send(message);

@@ -170,7 +170,7 @@ export function answer(setup: Setup, choices: Choices, io: HandshakeIO): Step {
   if (identity === undefined) return finishFlight(state, proven, io);
 
   if (config.clientCertificate !== 'none')
-    say(buildCertificateRequest({ context: NOTHING, extensions: requestExtensions(config) }));
+    say(buildCertificateRequest({ context: NOTHING, extensions: requestExtensions(config, io.crypto) }));
   const entries = certificateEntries(identity.identity, types.server, checked);
   const variant = `${types.server} ${checked.wantsOcsp} ${checked.wantsScts}`;
   say(
@@ -246,12 +246,13 @@ function acceptedEarlyTerms(
   const ticket = psk?.ticket;
   if (policy === undefined || !checked.offersEarlyData || ticket?.early === undefined) return undefined;
   const { early, issuedAt } = ticket;
-  // Under the first key alone, and for the protocol of the session.
-  if (psk?.index !== 0 || early.alpnProtocol !== alpnProtocol) return undefined;
+  // Under the first key alone, and for suite and protocol of the session.
+  if (psk?.index !== 0 || ticket.suite !== psk.suite || early.alpnProtocol !== alpnProtocol) return undefined;
   const obfuscated = checked.psks?.identities[0]?.obfuscatedTicketAge ?? 0;
   // §4.2.11.1: modulo 2^32.
   const clientAge = (obfuscated - early.ageAdd + 2 ** 32) % 2 ** 32;
-  if (Math.abs(io.now - issuedAt - clientAge) > EARLY_DATA_WINDOW) return undefined;
+  const { window = EARLY_DATA_WINDOW } = policy;
+  if (Math.abs(io.now - issuedAt - clientAge) > window) return undefined;
   return policy.firstUse(io.crypto, psk.identity, issuedAt, io.now) ? early : undefined;
 }
 

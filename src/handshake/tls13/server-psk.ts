@@ -13,7 +13,8 @@ import { hasShownNothing, judgeKept, keptOf } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
 import { versionNumbers } from '../versions.ts';
-import type { CheckedClientHello } from './client-hello-check.ts';
+import { type CheckedClientHello, chooseSuite } from './client-hello-check.ts';
+import { greaseExtension } from './grease.ts';
 import { chooseIdentity } from './shared.ts';
 
 /** Identities of one ClientHello that are looked at before we fall back to a full handshake: bounds the work. */
@@ -88,7 +89,9 @@ function usableTicket(
   if (ticket === undefined || !mayResume(config, ticket, checked, io)) return undefined;
   const judged = judgeAgain(config, ticket, io);
   if (judged === undefined) return undefined;
-  const { suite, psk } = ticket;
+  // §4.2.11: a key is bound to its hash, and not to the suite.
+  const suite = chooseSuite(config, checked);
+  const { psk } = ticket;
   const earlySecret = new EarlySecret(io.crypto, suite.hash, psk);
   return { suite, binder: 'resumption', earlySecret, ticket, peer: judged.peer };
 }
@@ -123,7 +126,9 @@ function mayResume(
     state.version === versionNumbers(config).tls13 &&
     state.serverName === checked.serverName &&
     config.suites.includes(state.suite) &&
-    checked.hello.cipherSuites.includes(state.suite.id)
+    checked.hello.cipherSuites.includes(state.suite.id) &&
+    // What is better now shall not have to wait for the session's end.
+    state.suite.hash === chooseSuite(config, checked).hash
   );
 }
 
@@ -174,10 +179,9 @@ export function issueTickets(
     const state = { version, suite, psk, issuedAt: io.now, serverName, pskIdentity, early, ...keptOf(peer) };
     const ticket = tickets.keys.seal(io.crypto, state);
     if (ticket === undefined) return;
-    const extensions =
-      maxBytes === undefined
-        ? []
-        : [{ type: ExtensionType.early_data, body: maxEarlyDataSize.build(maxBytes) }];
+    const extensions = config.grease === true ? [greaseExtension(io.crypto)] : [];
+    if (maxBytes !== undefined)
+      extensions.push({ type: ExtensionType.early_data, body: maxEarlyDataSize.build(maxBytes) });
     io.send(buildNewSessionTicket({ lifetime: tickets.lifetime, ageAdd, nonce, ticket, extensions }));
   }
 }

@@ -178,6 +178,16 @@ describe('renegotiation', () => {
     expectAlive(pair);
   });
 
+  test('ends the session where that was asked for', () => {
+    const end = { endOnRenegotiation: true };
+    const asking = connect12(end, end);
+    asking.inject('server', { type: handshake, content: helloRequest });
+    expectFound(asking, 'client', 'ERR_TLS_RENEGOTIATION', 'no_renegotiation');
+    const again = connect12(end, end);
+    again.inject('client', { type: handshake, content: clientHello });
+    expectFound(again, 'server', 'ERR_TLS_RENEGOTIATION', 'no_renegotiation');
+  });
+
   test('that goes on being asked for is a flood', () => {
     const pair = connect12();
     for (let i = 0; i < MAX_RENEGOTIATION_REQUESTS; i++) {

@@ -19,7 +19,7 @@ import {
   SignatureScheme,
 } from '../../../src/wire/codepoints.ts';
 import { concat } from '../../../src/wire/writer.ts';
-import { clientConfig, clientIdentity, testIdentity } from '../../setup/engine-config.ts';
+import { clientConfig, clientIdentity, testIdentity, testTickets } from '../../setup/engine-config.ts';
 import {
   changing,
   changingBody,
@@ -363,3 +363,29 @@ function replaced(bytes: Uint8Array, from: Uint8Array, to: Uint8Array): Uint8Arr
   if (at === -1) throw new Error('there is nothing to replace');
   return concat([bytes.subarray(0, at), to, bytes.subarray(at + from.length)]);
 }
+
+describe('a server without renegotiation_info', () => {
+  const without = changingServerHello((hello) =>
+    setExtension(hello, ExtensionType.renegotiation_info, undefined),
+  );
+
+  test('is taken by who says so; the change on its way is found at the end', () => {
+    const tls12 = { ...TLS12, requireSecureRenegotiation: false };
+    const pair = connect12({ tls12 }, {}, { tamper: without });
+    expect(pair.client.error?.code).not.toBe('ERR_TLS_HANDSHAKE_FAILURE');
+    expect(pair.server.error?.code).toBe('ERR_TLS_BAD_RECORD_MAC');
+  });
+});
+
+describe('a client that takes no tickets', () => {
+  test('does not offer to, nor the one that it has', () => {
+    const tickets = { tickets: testTickets };
+    const none = connect12({ takesTickets: false }, tickets);
+    expectAlive(none);
+    expect(none.client.sessions).toEqual([]);
+    const [session] = connect12({}, tickets).client.sessions;
+    const again = connect12({ session, takesTickets: false }, tickets);
+    expectAlive(again);
+    expect(again.client.connection.info?.resumed).toBe(false);
+  });
+});

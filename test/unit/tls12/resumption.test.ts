@@ -111,6 +111,11 @@ describe.each(KINDS)('resumption by %s', (kind, makeServer) => {
   const refused: [string, Partial<ClientConfig>, Partial<ServerConfig>][] = [
     ['under another name', { serverName: 'other.test' }, {}],
     ['when the client does not want its suite any more', { tls12: { ...TLS12, suites: OTHER_SUITES } }, {}],
+    [
+      'when both have a better suite now',
+      {},
+      { tls12: { ...TLS12, suites: [...OTHER_SUITES, ...TLS12.suites] } },
+    ],
     ['when the server does not want its suite any more', {}, { tls12: { ...TLS12, suites: OTHER_SUITES } }],
     [
       'when the server asks for a certificate now',
