@@ -85,18 +85,21 @@ function noiseTarget(role: 'client' | 'server', kind: Kind): Target {
  */
 function protectedTarget(name: string, makeKind: () => Kind): Target {
   let kind: Kind | undefined;
-  const pairOf = (tamper?: Tamper): Pair => {
+  const pairOf = (early: Uint8Array, tamper?: Tamper): Pair => {
     kind ??= makeKind();
-    return new Pair({
+    const pair = new Pair({
       client: clientConfig({ identities: [serverIdentity], ...kind.client }),
       server: serverConfig({ clientCertificate: 'request', ...kind.server }),
       ...(tamper && { tamper }),
     });
+    const { connection } = pair.client;
+    if (connection.earlyDataLeft > 0) connection.sendEarly(early.subarray(0, connection.earlyDataLeft));
+    return pair;
   };
   return {
     name,
     seeds() {
-      const { client, server } = pairOf().run();
+      const { client, server } = pairOf(Uint8Array.of(1)).run();
       if (!client.connected || !server.connected)
         throw new Error('The two do not agree without a fault', { cause: client.error ?? server.error });
       return [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0)];
@@ -104,11 +107,9 @@ function protectedTarget(name: string, makeKind: () => Kind): Target {
     run(input) {
       const random = new Random(input.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, 7));
       const first = random.below(6);
-      const pair = pairOf(({ nth, type, content }) =>
+      const pair = pairOf(input, ({ nth, type, content }) =>
         nth < first || content.length === 0 ? undefined : [{ type, content: mutate([content], random) }],
       );
-      const { connection } = pair.client;
-      if (connection.earlyDataLeft > 0) connection.sendEarly(input.subarray(0, connection.earlyDataLeft));
       try {
         pair.run();
       } catch (error) {
