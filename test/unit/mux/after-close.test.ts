@@ -11,7 +11,8 @@ describe.each(['ports', 'channels'] as const)('in mode %s', (mode) => {
     let near: Multiplexing | undefined;
     let far: Multiplexing | undefined;
     const client: SubProtocolFactory = (role) => (near = muxClient({ mode })(role));
-    const server: SubProtocolFactory = (role) => (far = muxServer({ applications: [{ name: 'echo', port: 7 }] })(role));
+    const server: SubProtocolFactory = (role) =>
+      (far = muxServer({ applications: [{ name: 'echo', port: 7 }] })(role));
     const pair = new Pair({
       client: clientConfig(),
       server: serverConfig(),
