@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import type { DtlsServer, DtlsSocket as WeriftSocket } from 'werift';
 import { createSecureContext } from '../../src/index.ts';
 import { connect, createServer, type DtlsSocket } from '../../src/node/dtls/index.ts';
-import { type Auth, HOST, MTU, PSK_IDENTITY, PSK_KEY, type StackName, SUITE } from './dtls-terms.ts';
+import {
+  type Auth,
+  HOST,
+  MTU,
+  NODE_DTLS_CLIENT,
+  PSK_IDENTITY,
+  PSK_KEY,
+  type StackName,
+  SUITE,
+} from './dtls-terms.ts';
 
 /** One end of a session, in the hands of a bench. */
 export interface BenchSession {
@@ -141,9 +150,29 @@ async function bound(): Promise<Socket> {
   return udp;
 }
 
+/** What of the package node-dtls-client is used. It brings native code, so it is no dependency, and may not be there. */
+interface NodeDtls {
+  readonly dtls: {
+    createSocket(options: {
+      readonly type: 'udp4';
+      readonly address: string;
+      readonly port: number;
+      readonly timeout: number;
+      readonly psk: Readonly<Record<string, string>>;
+      readonly ciphers: readonly string[];
+    }): {
+      send(datagram: Buffer): void;
+      close(): void;
+      on(event: 'connected', listener: () => void): void;
+      on(event: 'message', listener: (datagram: Buffer) => void): void;
+      on(event: 'error', listener: (error: Error) => void): void;
+    };
+  };
+}
+
 /** A client with pre-shared keys, and nothing else. It says nothing again that was lost. */
 async function nodeDtlsClient(): Promise<DtlsStack> {
-  const { default: nodeDtls } = await import('node-dtls-client');
+  const { default: nodeDtls } = (await import(NODE_DTLS_CLIENT)) as { readonly default: NodeDtls };
   return {
     dial: (port, onMessage = () => {}) =>
       new Promise((resolve, reject) => {
@@ -155,7 +184,7 @@ async function nodeDtlsClient(): Promise<DtlsStack> {
           psk: { [PSK_IDENTITY]: PSK_KEY.toString() },
           ciphers: ['TLS_PSK_WITH_AES_128_GCM_SHA256'],
         });
-        socket.once('connected', () =>
+        socket.on('connected', () =>
           resolve({ send: (datagram) => socket.send(datagram), close: () => socket.close() }),
         );
         socket.on('message', onMessage);

@@ -13,3 +13,6 @@ export const PSK_IDENTITY = 'Client_identity';
 export const PSK_KEY = Buffer.from('0123456789abcdef');
 /** Loopback carries more; 1,200 bytes of data shall fit. */
 export const MTU = 1_400;
+
+/** The package, which is no dependency: it brings native code. */
+export const NODE_DTLS_CLIENT = 'node-dtls-client';

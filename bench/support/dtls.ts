@@ -2,12 +2,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { initPki } from '../../src/tunnel/init.ts';
 import { type Child, runFile } from './child.ts';
-import { type Auth, HOST, MTU, PSK_KEY, type StackName, SUITE } from './dtls-terms.ts';
+import { type Auth, HOST, MTU, NODE_DTLS_CLIENT, PSK_KEY, type StackName, SUITE } from './dtls-terms.ts';
 
 /** A server in a process of its own. */
 export interface ServerProcess {
@@ -151,4 +152,14 @@ async function freePort(): Promise<number> {
   const { port } = probe.address();
   await new Promise<void>((resolve) => probe.close(() => resolve()));
   return port;
+}
+
+/** `npm install --no-save node-dtls-client@1.1.1` brings it. */
+export function hasNodeDtlsClient(): boolean {
+  try {
+    createRequire(import.meta.url).resolve(NODE_DTLS_CLIENT);
+    return true;
+  } catch {
+    return false;
+  }
 }
