@@ -10,15 +10,15 @@ export interface Extension {
 }
 
 /**
- * `Extension extensions<0..2^16-1>`. RFC 8446 §4.2: no type may occur twice in a block.
- * @throws TlsError ERR_TLS_ILLEGAL_PARAMETER for a duplicate
+ * `Extension extensions<0..2^16-1>`. RFC 8446 §4.2: no type may occur twice in a block. It names no alert; a block that
+ * says two things about one type does not decode, and BoringSSL says so too.
+ * @throws DecodeError for a duplicate
  */
 export function readExtensions(reader: Reader): Extension[] {
   const extensions = reader.list(2, (r) => ({ type: r.u16(), body: r.vector(2) }));
   const seen = new Set<number>();
   for (const { type } of extensions) {
-    if (seen.has(type))
-      throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', `Extension ${extensionName(type)} occurs twice`);
+    if (seen.has(type)) throw new DecodeError(`Extension ${extensionName(type)} occurs twice`);
     seen.add(type);
   }
   return extensions;
@@ -251,8 +251,20 @@ export const certificateStatus = codec<Uint8Array>(
   (w, response) => w.u8(OCSP).vector(3, response),
 );
 
-/** `CertificateCompressionAlgorithm algorithms<2..2^8-2>`, RFC 8879 §3. */
-export const compressCertificate = u16List('compress_certificate', 1, 254);
+/** `CertificateCompressionAlgorithm algorithms<2..2^8-2>`, RFC 8879 §3. An algorithm that is there twice is refused, as BoringSSL does. */
+export const compressCertificate = codec<readonly number[]>(
+  'compress_certificate',
+  (r) => {
+    const algorithms = r.list(1, (item) => item.u16(), 2, 254);
+    if (new Set(algorithms).size < algorithms.length)
+      throw new DecodeError('compress_certificate: an algorithm occurs twice');
+    return algorithms;
+  },
+  (w, algorithms) =>
+    w.vector(1, (list) => {
+      for (const algorithm of algorithms) list.u16(algorithm);
+    }),
+);
 
 /** 2^14 bytes of content and the content type (RFC 8449 §4). */
 export const MAX_RECORD_SIZE_LIMIT = 2 ** 14 + 1;

@@ -48,7 +48,10 @@ export type KeyInput = PrivateKeyInput | KeyWithPassphrase | SigningKey;
 export interface Staple {
   /** OCSPResponse about the end entity, DER (RFC 8446 §4.4.2.1). */
   readonly ocsp?: Uint8Array | undefined;
-  /** Signed certificate timestamps (RFC 6962 §3.3), passed on as they are. */
+  /**
+   * Signed certificate timestamps (RFC 6962 §3.3), passed on as they are: at least one, none of them empty, together with
+   * two bytes for each at most 65,533 bytes, since they travel in one extension.
+   */
   readonly scts?: readonly Uint8Array[] | undefined;
 }
 
@@ -355,6 +358,7 @@ function readIdentities(options: SecureContextOptions): Identity[] {
   const staples = listOf(staple);
   if (staples.length > chains.length)
     throw optionError('staple', 'there are more of them than certificate chains');
+  for (const { scts } of staples) if (scts !== undefined) checkTimestamps(scts);
   const bySpki = new Map(keys.flatMap((k) => ('belongsTo' in k ? [[latin1(k.publicKey.spki), k]] : [])));
   return chains.map((chain, index) => {
     const certificate = chain[0] as Uint8Array;
@@ -373,6 +377,30 @@ function readIdentities(options: SecureContextOptions): Identity[] {
     };
   });
 }
+
+/**
+ * `SerializedSCT sct_list<1..2^16-1>`, each `opaque SerializedSCT<1..2^16-1>` (RFC 6962 §3.3), as the body of an extension,
+ * which is no longer than 2^16-1 with the length before the list.
+ * @throws ConnectionError ERR_TLS_OPTION for what cannot be sent
+ */
+function checkTimestamps(scts: readonly Uint8Array[]): void {
+  if (scts.length === 0)
+    throw optionError('staple', 'scts is empty; give at least one timestamp, or leave it out');
+  let length = 0;
+  for (const sct of scts) {
+    if (!(sct instanceof Uint8Array) || sct.length === 0)
+      throw optionError(
+        'staple',
+        'scts must be bytes of SerializedSCT, none of them empty; leave out what is no timestamp',
+      );
+    length += 2 + sct.length;
+  }
+  if (length > MAX_TIMESTAMPS)
+    throw optionError('staple', `scts take ${length} bytes, above ${MAX_TIMESTAMPS}; give fewer`);
+}
+
+/** Bytes of a list of timestamps in an extension. */
+const MAX_TIMESTAMPS = 0xffff - 2;
 
 /** @throws ConnectionError ERR_TLS_OPTION for a key elsewhere, whose public half is not known */
 function rawIdentity(key: ImportedKey | SigningKey): Identity {

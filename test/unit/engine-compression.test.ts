@@ -167,7 +167,8 @@ describe('a compressed certificate', () => {
   });
 
   test('an offer that is malformed: decode_error', () => {
-    for (const body of [Uint8Array.of(0), Uint8Array.of(1, 2), Uint8Array.of(3, 0, 1, 0)]) {
+    const twice = Uint8Array.of(6, 0, 1, 0, 2, 0, 1);
+    for (const body of [Uint8Array.of(0), Uint8Array.of(1, 2), Uint8Array.of(3, 0, 1, 0), twice]) {
       const tamper = changingClientHello((hello) =>
         setExtension(hello, ExtensionType.compress_certificate, body),
       );

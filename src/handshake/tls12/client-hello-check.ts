@@ -1,6 +1,7 @@
 import { TlsError } from '../../errors/errors.ts';
 import {
   certificateAuthorities,
+  compressCertificate,
   protocolNameList,
   recordSizeLimit,
   serverNameList,
@@ -67,6 +68,8 @@ export function checkClientHello12(
   }
   const schemes = read(ExtensionType.signature_algorithms, signatureAlgorithms.parse);
   const pointFormats = read(ExtensionType.ec_point_formats, checkPointFormats);
+  // For TLS 1.3 alone (RFC 8879 §3); what is malformed is refused all the same.
+  read(ExtensionType.compress_certificate, compressCertificate.parse);
   return {
     hello,
     serverName: read(ExtensionType.server_name, serverNameList.parse),

@@ -168,3 +168,26 @@ describe('several certificates', () => {
     expect(namesFor(many(wild, exact), 'x.a.test')).toEqual([1]);
   });
 });
+
+describe('timestamps to staple (RFC 6962 §3.3)', () => {
+  const withScts = (scts: readonly Uint8Array[]) =>
+    createSecureContext({ cert: cert(leaf), key: key(leaf), staple: { scts } });
+
+  it('are passed on as they are', () => {
+    const scts = [Uint8Array.of(1), new Uint8Array(0xffff - 2 - 2 - 3)];
+    expect(withScts(scts).identities[0]?.scts).toBe(scts);
+  });
+
+  it.each<[string, readonly unknown[], RegExp]>([
+    ['none', [], /at least one/],
+    ['an empty one', [Uint8Array.of(1), new Uint8Array(0)], /none of them empty/],
+    ['one that is not bytes', ['AQ=='], /none of them empty/],
+    [
+      'one byte more than an extension holds',
+      [Uint8Array.of(1), new Uint8Array(0xffff - 2 - 2 - 2)],
+      /65533/,
+    ],
+  ])('%s: ERR_TLS_OPTION', (_what, scts, text) => {
+    expect(() => withScts(scts as Uint8Array[])).toThrow(optionError(text));
+  });
+});

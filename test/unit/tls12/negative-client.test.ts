@@ -64,6 +64,11 @@ describe('ServerHello', () => {
     ['with a suite of TLS 1.3', hello({ cipherSuite: CipherSuite.TLS_AES_128_GCM_SHA256 }), ...ILLEGAL],
     ['with a compression method', hello({ legacyCompressionMethod: 1 }), ...ILLEGAL],
     ['with an extension that was not offered', extension(0x1234, NOTHING), ...UNSUPPORTED],
+    [
+      'with an extension twice',
+      changingServerHello((h) => ({ ...h, extensions: [...h.extensions, ...h.extensions] })),
+      ...DECODE,
+    ],
     ['with a protocol that was not offered', extension(ALPN, protocolNameList.build(['imap'])), ...ILLEGAL],
     ['with two protocols', extension(ALPN, protocolNameList.build(['h2', 'h2'])), ...DECODE],
     ['without renegotiation_info', extension(ExtensionType.renegotiation_info, undefined), ...FAILURE],

@@ -79,6 +79,16 @@ describe('ClientHello', () => {
       extension(ExtensionType.ec_point_formats, Uint8Array.of(1, 2)),
       ...ILLEGAL,
     ],
+    [
+      'with an extension twice',
+      changingClientHello((h) => ({ ...h, extensions: [...h.extensions, ...h.extensions.slice(0, 1)] })),
+      ...DECODE,
+    ],
+    [
+      'with a compression algorithm twice, for TLS 1.3 though it is',
+      extension(ExtensionType.compress_certificate, Uint8Array.of(4, 0, 1, 0, 1)),
+      ...DECODE,
+    ],
     ['with suites of TLS 1.3 alone', suites(0x1301), 'ERR_TLS_NO_SHARED_CIPHER', 'handshake_failure'],
     [
       'with groups that are unknown',
