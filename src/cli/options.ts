@@ -279,7 +279,7 @@ export const initOptions = [
 ] as const satisfies readonly OptionSpec[];
 
 /** In the place of certificate and key. */
-const moduleOptions = [
+const moduleIdentityOptions = [
   {
     name: 'module',
     type: 'text',
@@ -293,6 +293,16 @@ const moduleOptions = [
     help: 'user PIN of the module, or of the token of --key pkcs11:…',
   },
   {
+    name: 'offload',
+    type: 'flag',
+    help: 'with --module: sessions of TLS 1.3 leave the module after their handshake, with the keys of their records, and go on at the speed of this process; the identity must permit it (identity add --permit traffic-keys)',
+  },
+] as const satisfies readonly OptionSpec[];
+
+/** Of those that go on for long, and make all their sessions in the module. */
+const moduleOptions = [
+  ...moduleIdentityOptions,
+  {
     name: 'reconnect',
     type: 'flag',
     help: 'with --module: when the card was removed or reset, or the module has ended, its sessions end, and the next one connects to it anew',
@@ -302,11 +312,6 @@ const moduleOptions = [
     type: 'card-profile',
     value: 'NAME',
     help: 'with --module: what interface the card speaks: trellis, openeap or tls-se (default: trellis); the other two are old cards, without multiplexing',
-  },
-  {
-    name: 'offload',
-    type: 'flag',
-    help: 'with --module: sessions of TLS 1.3 leave the module after their handshake, with the keys of their records, and go on at the speed of this process; the identity must permit it (identity add --permit traffic-keys)',
   },
 ] as const satisfies readonly OptionSpec[];
 
@@ -469,6 +474,7 @@ export const probeOptions = [
     value: 'FILE|URI',
     help: 'its private key, PEM, or pkcs11:… of one in a token',
   },
+  ...moduleIdentityOptions,
   ...peerOptions,
   revocationOption,
   {
@@ -522,6 +528,7 @@ export const commands: Readonly<Record<CommandName, CommandSpec>> = {
     examples: [
       'trellis probe gateway.example.org:4433 --ca pki/ca.pem',
       'trellis probe 192.0.2.7:443 --servername www.example.org --json',
+      'trellis probe gateway.example.org:4433 --ca pki/ca.pem --module unix:m.sock#client --pin-file pin',
     ],
   },
 };

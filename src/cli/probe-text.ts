@@ -1,5 +1,6 @@
 import type {
   CertificateReport,
+  ModuleReport,
   OcspReport,
   ProbeReport,
   ResumptionReport,
@@ -32,9 +33,8 @@ export function probeText(report: ProbeReport): string {
     ...spoken.flatMap((version) => [...versionLines(version), '']),
     line('ALPN', alpnText(report)),
     line('post-quantum', report.postQuantum.join(', ') || 'no: what is recorded today may be read one day'),
-    ...(report.clientCertificate === undefined
-      ? []
-      : [line('client cert', CLIENT_CERTIFICATE[report.clientCertificate])]),
+    ...(report.clientCertificate === undefined ? [] : [line('client cert', clientCertificateText(report))]),
+    ...(report.module === undefined ? [] : [line('in the module', moduleText(report.module))]),
     line('multiplexing', muxText(report)),
     line('signing', report.sign.join(', ') || 'no'),
     ...(report.failure === undefined
@@ -56,8 +56,20 @@ const TITLE: Readonly<Record<VersionReport['version'], string>> = {
 const CLIENT_CERTIFICATE = {
   'not-asked': 'not asked for',
   asked: 'asked for, not required',
-  required: 'required: give --cert and --key',
+  required: 'required',
 } as const;
+
+function clientCertificateText({ clientCertificate: which = 'not-asked', module }: ProbeReport): string {
+  const advice = which === 'required' && module === undefined ? ': give --cert and --key, or --module' : '';
+  return `${CLIENT_CERTIFICATE[which]}${advice}`;
+}
+
+function moduleText({ failure, version, suite, alpn, shown, offloaded }: ModuleReport): string {
+  const as = shown === undefined ? 'it was not asked for a certificate' : `it showed ${shown}`;
+  if (failure !== undefined) return `FAILED: ${failure.message} (${failure.code})`;
+  const protocol = alpn === undefined ? '' : `, ${alpn}`;
+  return `${version}, ${suite}${protocol}; ${as}${offloaded ? '; offloaded' : ''}`;
+}
 
 function shownAddress({ server, address }: ProbeReport): string {
   return address === undefined || server.startsWith(address) || server.startsWith(`[${address}]`)

@@ -1,11 +1,21 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { encodePem } from '../../src/der/pem.ts';
+import { Applet } from '../../src/module/applet/applet.ts';
 import { muxServer } from '../../src/mux/index.ts';
+import { InProcessTransport } from '../../src/node/module/in-process.ts';
+import { SecurityModule } from '../../src/node/module/security-module.ts';
 import { type ProbeOptions, probe } from '../../src/node/probe/probe.ts';
 import type { ProbeReport, VersionReport } from '../../src/node/probe/report.ts';
 import { signServer } from '../../src/sign/index.ts';
 import { describeWith } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
+import { CA, cardWith, certificateFor, openState } from '../unit/module/kit.ts';
 import { gnutlsServer, startGnutlsServer } from './support/gnutls.ts';
 import { OpensslServer, openssl } from './support/openssl.ts';
 import { listen, serve } from './support/ours.ts';
@@ -137,6 +147,80 @@ describeWith(openssl, 'OpenSSL s_server', () => {
     const peer = new OpensslServer(pki.servers.p256, []);
     const report = await look(await peer.port, { ocsp: 'hard' });
     expect(report.trust).toMatchObject({ trusted: false, code: 'ERR_TLS_BAD_CERTIFICATE_STATUS' });
+  });
+});
+
+describeWith(openssl, 'a probe whose key is in a module', () => {
+  const ca = encodePem('CERTIFICATE', CA);
+
+  /** Trusts the CA of its own certificate, and no other. */
+  async function clientModule(offload: boolean): Promise<SecurityModule> {
+    const { storage } = cardWith({ kind: 'client' });
+    const transport = new InProcessTransport(new Applet({ crypto: nodeCrypto, state: openState(storage) }));
+    const module = await SecurityModule.open(transport, { pin: '1234', offload });
+    onTestFinished(() => module.close());
+    return module;
+  }
+
+  /** @param clientCa whose certificates it demands; default: the CA of the module's */
+  function startDemanding(version: string, clientCa?: string): OpensslServer {
+    const folder = mkdtempSync(join(tmpdir(), 'trellis-probe-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
+    const at = (name: string, pem: string | Buffer): string => {
+      writeFileSync(join(folder, name), pem);
+      return join(folder, name);
+    };
+    const certFile = at('server.pem', encodePem('CERTIFICATE', certificateFor(spki, 'server')));
+    const keyFile = at('server.key', privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const demands = ['-Verify', '1', '-CAfile', clientCa ?? at('ca.pem', ca), '-verify_return_error'];
+    const words = [version, '-alpn', 'http/1.1', ...demands];
+    return new OpensslServer({ cert: '', key: '', spkiPin: '', certFile, keyFile }, words);
+  }
+
+  it.each(['-tls1_2', '-tls1_3'])(
+    'shows its certificate to a server of %s that demands one',
+    async (version) => {
+      const isNew = version === '-tls1_3';
+      const peer = startDemanding(version);
+      const report = await look(await peer.port, { ca, module: await clientModule(true) });
+      expect(report).toMatchObject({
+        trust: { trusted: true },
+        clientCertificate: 'required',
+        module: {
+          connected: true,
+          version: isNew ? 'TLSv1.3' : 'TLSv1.2',
+          alpn: 'http/1.1',
+          shown: 'CN=client.test',
+          // Sessions of TLS 1.2 stay where they are.
+          offloaded: isNew,
+          failure: undefined,
+        },
+      });
+    },
+  );
+
+  it.each([
+    ['-tls1_2', undefined],
+    ['-tls1_3', 'CN=client.test'],
+  ])('is refused by a server of %s that does not know its CA', async (version, shown) => {
+    const peer = startDemanding(version, pki.ca.certFile);
+    const report = await look(await peer.port, { ca, module: await clientModule(false) });
+    expect(report).toMatchObject({
+      trust: { trusted: true },
+      module: { connected: false, shown, failure: { code: 'ERR_TLS_ALERT_UNKNOWN_CA' } },
+    });
+  });
+
+  it('refuses a server whose CA the module does not know, whatever the host knows', async () => {
+    const peer = new OpensslServer(pki.servers.p256, []);
+    const report = await look(await peer.port, { module: await clientModule(false) });
+    expect(report).toMatchObject({
+      trust: { trusted: true },
+      failure: undefined,
+      module: { connected: false, shown: undefined, failure: { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' } },
+    });
   });
 });
 

@@ -4,8 +4,9 @@ import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
 import { secureContext } from '../../tunnel/sessions.ts';
 import type { CommandContext } from '../context.ts';
-import { isTokenKey, openKey } from '../keys.ts';
+import { isTokenKey } from '../keys.ts';
 import { EXIT_FAILURE, EXIT_OK } from '../lifecycle.ts';
+import { type SessionIdentity, withIdentity } from '../module/session.ts';
 import { commonOptions, PROBE_TIME_LIMIT, PROBE_TIMEOUT, probeOptions } from '../options.ts';
 import { probeText } from '../probe-text.ts';
 import { statusLine } from '../status-line.ts';
@@ -14,8 +15,8 @@ import { peerOptionsFrom } from './session-options.ts';
 
 /**
  * `trellis probe`: prints what a server speaks.
- * @returns the exit code: 0 when its certificate is trusted or a key authenticates it, 1 when there is a report and it
- *   is not; what prevents a report is thrown
+ * @returns the exit code: 0 when its certificate is trusted or a key authenticates it, and the handshake of a module
+ *   succeeded where there is one; 1 when there is a report and that is not so; what prevents a report is thrown
  */
 export async function probe(
   given: ReadonlyMap<string, Found>,
@@ -25,35 +26,43 @@ export async function probe(
   const { server, cert, key } = values;
   if ((cert === undefined) !== (key === undefined) && !isTokenKey(key))
     throw new TunnelError('ERR_TUNNEL_OPTION', '--cert and --key belong together; give both, or neither.');
+  if (values.module !== undefined && (values.psk !== undefined || values['psk-file'] !== undefined)) {
+    const text = 'a module agrees on no pre-shared keys; probe once with --module, and once with the keys.';
+    throw new TunnelError('ERR_TUNNEL_OPTION', `--module and --psk do not go together: ${text}`);
+  }
   const { psk, crl } = await peerOptionsFrom(values);
   const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
-  const opened = await openKey({ cert: '--cert', key: '--key' }, cert, key);
-  const context = { ca, crl, cert: opened.cert, key: opened.key };
-  const status = statusLine();
-  try {
+  const run = async ({ cert, key, module }: SessionIdentity): Promise<number> => {
+    const context = { ca, crl, cert, key };
     secureContext('Certificates and keys', context);
+    const status = statusLine();
     const label = formatEndpoint(server);
-    const report = await examine({
-      ...context,
-      host: server.host,
-      port: server.port,
-      label,
-      servername: values.servername ?? server.host,
-      psk,
-      ocsp: values.revocation,
-      ALPNProtocols: values.alpn ?? DEFAULT_ALPN,
-      timeout: values.timeout ?? PROBE_TIMEOUT,
-      timeLimit: values['time-limit'] ?? PROBE_TIME_LIMIT,
-      onProgress: (handshakes) => status.show(`asking ${label}, handshake ${handshakes}`),
-    });
-    status.end();
-    if (values.json) printResult({ event: 'probed', command: 'probe', ...report });
-    else printText(probeText(report));
-    return report.trust?.trusted === true || report.pskIdentity !== undefined ? EXIT_OK : EXIT_FAILURE;
-  } finally {
-    status.end();
-    await opened.close();
-  }
+    try {
+      const report = await examine({
+        ...context,
+        module,
+        host: server.host,
+        port: server.port,
+        label,
+        servername: values.servername ?? server.host,
+        psk,
+        ocsp: values.revocation,
+        ALPNProtocols: values.alpn ?? DEFAULT_ALPN,
+        timeout: values.timeout ?? PROBE_TIMEOUT,
+        timeLimit: values['time-limit'] ?? PROBE_TIME_LIMIT,
+        onProgress: (handshakes) => status.show(`asking ${label}, handshake ${handshakes}`),
+      });
+      status.end();
+      if (values.json) printResult({ event: 'probed', command: 'probe', ...report });
+      else printText(probeText(report));
+      const isAuthentic = report.trust?.trusted === true || report.pskIdentity !== undefined;
+      const isDone = module === undefined || report.module?.connected === true;
+      return isAuthentic && isDone ? EXIT_OK : EXIT_FAILURE;
+    } finally {
+      status.end();
+    }
+  };
+  return withIdentity(values, false, run);
 }
 
 /** What web servers are asked for by everybody; `--alpn` asks for others. */

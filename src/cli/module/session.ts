@@ -12,8 +12,8 @@ interface Values {
   readonly module: string | undefined;
   readonly 'pin-file': string | undefined;
   readonly offload: boolean | undefined;
-  readonly reconnect: boolean | undefined;
-  readonly 'card-profile': CardProfile | undefined;
+  readonly reconnect?: boolean | undefined;
+  readonly 'card-profile'?: CardProfile | undefined;
 }
 
 /** With what a session is authenticated. */

@@ -54,7 +54,8 @@ export class SecurityModule implements EngineSource {
   #closed = false;
   readonly #alias: string | undefined;
   readonly #fragmentSize: number;
-  readonly #offload: boolean;
+  /** Sessions of TLS 1.3 leave the module after their handshake. */
+  readonly offload: boolean;
   readonly #oldCard: OldCard | undefined;
 
   private constructor(
@@ -67,7 +68,7 @@ export class SecurityModule implements EngineSource {
     this.#card = card;
     this.#alias = alias;
     this.#fragmentSize = fragmentSize;
-    this.#offload = offload;
+    this.offload = offload;
     this.#again = again;
     this.#oldCard = oldCard;
   }
@@ -201,7 +202,7 @@ export class SecurityModule implements EngineSource {
     judges: boolean,
   ): SessionEngine {
     const options = this.#options(config, judges);
-    return this.#offload
+    return this.offload
       ? new OffloadedConnection(role, config, options, now, subProtocols)
       : new ModuleConnection(role, config, options, now, subProtocols);
   }

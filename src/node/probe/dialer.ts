@@ -1,11 +1,13 @@
 import net from 'node:net';
 import { Connection } from '../../connection/connection.ts';
+import type { EngineSource, SessionEngine } from '../../connection/engine.ts';
 import type { ConnectionInfo } from '../../connection/events.ts';
 import type { SubProtocolFactory } from '../../connection/sub-protocol.ts';
 import { randomBytes } from '../../crypto/node/random.ts';
-import { asTrellisError, TrellisError } from '../../errors/errors.ts';
+import { TrellisError } from '../../errors/errors.ts';
 import type { ClientConfig } from '../../handshake/config.ts';
 import type { ResumableSession } from '../../handshake/resumable-session.ts';
+import { doWanted } from '../wanted.ts';
 import { type Answer, AnswerReader, type Question, questionRecords } from './hello.ts';
 
 /** Handshakes of one probe: the longest lists in use take about 120; what comes beyond is left out and said. */
@@ -33,6 +35,8 @@ export interface Outcome {
   readonly info: ConnectionInfo | undefined;
   readonly error: TrellisError | undefined;
   readonly sessions: readonly ResumableSession[];
+  /** Certificates that were shown, end entity first, where this side has an identity. */
+  readonly shown: readonly Uint8Array[];
 }
 
 export interface DialerOptions {
@@ -72,9 +76,20 @@ export class Dialer {
     return answer;
   }
 
-  /** @returns `undefined` when the bound is reached */
-  shake(config: ClientConfig, protocols: readonly SubProtocolFactory[]): Promise<Outcome | undefined> {
-    return this.#inTurn((limit) => this.#shake(config, protocols, limit));
+  /**
+   * @param module where the handshake runs; absent: in this process
+   * @returns `undefined` when the bound is reached
+   */
+  shake(
+    config: ClientConfig,
+    protocols: readonly SubProtocolFactory[],
+    module?: EngineSource,
+  ): Promise<Outcome | undefined> {
+    const begin = (): SessionEngine =>
+      // It judges the server by its own anchors; those of this process have judged already.
+      module?.client(config, Date.now(), protocols, false) ??
+      Connection.client(config, Date.now(), protocols);
+    return this.#inTurn((limit) => this.#shake(begin, limit));
   }
 
   async #inTurn<T>(work: (limit: number) => Promise<T>): Promise<T | undefined> {
@@ -116,7 +131,7 @@ export class Dialer {
     });
   }
 
-  #shake(config: ClientConfig, protocols: readonly SubProtocolFactory[], limit: number): Promise<Outcome> {
+  #shake(begin: () => SessionEngine, limit: number): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const socket = this.#connect();
       let shaking: Shaking | undefined;
@@ -133,7 +148,7 @@ export class Dialer {
       };
       socket.once('connect', () => {
         this.address ??= socket.remoteAddress;
-        shaking = new Shaking(config, protocols, socket, settle);
+        shaking = new Shaking(begin(), socket, settle);
       });
       socket.once('error', (error) => {
         clearTimeout(timer);
@@ -171,23 +186,22 @@ export class Dialer {
 /** One handshake over a socket, to its end, and a little longer for tickets and late refusals. */
 class Shaking {
   readonly #socket: net.Socket;
-  readonly #connection: Connection;
+  readonly #engine: SessionEngine;
   readonly #settle: (outcome: Outcome) => void;
   readonly #sessions: ResumableSession[] = [];
   #info: ConnectionInfo | undefined;
-  #over = false;
+  #shown: readonly Uint8Array[] = [];
+  #isAnswering = false;
+  #transportEnded = false;
+  #state: 'shaking' | 'closing' | 'over' = 'shaking';
 
-  constructor(
-    config: ClientConfig,
-    protocols: readonly SubProtocolFactory[],
-    socket: net.Socket,
-    settle: (outcome: Outcome) => void,
-  ) {
+  constructor(engine: SessionEngine, socket: net.Socket, settle: (outcome: Outcome) => void) {
     this.#socket = socket;
     this.#settle = settle;
-    this.#connection = Connection.client(config, Date.now(), protocols);
+    this.#engine = engine;
     socket.on('data', (bytes: Uint8Array) => {
-      this.#connection.receive(bytes, Date.now());
+      if (this.#state === 'over') return;
+      this.#engine.receive(bytes, Date.now());
       this.#turn();
     });
     socket.once('end', () => this.end());
@@ -196,9 +210,12 @@ class Shaking {
 
   /** The transport has ended. */
   end(): void {
-    this.#connection.receiveEnd();
+    if (this.#state === 'over') return;
+    this.#transportEnded = true;
+    this.#engine.receiveEnd();
     this.#turn();
-    this.#finish(undefined);
+    // A module may have yet to say what came before.
+    if (!this.#isAnswering) this.#finish(undefined);
   }
 
   fail(error: TrellisError): void {
@@ -206,12 +223,13 @@ class Shaking {
   }
 
   #turn(): void {
-    const connection = this.#connection;
+    const engine = this.#engine;
     for (;;) {
-      for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
+      for (let event = engine.nextEvent(); event !== undefined; event = engine.nextEvent()) {
         if (event.type === 'connected') {
-          this.#info = connection.info;
-          setTimeout(() => this.#finish(undefined), TICKET_WAIT);
+          this.#info = engine.info;
+          this.#shown = engine.identities[0]?.chain ?? [];
+          setTimeout(() => this.#close(), TICKET_WAIT);
         } else if (event.type === 'ticket') this.#sessions.push(event.session);
         else if (event.type === 'error') {
           this.#send();
@@ -221,40 +239,49 @@ class Shaking {
       if (!this.#answer()) break;
     }
     this.#send();
+    if (this.#state === 'closing' && engine.drained) this.#finish(undefined);
   }
 
-  /** True when a signature was made at once. */
+  /** True when what the engine waited for was there at once. */
   #answer(): boolean {
-    const { wanted } = this.#connection;
-    if (wanted?.kind !== 'signature') return false;
-    const signature = wanted.key.sign(wanted.scheme, wanted.input);
-    if (!(signature instanceof Promise)) {
-      this.#connection.provide(signature, Date.now());
+    const { wanted } = this.#engine;
+    if (wanted === undefined || this.#isAnswering || this.#state === 'over') return false;
+    const answer = doWanted(this.#engine, wanted);
+    if (!(answer instanceof Promise)) {
+      answer();
       return true;
     }
-    signature.then(
-      (later) => {
-        this.#connection.provide(later, Date.now());
-        this.#turn();
-      },
-      (error: unknown) => this.#finish(asTrellisError(error)),
-    );
+    this.#isAnswering = true;
+    answer.then((give) => {
+      this.#isAnswering = false;
+      if (this.#state === 'over') return;
+      give();
+      this.#turn();
+      if (this.#transportEnded && !this.#isAnswering) this.#finish(undefined);
+    });
     return false;
   }
 
   #send(): void {
-    for (const piece of this.#connection.transmit()) this.#socket.write(piece);
+    if (this.#state === 'over') return;
+    for (const piece of this.#engine.transmit()) this.#socket.write(piece);
+  }
+
+  /** Says goodbye, which takes a module a moment. */
+  #close(): void {
+    if (this.#state !== 'shaking') return;
+    this.#state = 'closing';
+    this.#engine.close();
+    this.#turn();
   }
 
   #finish(error: TrellisError | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (error === undefined && this.#info !== undefined) {
-      this.#connection.close();
-      this.#send();
-    }
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    // A module has room for few sessions.
+    this.#engine.drop();
     const closed = new TrellisError('ERR_TLS_TRUNCATED', 'The server closed the connection in the handshake');
     const reason = error ?? (this.#info === undefined ? closed : undefined);
-    this.#settle({ info: this.#info, error: reason, sessions: this.#sessions });
+    this.#settle({ info: this.#info, error: reason, sessions: this.#sessions, shown: this.#shown });
   }
 }

@@ -8,12 +8,13 @@ import { NamedGroup, ProtocolVersion, UnassignedCodePoint } from '../../wire/cod
 import type { Certificate } from '../../x509/certificate.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { type ClientSettings, configureClient } from '../engine-config.ts';
+import type { SecurityModule } from '../module/security-module.ts';
 import { sniFor } from '../options.ts';
 import { type ContextOptions, contextOf } from '../secure-context.ts';
 import { describeCertificate, describeOcsp, describeTrust, readable } from './certificates.ts';
 import { Dialer, type DialerOptions, type Outcome, ProbeError } from './dialer.ts';
 import { probeResumption, probeSuites, probeVersion } from './lists.ts';
-import type { ProbeReport, VersionReport } from './report.ts';
+import type { ModuleReport, ProbeReport, VersionReport } from './report.ts';
 import { muxFound, muxOffers, OfferOnly, signFormats, signOffer } from './sub-protocols.ts';
 import type { Subject } from './subject.ts';
 
@@ -21,6 +22,8 @@ import type { Subject } from './subject.ts';
 export interface ProbeOptions extends DialerOptions, ContextOptions, Omit<ClientSettings, 'host'> {
   /** As in messages. */
   readonly label: string;
+  /** In the place of `cert` and `key`: one more handshake runs in it, with its identity. All others show no certificate. */
+  readonly module?: SecurityModule | undefined;
 }
 
 const PQ_GROUPS = /MLKEM/;
@@ -46,6 +49,7 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   const versions = await Promise.all(VERSIONS.map((version) => probeVersion(subject, version)));
   if (first.info === undefined && versions.every(({ supported }) => !supported))
     throw notTls(options, dialer, first);
+  const inModule = await moduleHandshake(options.module, dialer, capture);
   const spoken = versions.filter(({ supported }) => supported);
   await Promise.all(spoken.map((version) => probeSuites(subject, version)));
   const [alpn, sign, mux, ...resumptions] = await Promise.all([
@@ -56,7 +60,6 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   ]);
   const chain = readable(capture.chain);
   const path = capture.judged instanceof Error || capture.judged === undefined ? chain : capture.judged.path;
-  const { error } = first;
   const pskIdentity = first.info?.pskIdentity;
   return {
     server: options.label,
@@ -74,11 +77,12 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
     ocsp: describeOcsp(capture.ocspResponse, chain[0], issuerOf(chain, path, capture.anchors), now),
     signedCertificateTimestamps: first.info?.scts?.length ?? 0,
     pskIdentity: pskIdentity === undefined ? undefined : Buffer.from(pskIdentity).toString(),
-    clientCertificate: clientCertificate(first),
+    clientCertificate: clientCertificate(first) ?? (inModule?.shown === undefined ? undefined : 'required'),
     mux,
     sign,
     postQuantum: versions.flatMap(({ groups }) => groups.filter((name) => PQ_GROUPS.test(name))),
-    failure: error === undefined ? undefined : { code: error.code, message: error.message },
+    module: inModule,
+    failure: failureOf(first),
     handshakes: dialer.begun,
     warnings: warningsOf(dialer),
   };
@@ -147,6 +151,34 @@ class Capture {
     };
     return dialer.shake(config, [() => this.mux, () => this.sign]);
   }
+}
+
+/**
+ * What `trellis connect --module` would do. Modules resume nothing, choose suites and groups themselves, and keep staples to
+ * themselves: for all other questions they are of no use.
+ */
+async function moduleHandshake(
+  module: SecurityModule | undefined,
+  dialer: Dialer,
+  { config, mux, sign }: Capture,
+): Promise<ModuleReport | undefined> {
+  if (module === undefined) return undefined;
+  const outcome = await dialer.shake(config, [() => mux.again(), () => sign.again()], module);
+  if (outcome === undefined) return undefined;
+  const { info, shown } = outcome;
+  return {
+    connected: outcome.error === undefined,
+    version: info?.protocol,
+    suite: info?.suite.name,
+    alpn: info?.alpnProtocol,
+    shown: readable(shown)[0]?.subject.toString(),
+    offloaded: module.offload && info?.version === ProtocolVersion.tls13,
+    failure: failureOf(outcome),
+  };
+}
+
+function failureOf({ error }: Outcome): ModuleReport['failure'] {
+  return error === undefined ? undefined : { code: error.code, message: error.message };
 }
 
 async function probeAlpn(

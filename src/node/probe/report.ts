@@ -23,6 +23,8 @@ export interface ProbeReport {
   readonly sign: readonly string[];
   /** X25519MLKEM768 or another group with ML-KEM. */
   readonly postQuantum: readonly string[];
+  /** The handshake in the security module, where one was given. */
+  readonly module: ModuleReport | undefined;
   /** Why the ordinary handshake of this engine did not succeed. */
   readonly failure: { readonly code: string; readonly message: string } | undefined;
   readonly handshakes: number;
@@ -96,6 +98,21 @@ export interface OcspReport {
   readonly nextUpdate: string | undefined;
   /** Why the response is invalid. */
   readonly problem: string | undefined;
+}
+
+/** Of the one handshake that ran in the module, with its certificate, its trust anchors and its suites. */
+export interface ModuleReport {
+  /** Complete, and not refused by the server afterwards. */
+  readonly connected: boolean;
+  readonly version: string | undefined;
+  readonly suite: string | undefined;
+  readonly alpn: string | undefined;
+  /** Subject of the certificate that was shown; `undefined` when the server did not ask, or the identity has none. */
+  readonly shown: string | undefined;
+  /** The session left the module for this process. */
+  readonly offloaded: boolean;
+  /** Why it is not connected. */
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 
 export interface MuxReport {
