@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import type { CommandContext } from './context.ts';
 import * as change from './evidence/change.ts';
 import { option } from './evidence/input.ts';
@@ -42,14 +42,17 @@ function buildProgram(context: CommandContext, choose: (run: () => Promise<numbe
     .description('What was said and signed: find it, show it, verify it, hand it over.')
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)
-    .addHelpText('after', EXAMPLES);
+    .addHelpText('after', EXAMPLES)
+    .hook('preAction', (_, command) => refuseModule(command));
   const add = (name: string, summary: string): Command => {
     return program
       .command(name)
       .description(summary)
       .helpOption('-h, --help', 'print this help')
       .option('--archive <FILE>', 'the archive')
-      .option('--json', 'one JSON object on standard output');
+      .option('--json', 'one JSON object on standard output')
+      .addOption(new Option('--module <URI>').hideHelp())
+      .addOption(new Option('--offload').hideHelp());
   };
   const judged = (command: Command): Command =>
     command
@@ -140,6 +143,23 @@ trellis evidence COMMAND --help shows a command's options.`;
 
 function collect(value: string, before: readonly string[] | undefined): string[] {
   return [...(before ?? []), value];
+}
+
+/**
+ * Other commands take a module where this one needs a key. A module signs objects of the sessions that run in it (Compute
+ * signature, docs/security-module.md), and a checkpoint is of no session.
+ * @throws EvidenceError ERR_EVIDENCE_OPTION
+ */
+function refuseModule(command: Command): void {
+  const { module, offload } = command.opts<{ module?: string; offload?: true }>();
+  if (module === undefined && offload === undefined) return;
+  const name = module === undefined ? '--offload' : '--module';
+  const signs = command.options.some(({ long }) => long === '--key');
+  throw option(
+    signs
+      ? `${name}: a security module signs what is said in its own sessions, and no checkpoints; give the archive's key with --key, a file or pkcs11:… of one in a token`
+      : `${name}: trellis evidence ${command.name()} signs nothing and needs no key; leave it out`,
+  );
 }
 
 /** Commander's texts, in one line, with the way to the help. */

@@ -131,7 +131,7 @@ describe('a client whose key is in a module', () => {
     const module = await startModule(files);
     const { address } = await startServer(files, { app: await listen(echoServer()) });
     const again = await connectWith(module, 'full', address, files, ['--reconnect']);
-    const once = await connectWith(module, 'full', address, files, []);
+    const once = await connectWith(module, 'full', address, files, ['--wait-timeout', '1s']);
     for (const { port } of [again, once]) expect(await echoed(port, 'before')).toBe('before');
     await module.restart();
     // The session hears of it when it has something to say.

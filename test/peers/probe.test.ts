@@ -198,6 +198,9 @@ describeWith(openssl, 'a probe whose key is in a module', () => {
           failure: undefined,
         },
       });
+      // The handshakes of this process have shown none.
+      expect(versionOf(report, isNew ? 'TLSv1.3' : 'TLSv1.2')).toMatchObject({ resumption: undefined });
+      expect(report.alpn.accepted).toEqual(isNew ? ['http/1.1'] : []);
     },
   );
 

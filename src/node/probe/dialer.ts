@@ -16,6 +16,8 @@ export const MAX_HANDSHAKES = 250;
 const AT_ONCE = 4;
 /** How long a server may take to send its tickets once the handshake is done. */
 const TICKET_WAIT = 400;
+/** The same for refusing a certificate that a module has shown: there is one such handshake, so it may take longer. */
+const REFUSAL_WAIT = 1_500;
 
 /** Why there is nothing to report. */
 export type ProbeErrorCode =
@@ -89,7 +91,8 @@ export class Dialer {
       // It judges the server by its own anchors; those of this process have judged already.
       module?.client(config, Date.now(), protocols, false) ??
       Connection.client(config, Date.now(), protocols);
-    return this.#inTurn((limit) => this.#shake(begin, limit));
+    const wait = module === undefined ? TICKET_WAIT : REFUSAL_WAIT;
+    return this.#inTurn((limit) => this.#shake(begin, limit, wait));
   }
 
   async #inTurn<T>(work: (limit: number) => Promise<T>): Promise<T | undefined> {
@@ -131,7 +134,7 @@ export class Dialer {
     });
   }
 
-  #shake(begin: () => SessionEngine, limit: number): Promise<Outcome> {
+  #shake(begin: () => SessionEngine, limit: number, wait: number): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const socket = this.#connect();
       let shaking: Shaking | undefined;
@@ -148,7 +151,7 @@ export class Dialer {
       };
       socket.once('connect', () => {
         this.address ??= socket.remoteAddress;
-        shaking = new Shaking(begin(), socket, settle);
+        shaking = new Shaking(begin(), socket, wait, settle);
       });
       socket.once('error', (error) => {
         clearTimeout(timer);
@@ -187,6 +190,7 @@ export class Dialer {
 class Shaking {
   readonly #socket: net.Socket;
   readonly #engine: SessionEngine;
+  readonly #wait: number;
   readonly #settle: (outcome: Outcome) => void;
   readonly #sessions: ResumableSession[] = [];
   #info: ConnectionInfo | undefined;
@@ -195,8 +199,10 @@ class Shaking {
   #transportEnded = false;
   #state: 'shaking' | 'closing' | 'over' = 'shaking';
 
-  constructor(engine: SessionEngine, socket: net.Socket, settle: (outcome: Outcome) => void) {
+  /** @param wait milliseconds that the server has to say something more */
+  constructor(engine: SessionEngine, socket: net.Socket, wait: number, settle: (outcome: Outcome) => void) {
     this.#socket = socket;
+    this.#wait = wait;
     this.#settle = settle;
     this.#engine = engine;
     socket.on('data', (bytes: Uint8Array) => {
@@ -229,7 +235,7 @@ class Shaking {
         if (event.type === 'connected') {
           this.#info = engine.info;
           this.#shown = engine.identities[0]?.chain ?? [];
-          setTimeout(() => this.#close(), TICKET_WAIT);
+          setTimeout(() => this.#close(), this.#wait);
         } else if (event.type === 'ticket') this.#sessions.push(event.session);
         else if (event.type === 'error') {
           this.#send();

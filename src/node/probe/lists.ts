@@ -157,8 +157,11 @@ export async function probeResumption(
   const first = await subject.dialer.shake(config, subject.protocols());
   if (first?.info === undefined) return undefined;
   const [session] = first.sessions;
-  if (session === undefined)
+  if (session === undefined) {
+    // Who was refused, for want of a certificate say, has learnt nothing about tickets.
+    if (first.error !== undefined) return undefined;
     return { by: undefined, tickets: 0, lifetime: undefined, resumed: false, earlyData: 0 };
+  }
   const second = await subject.dialer.shake({ ...config, serverName, session }, subject.protocols());
   const isTicket = 'psk' in session || session.ticket.length > 0;
   return {

@@ -49,10 +49,10 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   const versions = await Promise.all(VERSIONS.map((version) => probeVersion(subject, version)));
   if (first.info === undefined && versions.every(({ supported }) => !supported))
     throw notTls(options, dialer, first);
-  const inModule = await moduleHandshake(options.module, dialer, capture);
   const spoken = versions.filter(({ supported }) => supported);
   await Promise.all(spoken.map((version) => probeSuites(subject, version)));
-  const [alpn, sign, mux, ...resumptions] = await Promise.all([
+  const [inModule, alpn, sign, mux, ...resumptions] = await Promise.all([
+    moduleHandshake(options.module, dialer, capture),
     probeAlpn(subject, capture, first),
     signFormats(subject, capture.sign.answered),
     muxFound(subject, capture.mux.answered),
