@@ -39,6 +39,7 @@ export {
 } from './errors/errors.ts';
 export { ModuleError, type ModuleErrorCode } from './errors/module.ts';
 export type {
+  CertificateWishes,
   ClientConfig,
   Identity,
   PeerVerifier,
@@ -48,6 +49,7 @@ export type {
 export { type ConnectionOptions, connect } from './node/connect.ts';
 export {
   type ALPNCallback,
+  type CertificateCallback,
   type CheckServerIdentity,
   type ClientSettings,
   checkServerIdentity,

@@ -134,7 +134,7 @@ export abstract class Session<IO extends SessionIO> {
     this.process();
   }
 
-  /** Answers `wanted` where it is the identities for a name. */
+  /** Answers `wanted` where it is the identities for a name or a request. */
   provideIdentities(identities: readonly Identity[], now: number): void {
     const step = this.step;
     if (this.readState === 'failed' || step.kind !== 'choosing') return;

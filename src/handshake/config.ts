@@ -24,10 +24,23 @@ export interface Identity {
   readonly mustMatchIssuer?: boolean | undefined;
 }
 
+/** What a peer says of the certificate that it would like to see: a server in CertificateRequest, a client in ClientHello. */
+export interface CertificateWishes {
+  /** SignatureScheme values that it verifies, in its order (RFC 8446 §4.2.3); `undefined` where it says none, as before TLS 1.2. */
+  readonly schemes: readonly number[] | undefined;
+  /** DER names of the authorities that it would like to see above it (RFC 8446 §4.2.4); empty where it names none. */
+  readonly authorities: readonly Uint8Array[];
+  /** ClientCertificateType values of a server of TLS 1.2 or before (RFC 5246 §7.4.4). */
+  readonly certificateTypes?: readonly number[] | undefined;
+}
+
 /** Where certificates are looked up by whoever drives the connection; the engine itself never asks. */
 export interface IdentitySource {
-  /** @returns as `ServerConfig.selectIdentities`, at once or later; what it throws or rejects with refuses the client */
-  select(serverName: string | undefined): readonly Identity[] | Promise<readonly Identity[]>;
+  /** @returns what may be shown, at once or later; what it throws or rejects with ends the handshake */
+  select(
+    serverName: string | undefined,
+    wishes: CertificateWishes,
+  ): readonly Identity[] | Promise<readonly Identity[]>;
 }
 
 /**
@@ -181,6 +194,11 @@ export interface ClientConfig extends CommonConfig {
   readonly alpnProtocols: readonly string[];
   /** Certificates to choose from when the server asks. */
   readonly identities: readonly Identity[];
+  /**
+   * Asked in place of `identities`, through a wanted state, where the server requests a certificate during the handshake.
+   * After it (`postHandshakeAuth`), and for the types that ClientHello offers, `identities` count.
+   */
+  readonly identitySource?: IdentitySource | undefined;
   /** CertificateType values that it says it can show, best first; absent: those of `identities`. */
   readonly availableTypes?: readonly number[] | undefined;
   /**

@@ -1,5 +1,5 @@
 import type { HandshakeMessage } from '../messages/handshake.ts';
-import type { Identity, IdentitySource } from './config.ts';
+import type { CertificateWishes, Identity, IdentitySource } from './config.ts';
 import type { Established } from './established.ts';
 import type { HandshakeIO } from './io.ts';
 import type { Established12 } from './tls12/established.ts';
@@ -27,10 +27,14 @@ export interface Waiting {
   provide(answer: Uint8Array, io: HandshakeIO): Step;
 }
 
-/** Work that only the outside can do: find the certificates for the name that a client asks for. */
+/**
+ * Work that only the outside can do: find the certificates for the name that a client asks for, or at a client, those for
+ * the request of this server. Answered by `source.select(serverName, wishes)`.
+ */
 export interface IdentitiesWanted {
   readonly kind: 'identities';
   readonly serverName: string | undefined;
+  readonly wishes: CertificateWishes;
   readonly source: IdentitySource;
 }
 

@@ -2,6 +2,7 @@ import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
 import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
 import type {
+  CertificateWishes,
   ClientConfig,
   EarlyDataPolicy,
   IdentitySource,
@@ -31,6 +32,15 @@ export type SNICallback = (
   servername: string,
   callback: (error: Error | null, context?: SecureContext) => void,
 ) => void;
+
+/**
+ * Called when the server asks for a certificate.
+ * @returns at once or later, a context with what may be shown; one without certificates shows none, and `undefined` leaves it
+ *   to `cert` and `key`. What it throws or rejects with ends the handshake.
+ */
+export type CertificateCallback = (
+  wishes: CertificateWishes,
+) => SecureContext | undefined | Promise<SecureContext | undefined>;
 
 export type ALPNCallback = (offer: { servername: string; protocols: string[] }) => string | undefined;
 
@@ -98,6 +108,12 @@ export interface ClientSettings extends PeerSettings {
   fallback?: boolean | undefined;
   /** Show a certificate after the handshake too, when the server asks (RFC 8446 §4.2.6). TLS 1.3. Default false. */
   postHandshakeAuth?: boolean | undefined;
+  /**
+   * Chooses the certificate by what the server says of it: the authorities and signature schemes of its CertificateRequest.
+   * During the handshake, within `handshakeTimeout`; what is shown after it (`postHandshakeAuth`), and in a session of a
+   * security module, is not asked for.
+   */
+  certificateCallback?: CertificateCallback | undefined;
   /**
    * Where the server asks for a certificate and none of ours suits, fail (ERR_TLS_NO_SUITABLE_CERTIFICATE) in place of going on
    * without one, as RFC 8446 §4.4.2 has it. Default false.
@@ -210,6 +226,10 @@ export function clientConfig(
     keyShares: keySharesFor(context.groups),
     alpnProtocols: parseAlpn(settings.ALPNProtocols) ?? [],
     identities: context.identities,
+    identitySource:
+      settings.certificateCallback === undefined
+        ? undefined
+        : requestSource(settings.certificateCallback, context),
     insistOnCertificate: settings.insistOnCert === true,
     requestOcsp: ocsp !== 'off' || settings.requestOCSP === true,
     requestScts: settings.requestSCT === true,
@@ -375,14 +395,30 @@ function readSniAnswer(error: Error | null, context: SecureContext | undefined):
   if (error) {
     throw new TlsError('ERR_TLS_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error });
   }
-  // JavaScript may bring node:tls's own context, which holds nothing that can be read.
+  return ownContext('SNICallback', context);
+}
+
+/** JavaScript may bring node:tls's own context, which holds nothing that can be read. @throws ConnectionError ERR_TLS_OPTION */
+function ownContext(callback: string, context: SecureContext | undefined): SecureContext | undefined {
   if (context !== undefined && context !== null && !(context instanceof SecureContext)) {
     throw new ConnectionError(
       'ERR_TLS_OPTION',
-      'SNICallback must answer with a context of createSecureContext of trellis',
+      `${callback} must answer with a context of createSecureContext of trellis`,
     );
   }
   return context ?? undefined;
+}
+
+/** Certificates by a client's `certificateCallback`. */
+function requestSource(callback: CertificateCallback, context: SecureContext): IdentitySource {
+  const read = (found: SecureContext | undefined) =>
+    (ownContext('certificateCallback', found) ?? context).identities;
+  return {
+    select(_serverName, wishes) {
+      const answer = callback(wishes);
+      return answer instanceof Promise ? answer.then(read) : read(answer);
+    },
+  };
 }
 
 /** Certificates by the user's `SNICallback`; a client that names no server gets those of the server's own context. */

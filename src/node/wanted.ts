@@ -22,7 +22,7 @@ export function doWanted(engine: SessionEngine, wanted: Wanted | CommandWanted):
       return given(wanted.key.decrypt(wanted.ciphertext), provide, abandon);
     }
     return given(
-      wanted.source.select(wanted.serverName),
+      wanted.source.select(wanted.serverName, wanted.wishes),
       (identities) => engine.provideIdentities(identities, Date.now()),
       abandon,
     );

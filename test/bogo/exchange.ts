@@ -1,6 +1,8 @@
 import { Connection, type ConnectionEvent, type ConnectionInfo } from '../../src/connection/connection.ts';
 import { DtlsConnection } from '../../src/connection/dtls-connection.ts';
 import { SrtpNegotiation, SrtpProfile } from '../../src/connection/srtp.ts';
+import { asTrellisError } from '../../src/errors/errors.ts';
+import type { IdentitiesWanted } from '../../src/handshake/step.ts';
 import { HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { isVersion13 } from './algorithms.ts';
@@ -34,6 +36,7 @@ export async function runConnection(
     refused: false,
     serverName: undefined,
     stored: false,
+    wishes: undefined,
   };
   // After a refusal of early data BoringSSL's client goes on as if it were another connection, with other flags.
   const settings = flags.expectRejectEarlyData ? { ...flags, verifyFail: retry.verifyFail } : flags;
@@ -355,9 +358,16 @@ class Driver {
         const block = await wanted.key.decrypt(wanted.ciphertext);
         this.#connection.provide(block, this.#shared.now);
       } else {
-        const identities = await wanted.source.select(wanted.serverName);
-        this.#connection.provideIdentities(identities, this.#shared.now);
+        await this.#provideIdentities(wanted);
       }
+    }
+  }
+
+  async #provideIdentities({ source, serverName, wishes }: IdentitiesWanted): Promise<void> {
+    try {
+      this.#connection.provideIdentities(await source.select(serverName, wishes), this.#shared.now);
+    } catch (error) {
+      this.#connection.abandon(asTrellisError(error));
     }
   }
 

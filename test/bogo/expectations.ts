@@ -6,7 +6,7 @@ import { isVersion13 } from './algorithms.ts';
 import { type NumberedIdentity, readCertificates, readTimestamps } from './credentials.ts';
 import type { Flags } from './flags.ts';
 import { Unexpected } from './report.ts';
-import type { Observed } from './settings.ts';
+import { authorities, type Observed } from './settings.ts';
 
 interface Seen extends Observed {
   /** There was a HelloRetryRequest. */
@@ -41,6 +41,7 @@ export function checkHandshake(flags: Flags, info: ConnectionInfo, seen: Seen): 
   checkHint(flags, info);
   checkPeer(flags, info, seen);
   checkCredential(flags, info, seen);
+  checkWishes(flags, seen);
   checkStaples(flags, info);
 }
 
@@ -117,6 +118,22 @@ function checkPeer(flags: Flags, { peer, resumed }: ConnectionInfo, seen: Seen):
   if (scheme !== 0 && !resumed) {
     const used = JSON.stringify(seen.peerSignature);
     require(used === JSON.stringify(schemeById(scheme)?.algorithm), `the peer signed with ${used}`);
+  }
+}
+
+/** What the peer was said to want when the certificate was to be chosen. */
+function checkWishes(flags: Flags, { wishes }: Seen): void {
+  const { expectPeerVerifyPrefs: schemes, expectClientCaList: names, expectCertificateTypes: types } = flags;
+  if (schemes.length > 0)
+    require(schemes.join() === wishes?.schemes?.join(), `the peer verifies ${wishes?.schemes}`);
+  if (types.length > 0)
+    require(types.join() === wishes?.certificateTypes?.join(), `the peer takes ${wishes?.certificateTypes}`);
+  if (names !== '') {
+    const expected = authorities(names);
+    const alike =
+      expected.length === wishes?.authorities.length &&
+      expected.every((name, i) => same(name, wishes.authorities[i]));
+    require(alike, 'the peer names other authorities');
   }
 }
 

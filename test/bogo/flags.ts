@@ -122,6 +122,9 @@ export interface Flags {
   expectSelectedCredential: number | undefined;
   expectPeerCertificateType: number | undefined;
   expectPeerRpkSha256: Uint8Array;
+  expectPeerVerifyPrefs: number[];
+  expectClientCaList: string;
+  expectCertificateTypes: Uint8Array;
   expectOcspResponse: Uint8Array;
   /** SignedCertificateTimestampList, RFC 6962 §3.3. */
   expectSignedCertTimestamps: Uint8Array;
@@ -273,6 +276,9 @@ function defaults(): Flags {
     expectSelectedCredential: undefined,
     expectPeerCertificateType: undefined,
     expectPeerRpkSha256: NONE,
+    expectPeerVerifyPrefs: [],
+    expectClientCaList: '',
+    expectCertificateTypes: NONE,
     expectOcspResponse: NONE,
     expectSignedCertTimestamps: NONE,
   };
@@ -375,6 +381,7 @@ const NUMBERS: Readonly<Record<string, FieldOf<number>>> = {
 const LISTS: Readonly<Record<string, FieldOf<number[]>>> = {
   '-curves': 'curves',
   '-verify-prefs': 'verifyPrefs',
+  '-expect-peer-verify-pref': 'expectPeerVerifyPrefs',
   '-accepted-peer-cert-types': 'acceptedPeerCertTypes',
   '-available-client-cert-types': 'availableClientCertTypes',
 };
@@ -396,11 +403,13 @@ const TEXTS: Readonly<Record<string, FieldOf<string>>> = {
   '-expect-alpn': 'expectAlpn',
   '-expect-advertised-alpn': 'expectAdvertisedAlpn',
   '-expect-peer-cert-file': 'expectPeerCertFile',
+  '-expect-client-ca-list': 'expectClientCaList',
 };
 
 const BASE64: Readonly<Record<string, FieldOf<Uint8Array>>> = {
   '-expect-ocsp-response': 'expectOcspResponse',
   '-expect-peer-rpk-sha256': 'expectPeerRpkSha256',
+  '-expect-certificate-types': 'expectCertificateTypes',
   '-expect-signed-cert-timestamps': 'expectSignedCertTimestamps',
 };
 

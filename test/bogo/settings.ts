@@ -7,8 +7,11 @@ import type {
 } from '../../src/crypto/provider.ts';
 import { CertificateError, TlsError } from '../../src/errors/errors.ts';
 import type {
+  CertificateWishes,
   ClientConfig,
   EarlyDataPolicy,
+  Identity,
+  IdentitySource,
   PeerVerifier,
   RawKeyVerifier,
   ServerConfig,
@@ -64,6 +67,8 @@ export interface Observed {
   serverName: string | undefined;
   /** Server: a session was kept under its id. */
   stored: boolean;
+  /** What the peer has said of the certificate that it would like to see. */
+  wishes: CertificateWishes | undefined;
 }
 
 export function clientSettings(
@@ -82,6 +87,7 @@ export function clientSettings(
     fallback: flags.fallbackScsv,
     alpnProtocols: protocolList(flags.advertiseAlpn),
     identities: identitiesOf(flags),
+    identitySource: sourceOf(flags, observed, identitiesOf(flags)),
     availableTypes: flags.availableClientCertTypes.length > 0 ? flags.availableClientCertTypes : undefined,
     insistOnCertificate: true,
     psks: [...clientPsks(psksOf(flags), importProtocol(flags)), ...psk12Of(flags)],
@@ -118,6 +124,8 @@ export function serverSettings(
         throw new Error('A flag says to fail here');
       return identities;
     },
+    identitySource:
+      flags.expectPeerVerifyPrefs.length > 0 ? sourceOf(flags, observed, identities) : undefined,
     selectProtocol: protocolSelector(flags, observed),
     // As BoringSSL's: its server always sends some.
     grease: true,
@@ -138,6 +146,18 @@ export function serverSettings(
       },
     },
   });
+}
+
+/** As an application that looks at what its peer wants before it chooses. */
+function sourceOf(flags: Flags, observed: Observed, identities: readonly Identity[]): IdentitySource {
+  return {
+    select(_serverName, wishes) {
+      observed.wishes = wishes;
+      // Not an error of ours: what an application's own hook may throw.
+      if (flags.failCertCallback) throw new Error('A flag says to fail here');
+      return identities;
+    },
+  };
 }
 
 /** A client of DTLS sends no share of ML-KEM at once, and the runner expects one of whoever offers it. */
@@ -286,7 +306,7 @@ function observing(observed: Observed): CryptoProvider {
 }
 
 /** Comma-separated hexadecimal names; BoringSSL's two words for none. */
-function authorities(list: string): Uint8Array[] {
+export function authorities(list: string): Uint8Array[] {
   if (list === '' || list === '<NULL>' || list === '<EMPTY>') return [];
   return list.split(',').map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
 }

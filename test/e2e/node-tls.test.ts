@@ -4,7 +4,10 @@ import { createServer as createNetServer, connect as netConnect } from 'node:net
 import { setTimeout as sleep } from 'node:timers/promises';
 import nodeTls, { type TLSSocket as NodeTLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
+import { decodePemBlocks } from '../../src/der/pem.ts';
 import {
+  type CertificateCallback,
+  type CertificateWishes,
   type CheckServerIdentity,
   checkServerIdentity,
   connect,
@@ -14,6 +17,7 @@ import {
   type TLSSocket,
 } from '../../src/index.ts';
 import { SignatureScheme } from '../../src/wire/codepoints.ts';
+import { Certificate } from '../../src/x509/certificate.ts';
 import {
   CA,
   CLIENT,
@@ -319,6 +323,52 @@ describe.each(PAIRINGS)('client certificates, $name', (pairing) => {
       [false, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
       [true, null],
     ]);
+  });
+});
+
+describe.each(OUR_CLIENT)('certificateCallback, $name', (pairing) => {
+  const asks = { requestCert: true, ca: CA };
+  const subject = Certificate.parse(decodePemBlocks(CA, 'CERTIFICATE')[0] as Uint8Array).subject.raw;
+  const isNamed = ({ authorities }: CertificateWishes) =>
+    authorities.some((name) => Buffer.from(name).equals(subject));
+
+  it.each(['at once', 'later'])('chooses by what the server names, %s', async (when) => {
+    const choose = (wishes: CertificateWishes) =>
+      createSecureContext(isNamed(wishes) ? CLIENT : OTHER_CLIENT);
+    const certificateCallback =
+      when === 'later' ? async (wishes: CertificateWishes) => choose(wishes) : choose;
+    const { client, server } = await session(pairing, asks, { certificateCallback });
+    expect([server.authorized, server.getPeerCertificate().subject.CN]).toEqual([true, 'alice']);
+    expect(client.getCertificate()).toMatchObject({ subject: { CN: 'alice' } });
+  });
+
+  it('leaves it to cert and key, and shows nothing where a context has nothing', async () => {
+    const lax = { ...asks, rejectUnauthorized: false };
+    const certificateCallback: CertificateCallback = () => undefined;
+    const { server: shown } = await session(pairing, lax, { ...CLIENT, certificateCallback });
+    expect(shown.authorized).toBe(true);
+    const none: CertificateCallback = () => createSecureContext();
+    const { server: nobody } = await session(pairing, lax, { ...CLIENT, certificateCallback: none });
+    expect(nobody.authorized).toBe(false);
+  });
+
+  it('is not asked by a server that asks for nothing', async () => {
+    await session(pairing, {}, { certificateCallback: () => expect.fail('asked') });
+  });
+
+  it.each<[string, CertificateCallback, string]>([
+    [
+      'that throws',
+      () => {
+        throw new Error('no card');
+      },
+      'ERR_TLS_INTERNAL',
+    ],
+    ['that rejects', () => Promise.reject(new Error('no card')), 'ERR_TLS_INTERNAL'],
+    ['that brings a context of others', () => ({}) as never, 'ERR_TLS_OPTION'],
+  ])('%s ends the handshake', async (_what, certificateCallback, code) => {
+    const { port } = await serve(pairing.server, asks, (socket) => socket.on('error', () => {}));
+    expect((await nextError(dial(pairing.client, port, { certificateCallback }))).code).toBe(code);
   });
 });
 

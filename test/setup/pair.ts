@@ -221,7 +221,7 @@ export class Pair {
     const { wanted } = endpoint.connection;
     if (wanted === undefined) return;
     if (wanted.kind === 'identities') {
-      const identities = wanted.source.select(wanted.serverName);
+      const identities = wanted.source.select(wanted.serverName, wanted.wishes);
       if (identities instanceof Promise) return;
       endpoint.connection.provideIdentities(identities, this.now);
       this.#attend(endpoint);

@@ -25,6 +25,7 @@ import {
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { identitiesOfType, isRaw, judgeShown, requireAcceptedType, shownAs } from '../certificate-types.ts';
+import { ChoosingIdentities, certificateWishes } from '../choosing-identities.ts';
 import type { ClientConfig, HelloExtensions, Tls12Config } from '../config.ts';
 import { confirmConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
@@ -394,8 +395,21 @@ class ExpectServerHelloDone implements Expect {
     parseEmpty('ServerHelloDone', message.body);
     // Nobody can know what to say next before our answer is there.
     io.requireRecordEnd();
-    const { config, transcript, exchange, randoms, answer } = this.#state;
-    transcript.add(message.raw12);
+    this.#state.transcript.add(message.raw12);
+    const { config } = this.#state;
+    const { identitySource } = config;
+    if (this.#request === undefined || identitySource === undefined) return this.#answer(config, io);
+    const { types, schemes, authorities } = this.#request;
+    return new ChoosingIdentities(
+      identitySource,
+      config.serverName,
+      certificateWishes(schemes, authorities, types),
+      (identities, later) => this.#answer({ ...config, identities }, later),
+    );
+  }
+
+  #answer(config: ClientConfig, io: HandshakeIO): Step {
+    const { transcript, exchange, randoms, answer } = this.#state;
     const say = (ours: Uint8Array): void => transcript.add(io.send(ours));
     const type = answer.types.client;
     const choice = this.#request === undefined ? undefined : chooseForRequest(config, type, this.#request);

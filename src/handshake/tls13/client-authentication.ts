@@ -13,7 +13,8 @@ import {
 } from '../../messages/extensions.ts';
 import { ExtensionType } from '../../wire/codepoints.ts';
 import { identitiesOfType, shownAs } from '../certificate-types.ts';
-import type { ClientConfig } from '../config.ts';
+import { ChoosingIdentities, certificateWishes } from '../choosing-identities.ts';
+import type { ClientConfig, Identity } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { signatureInput } from '../proofs.ts';
 import type { SignatureWanted, Step, Waiting } from '../step.ts';
@@ -73,6 +74,14 @@ export function sendCertificate(
   io: HandshakeIO,
   finish: (io: HandshakeIO) => Step,
 ): Step {
+  if (config.identitySource !== undefined) {
+    const then = (identities: readonly Identity[], later: HandshakeIO): Step => {
+      const chosen = { ...config, identities, identitySource: undefined };
+      return sendCertificate(chosen, type, accepted, transcript, later, finish);
+    };
+    const wishes = certificateWishes(accepted.schemes, accepted.authorities);
+    return new ChoosingIdentities(config.identitySource, config.serverName, wishes, then);
+  }
   const choice = chooseIdentity(
     identitiesOfType(config.identities, type),
     accepted.schemes,

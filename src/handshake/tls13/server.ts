@@ -1,12 +1,13 @@
 import type { Suite } from '../../crypto/suites.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { serverNameList } from '../../messages/extensions.ts';
+import { certificateAuthorities, serverNameList, signatureAlgorithms } from '../../messages/extensions.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { type ClientHello, parseClientHello } from '../../messages/hello.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
+import { ChoosingIdentities, certificateWishes } from '../choosing-identities.ts';
 import type { HelloExtensions, Identity, IdentitySource, ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
-import type { Choosing, Expect, IdentitiesWanted, Step } from '../step.ts';
+import type { Expect, Step } from '../step.ts';
 import { answerClientHello12 } from '../tls12/server.ts';
 import { Transcript } from '../transcript.ts';
 import { chooseVersion, versionNumbers } from '../versions.ts';
@@ -56,7 +57,7 @@ class ExpectClientHello implements Expect {
         const chosen = { ...config, selectIdentities: () => identities, identitySource: undefined };
         return new ExpectClientHello({ ...this.#setup, config: chosen }).receive(message, later);
       };
-      return new ChoosingIdentities(config.identitySource, serverNameOf(hello), then);
+      return chooseIdentities(config.identitySource, hello, then);
     }
     if (version !== versionNumbers(config).tls13) {
       return answerClientHello12(this.#setup, version, hello, message.raw12, io);
@@ -91,28 +92,19 @@ class ExpectClientHello implements Expect {
   }
 }
 
-/** Before anything else is looked at: whoever is not served here learns no more than that. */
-class ChoosingIdentities implements Choosing {
-  readonly kind = 'choosing';
-  readonly wanted: IdentitiesWanted;
-  readonly #then: (identities: readonly Identity[], io: HandshakeIO) => Step;
-
-  constructor(
-    source: IdentitySource,
-    serverName: string | undefined,
-    then: (identities: readonly Identity[], io: HandshakeIO) => Step,
-  ) {
-    this.wanted = { kind: 'identities', serverName, source };
-    this.#then = then;
-  }
-
-  choose(identities: readonly Identity[], io: HandshakeIO): Step {
-    return this.#then(identities, io);
-  }
-}
-
-function serverNameOf({ extensions }: ClientHello): string | undefined {
-  return optionalExtension(extensions, ExtensionType.server_name, serverNameList.parse);
+/** Before the checks of the ClientHello: whoever is not served here learns little more than that. */
+function chooseIdentities(
+  source: IdentitySource,
+  { extensions }: ClientHello,
+  then: (identities: readonly Identity[], io: HandshakeIO) => Step,
+): Step {
+  const read = <T>(type: number, parse: (body: Uint8Array) => T): T | undefined =>
+    optionalExtension(extensions, type, parse);
+  const wishes = certificateWishes(
+    read(ExtensionType.signature_algorithms, signatureAlgorithms.parse),
+    read(ExtensionType.certificate_authorities, certificateAuthorities.parse),
+  );
+  return new ChoosingIdentities(source, read(ExtensionType.server_name, serverNameList.parse), wishes, then);
 }
 
 /** What was settled before the second ClientHello. */
@@ -149,7 +141,7 @@ class ExpectSecondClientHello implements Expect {
         const setup = { ...this.#setup, config: chosen };
         return new ExpectSecondClientHello(setup, this.#retried).receive(message, later);
       };
-      return new ChoosingIdentities(config.identitySource, serverNameOf(hello), then);
+      return chooseIdentities(config.identitySource, hello, then);
     }
     const checked = checkClientHello(config, hello);
     if (first !== undefined) checkUnchanged(checked, first);
