@@ -66,6 +66,31 @@ describe.each(VERSIONS)('%s', (protocol, only) => {
     );
   });
 
+  test('a client certificate that is chosen later than the server waits', () => {
+    const source = { select: () => new Promise<never>(() => {}) };
+    const pair = new DtlsPair({
+      client: clientConfig({ ...only, identitySource: source }),
+      server: serverConfig({
+        ...only,
+        clientCertificate: 'require',
+        certificateAuthorities: [bytes('name')],
+      }),
+    }).run(5000);
+    expect(pair.client.connection.wanted).toMatchObject({
+      kind: 'identities',
+      wishes: { authorities: [bytes('name')] },
+    });
+    const repeated = pair.server.sent.length;
+    pair.run(3000);
+    // Only DTLS 1.3 can say meanwhile that the flight has come (RFC 9147 §7.1); over 1.2 it comes again.
+    expect(pair.server.sent.length > repeated).toBe(protocol === 'DTLSv1.2');
+    pair.client.connection.provideIdentities([clientIdentity], pair.now);
+    expectAlive(pair.run());
+    expect(pair.server.connection.info?.peer?.chain).toEqual(
+      clientIdentity.chain.map((der) => new Uint8Array(der)),
+    );
+  });
+
   test('a session is resumed', () => {
     const first = connect(only, { ...only, tickets: testTickets });
     expectAlive(first);
