@@ -64,8 +64,10 @@ function clientCertificateText({ clientCertificate: which = 'not-asked', module 
   return `${CLIENT_CERTIFICATE[which]}${advice}`;
 }
 
-function moduleText({ failure, version, suite, alpn, shown, offloaded }: ModuleReport): string {
-  const as = shown === undefined ? 'it was not asked for a certificate' : `it showed ${shown}`;
+function moduleText(report: ModuleReport): string {
+  const { failure, version, suite, alpn, shown, pskIdentity, offloaded } = report;
+  const showed = shown === undefined ? 'it was not asked for a certificate' : `it showed ${shown}`;
+  const as = pskIdentity === undefined ? showed : `it has the key ${pskIdentity}`;
   if (failure !== undefined) return `FAILED: ${failure.message} (${failure.code})`;
   const protocol = alpn === undefined ? '' : `, ${alpn}`;
   return `${version}, ${suite}${protocol}; ${as}${offloaded ? '; offloaded' : ''}`;

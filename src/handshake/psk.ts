@@ -30,10 +30,20 @@ export interface ImportablePsk {
   readonly hash: HashName;
 }
 
+/** RFC 9257 §4.1: at least 128 bits. */
+export const MIN_PSK_LENGTH = 16;
+/** RFC 4279 §5.3 has 64 bytes in mind; more than this is no key but a mistake. */
+export const MAX_PSK_LENGTH = 512;
+
 /** Hashes of TLS 1.3 cipher suites with their KDF identifiers, RFC 9258 §10. */
-const TARGET_KDF: Readonly<Record<'sha256' | 'sha384', number>> = { sha256: 1, sha384: 2 };
+export const TARGET_KDF: Readonly<Record<'sha256' | 'sha384', number>> = { sha256: 1, sha384: 2 };
 export type TargetHash = keyof typeof TARGET_KDF;
 export const TARGET_HASHES: readonly TargetHash[] = ['sha256', 'sha384'];
+
+/** `undefined` for a KDF of no TLS 1.3 cipher suite. */
+export function hashOfKdf(kdf: number): TargetHash | undefined {
+  return TARGET_HASHES.find((hash) => TARGET_KDF[hash] === kdf);
+}
 
 /** target_protocol: an imported key serves one, so that neither can be used against the other. */
 export type ImportProtocol = typeof ProtocolVersion.tls13 | typeof ProtocolVersion.dtls13;
@@ -81,7 +91,7 @@ export function parseImportedIdentity(
     const protocol = r.u16();
     const kdf = r.u16();
     r.end();
-    const target = TARGET_HASHES.find((hash) => TARGET_KDF[hash] === kdf);
+    const target = hashOfKdf(kdf);
     if (protocol !== spoken || target === undefined) return undefined;
     return { identity: external, context, target };
   } catch (error) {

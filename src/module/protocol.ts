@@ -107,6 +107,8 @@ export const InformationTag = {
   failureByPeer: 0x9c,
   /** Datagrams: bytes of content that one holds, 2 bytes. */
   maxDatagram: 0x9d,
+  /** The pre-shared key that authenticated both sides, in the place of certificates. */
+  pskIdentity: 0x9e,
 } as const;
 
 /**
@@ -137,6 +139,13 @@ export const ObjectTag = {
   privateKey: 0x0104,
   /** SubjectPublicKeyInfo; get only. */
   publicKey: 0x0105,
+  /**
+   * Put: one more, `uint16 kdf; opaque identity<1..255>; opaque key<16..512>;`. Get: those that are there, without their keys,
+   * `uint16 kdf; opaque identity<1..255>;` each.
+   */
+  preSharedKey: 0x0106,
+  /** Put only: `opaque identity<1..255>;` is no more. */
+  removePreSharedKey: 0x0107,
   /** Put only, without an object: the identity is no more. */
   remove: 0x01ff,
 } as const;

@@ -163,9 +163,17 @@ const MIN_FRAGMENT = 512;
 const TICKETS = 1;
 
 /** @throws ConnectionError ERR_TLS_OPTION for the settings that both sides have */
-export function checkPeerSettings(settings: PeerSettings): void {
+export function checkPeerSettings(
+  settings: PeerSettings & { readonly module?: unknown; readonly requirePsk?: boolean | undefined },
+): void {
   requireSupported(settings);
-  const { handshakeTimeout, padding, maxSendFragment } = settings;
+  const { handshakeTimeout, padding, maxSendFragment, module, psk, requirePsk } = settings;
+  if (module !== undefined && (psk !== undefined || requirePsk === true)) {
+    throw optionError(
+      psk === undefined ? 'requirePsk' : 'psk',
+      'the keys of a session in a module are in the module; put them there (trellis module psk add), and an identity without trust anchors takes nothing else',
+    );
+  }
   requireInteger('handshakeTimeout', handshakeTimeout, 0, 2 ** 31 - 1);
   requireInteger('padding', padding, 1, MAX_FRAGMENT);
   requireInteger('recordSizeLimit', settings.recordSizeLimit, 64, MAX_FRAGMENT + 1);

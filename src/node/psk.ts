@@ -3,6 +3,8 @@ import {
   type ExternalPsk,
   type ImportProtocol,
   importPsk,
+  MAX_PSK_LENGTH,
+  MIN_PSK_LENGTH,
   parseImportedIdentity,
   TARGET_HASHES,
 } from '../handshake/psk.ts';
@@ -24,9 +26,6 @@ export interface PskInput {
 /** Finds the key of an identity; nothing when there is none. It is for SHA-256, as node:tls has them. */
 export type PskLookup = (identity: Buffer) => Uint8Array | null | undefined;
 
-/** RFC 9257 §4.1: at least 128 bits. */
-const MIN_KEY = 16;
-const MAX_KEY = 512;
 const MAX_IDENTITY = 65_535;
 /** An ImportedIdentity has to hold identity and context. */
 const MAX_IMPORTED = 32_000;
@@ -119,10 +118,10 @@ function read(input: PskInput): ReadKey & { readonly context: Uint8Array | undef
     throw optionError('psk', `the identity must have 1 to ${max} bytes, a context at most ${MAX_IMPORTED}`);
   }
   const { key, hash = 'sha256' } = input;
-  if (!(key instanceof Uint8Array) || key.length < MIN_KEY || key.length > MAX_KEY) {
+  if (!(key instanceof Uint8Array) || key.length < MIN_PSK_LENGTH || key.length > MAX_PSK_LENGTH) {
     throw optionError(
       'psk',
-      `the key must be ${MIN_KEY} to ${MAX_KEY} random bytes; "openssl rand -hex 32" makes good ones. A password is none`,
+      `the key must be ${MIN_PSK_LENGTH} to ${MAX_PSK_LENGTH} random bytes; "openssl rand -hex 32" makes good ones. A password is none`,
     );
   }
   if (hash !== 'sha256' && hash !== 'sha384') {

@@ -26,10 +26,6 @@ export async function probe(
   const { server, cert, key } = values;
   if ((cert === undefined) !== (key === undefined) && !isTokenKey(key))
     throw new TunnelError('ERR_TUNNEL_OPTION', '--cert and --key belong together; give both, or neither.');
-  if (values.module !== undefined && (values.psk !== undefined || values['psk-file'] !== undefined)) {
-    const text = 'a module agrees on no pre-shared keys; probe once with --module, and once with the keys.';
-    throw new TunnelError('ERR_TUNNEL_OPTION', `--module and --psk do not go together: ${text}`);
-  }
   const { psk, crl } = await peerOptionsFrom(values);
   const ca = values.ca === undefined ? undefined : await readCredential('--ca', values.ca, 'certificate');
   const run = async ({ cert, key, module }: SessionIdentity): Promise<number> => {
@@ -55,7 +51,8 @@ export async function probe(
       status.end();
       if (values.json) printResult({ event: 'probed', command: 'probe', ...report });
       else printText(probeText(report));
-      const isAuthentic = report.trust?.trusted === true || report.pskIdentity !== undefined;
+      const hasKey = report.pskIdentity !== undefined || report.module?.pskIdentity !== undefined;
+      const isAuthentic = report.trust?.trusted === true || hasKey;
       const isDone = module === undefined || report.module?.connected === true;
       return isAuthentic && isDone ? EXIT_OK : EXIT_FAILURE;
     } finally {

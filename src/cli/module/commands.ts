@@ -2,6 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { privateKeyPkcs8 } from '../../crypto/node/import-key.ts';
 import { encodeName } from '../../der/name.ts';
 import { decodePemBlocks, encodePem } from '../../der/pem.ts';
+import { ModuleError } from '../../errors/module.ts';
+import { TARGET_HASHES, type TargetHash } from '../../handshake/psk.ts';
+import { Status } from '../../module/apdu/status.ts';
 import type { ModuleClient } from '../../module/bridge/client.ts';
 import {
   ClientCertificate,
@@ -13,6 +16,7 @@ import {
 import { createModuleFile } from '../../node/module/store-file.ts';
 import { readCredential } from '../../tunnel/credentials.ts';
 import { TunnelError } from '../../tunnel/errors.ts';
+import { readPskFile } from '../../tunnel/psk.ts';
 import type { CommandContext } from '../context.ts';
 import { EXIT_OK } from '../lifecycle.ts';
 import { asOperator, fileError, readOrMakeSecret, readSecret, withModule } from './input.ts';
@@ -122,6 +126,67 @@ export async function addIdentity(
   return EXIT_OK;
 }
 
+/** Of every key in the file; what is there already stays, and the first that cannot be added is the last that is tried. */
+export async function addPsks(
+  alias: string,
+  options: OperatorArguments & { readonly pskFile: string; readonly hash?: string },
+  context: CommandContext,
+): Promise<number> {
+  const { hash = 'sha256' } = options;
+  if (!isTargetHash(hash)) {
+    throw new TunnelError('ERR_TUNNEL_OPTION', `--hash ${hash} is not one of ${TARGET_HASHES.join(', ')}.`);
+  }
+  const psks = await readPskFile('--psk-file', options.pskFile);
+  const added: string[] = [];
+  await asOperator(options, async (client) => {
+    for (const { identity, key } of psks) {
+      const name = String(identity);
+      try {
+        await client.putPsk(alias, { identity: Buffer.from(name), key, hash });
+      } catch (error) {
+        throw pskError(error, alias, name);
+      }
+      key.fill(0);
+      added.push(name);
+    }
+  });
+  const text = `${alias} has ${added.length === 1 ? 'the key' : `${added.length} keys more:`} ${added.join(', ')}`;
+  say(context, options, { event: 'put', alias, hash, psks: added }, text);
+  return EXIT_OK;
+}
+
+export function listPsks(
+  alias: string,
+  options: OperatorArguments,
+  context: CommandContext,
+): Promise<number> {
+  return asOperator(options, async (client) => {
+    const psks = (await client.psks(alias)).map(({ identity, hash }) => ({
+      identity: Buffer.from(identity).toString(),
+      hash,
+    }));
+    const lines = psks.map(({ identity, hash }) => `${identity} (${hash})`);
+    say(context, options, { alias, psks }, lines.length === 0 ? 'none' : lines.join('\n'));
+    return EXIT_OK;
+  });
+}
+
+export async function removePsk(
+  alias: string,
+  options: OperatorArguments & { readonly identity: string },
+  context: CommandContext,
+): Promise<number> {
+  const { identity } = options;
+  await asOperator(options, (client) => client.removePsk(alias, Buffer.from(identity)));
+  say(
+    context,
+    options,
+    { event: 'removed', alias, psk: identity },
+    `${alias} has the key ${identity} no more`,
+  );
+  return EXIT_OK;
+}
+
 export async function removeIdentity(
   alias: string,
   options: OperatorArguments,
@@ -185,6 +250,20 @@ export async function installCertificate(
   return EXIT_OK;
 }
 
+/** In the words of what was to be done: the module has nothing but a status word. */
+function pskError(error: unknown, alias: string, identity: string): unknown {
+  if (!(error instanceof ModuleError)) return error;
+  const { code, status, message } = error;
+  const why =
+    status === Status.wrongState
+      ? `${alias} has a key of that name; remove it first (trellis module psk remove)`
+      : message;
+  return new ModuleError(code, `The key ${identity} was not put into the module: ${why}`, {
+    cause: error,
+    status,
+  });
+}
+
 async function putCertificates(
   client: ModuleClient,
   alias: string,
@@ -236,6 +315,10 @@ function policyOf({ permit, clientCert, nai }: IdentityArguments) {
   }
   const clientCertificate = ClientCertificate[policy as keyof typeof ClientCertificate];
   return { permissions, clientCertificate, nai: nai ?? '' };
+}
+
+function isTargetHash(name: string): name is TargetHash {
+  return (TARGET_HASHES as readonly string[]).includes(name);
 }
 
 function isAlgorithm(name: string): name is KeyAlgorithm {

@@ -109,6 +109,26 @@ function buildProgram(context: CommandContext, choose: (run: () => Promise<numbe
   operated(add(identity, 'remove', 'destroy an identity and its key'))
     .argument('<ALIAS>', 'its name')
     .action((alias: string, options) => choose(() => module.removeIdentity(alias, options, context)));
+  const psk = program
+    .command('psk')
+    .description('pre-shared keys of an identity, beside its certificate or in the place of it')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false);
+  operated(add(psk, 'add', 'put keys into the module, behind those that it has'))
+    .argument('<ALIAS>', 'the identity')
+    .requiredOption('--psk-file <FILE>', 'one IDENTITY:HEX a line, as serve and connect take it')
+    .option(
+      '--hash <NAME>',
+      'of the TLS 1.3 suites that they serve: sha256, or sha384 (default: sha256, as in OpenSSL)',
+    )
+    .action((alias: string, options) => choose(() => module.addPsks(alias, options, context)));
+  operated(add(psk, 'list', 'names of the keys; the keys stay inside'))
+    .argument('<ALIAS>', 'the identity')
+    .action((alias: string, options) => choose(() => module.listPsks(alias, options, context)));
+  operated(add(psk, 'remove', 'destroy a key'))
+    .argument('<ALIAS>', 'the identity')
+    .requiredOption('--identity <NAME>', 'the name of the key')
+    .action((alias: string, options) => choose(() => module.removePsk(alias, options, context)));
   operated(add(program, 'generate-key', 'make a private key in the module'))
     .argument('<ALIAS>', 'the identity that it is for')
     .option('--algorithm <NAME>', 'P-256, P-384, Ed25519, RSA-2048 or RSA-3072 (default: P-256)')
@@ -138,6 +158,7 @@ Examples:
   trellis module csr web --subject localhost --host localhost --module unix:m.sock --operator-pin-file opin --out web.csr
   trellis module install-cert web --cert web.pem --module unix:m.sock --operator-pin-file opin
   trellis module identity add web --role server --module unix:m.sock --operator-pin-file opin
+  trellis module psk add web --psk-file keys --module unix:m.sock --operator-pin-file opin
 
 trellis module COMMAND --help shows a command's options.`;
 

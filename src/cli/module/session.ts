@@ -14,6 +14,8 @@ interface Values {
   readonly offload: boolean | undefined;
   readonly reconnect?: boolean | undefined;
   readonly 'card-profile'?: CardProfile | undefined;
+  readonly psk?: readonly unknown[] | undefined;
+  readonly 'psk-file'?: string | undefined;
 }
 
 /** With what a session is authenticated. */
@@ -60,6 +62,11 @@ export async function withIdentity(
   }
   if (cert !== undefined || key !== undefined) {
     throw option('--module has the certificate and the key inside; leave --cert and --key out.');
+  }
+  if (values.psk !== undefined || values['psk-file'] !== undefined) {
+    throw option(
+      '--module has its pre-shared keys inside; put them there with trellis module psk add, and leave --psk and --psk-file out.',
+    );
   }
   const reconnect = values.reconnect === true;
   const module = await openModule(uri, {

@@ -25,9 +25,10 @@ export async function trace(
 }
 
 function describe(entry: TraceEntry & { readonly time: string }): string {
-  const { time, name, header, session, eap, data, answerEap, answer, status, meaning, more } = entry;
+  const { time, name, object, header, session, eap, data, answerEap, answer, status, meaning, more } = entry;
   const where = session === undefined ? '' : ` session ${session}`;
-  const lines = [`${time} ${name}${where} [${header}]${more === true ? ' more follows' : ''}`];
+  const what = object === undefined ? '' : ` ${object}`;
+  const lines = [`${time} ${name}${what}${where} [${header}]${more === true ? ' more follows' : ''}`];
   if (data !== '') lines.push(`  > ${eap ?? data}`);
   lines.push(`  < ${answer === '' ? '' : `${answerEap ?? answer} `}${status} ${meaning}`);
   return lines.join('\n');

@@ -11,6 +11,8 @@ export interface TraceEntry {
   readonly name: string;
   /** CLA INS P1 P2, hexadecimal. */
   readonly header: string;
+  /** Of Put data and Get data: what it is about, a name of `ObjectTag`. */
+  readonly object?: string;
   /** Of commands in a session. */
   readonly session?: number;
   /** Further commands of this chain follow. */
@@ -32,6 +34,7 @@ const SECRET_DATA: ReadonlySet<number> = new Set([
   Instruction.unblockPin,
   Instruction.encrypt,
 ]);
+const SECRET_OBJECTS: ReadonlySet<number> = new Set([ObjectTag.privateKey, ObjectTag.preSharedKey]);
 const SECRET_ANSWER: ReadonlySet<number> = new Set([
   Instruction.decrypt,
   Instruction.getMasterSessionKey,
@@ -53,6 +56,7 @@ const WITH_EAP: ReadonlySet<number> = new Set([
   Instruction.decrypt,
 ]);
 const NAMES = new Map<number, string>(Object.entries(Instruction).map(([name, ins]) => [ins, name]));
+const OBJECTS = new Map<number, string>(Object.entries(ObjectTag).map(([name, tag]) => [tag, name]));
 const NO_PIN_DATA = 0;
 const EXPORTERS: readonly number[] = [InformationKind.exporter, InformationKind.exporterWithoutContext];
 
@@ -79,11 +83,14 @@ export class Tracer {
     const isMore = (cla & CLA_CHAINING) !== 0 || (WITH_EAP.has(ins) && (p1 & 1) !== 0);
     const isSecretData = hasSecretData(command) || (ins === Instruction.open && (isMore || this.#partOfOpen));
     this.#partOfOpen = ins === Instruction.open && isMore;
+    const isObject = ins === Instruction.putData || ins === Instruction.getData;
+    const object = isObject ? OBJECTS.get(tagOf(command)) : undefined;
     const eap = WITH_EAP.has(ins) && !isMore ? describeEap(data) : undefined;
     const answerEap = WITH_EAP.has(ins) && word.kind === 'success' ? describeEap(answer) : undefined;
     return {
       name: NAMES.get(ins) ?? 'unknown',
       header: toHex(Uint8Array.of(cla, ins, p1, p2)),
+      ...(object === undefined ? {} : { object }),
       ...(isSession ? { session: p1 >> 1 } : {}),
       ...(isMore ? { more: true as const } : {}),
       ...(eap === undefined ? {} : { eap }),
@@ -95,9 +102,14 @@ export class Tracer {
   }
 }
 
-function hasSecretData({ ins, p1, p2, data }: Command): boolean {
+function tagOf({ p1, p2 }: Command): number {
+  return (p1 << 8) | p2;
+}
+
+function hasSecretData(command: Command): boolean {
+  const { ins, data } = command;
   if (ins === Instruction.open) return hasCookieSecret(data);
-  if (ins === Instruction.putData) return ((p1 << 8) | p2) === ObjectTag.privateKey;
+  if (ins === Instruction.putData) return SECRET_OBJECTS.has(tagOf(command));
   return SECRET_DATA.has(ins) && data.length > NO_PIN_DATA;
 }
 

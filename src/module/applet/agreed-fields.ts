@@ -17,7 +17,7 @@ export interface AgreedFacts {
 
 /** What was agreed on, as fields of Session information (docs/security-module.md). */
 export function agreedFields(info: ConnectionInfo, facts: AgreedFacts): (Tlv | undefined)[] {
-  const { version, suite, group, peer, serverName, alpnProtocol, transcriptHash } = info;
+  const { version, suite, group, peer, pskIdentity, serverName, alpnProtocol, transcriptHash } = info;
   const { extensions, ownChain, sessionBinding, maxDatagram } = facts;
   const text = (tag: number, value: string | undefined) =>
     value === undefined ? undefined : { tag, value: new TextEncoder().encode(value) };
@@ -28,6 +28,7 @@ export function agreedFields(info: ConnectionInfo, facts: AgreedFacts): (Tlv | u
     peer === undefined
       ? undefined
       : { tag: InformationTag.peerPath, value: chainBytes(peer.path.map(({ raw }) => raw)) },
+    pskIdentity === undefined ? undefined : { tag: InformationTag.pskIdentity, value: pskIdentity },
     ownChain.length === 0 ? undefined : { tag: InformationTag.ownChain, value: chainBytes(ownChain) },
     ...extensions.map(({ extensionType, answered }) =>
       answered === undefined

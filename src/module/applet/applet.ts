@@ -1,6 +1,7 @@
 import { COOKIE_SECRET_LENGTH } from '../../connection/dtls-greeter.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { ConnectionError, DecodeError, TrellisError } from '../../errors/errors.ts';
+import { ModuleError } from '../../errors/module.ts';
 import { Reader } from '../../wire/reader.ts';
 import { CommandJoiner, ResponseQueue } from '../apdu/chaining.ts';
 import {
@@ -412,6 +413,7 @@ const IN_SESSION: ReadonlySet<number> = new Set([
 function statusFor(error: unknown): number {
   if (error instanceof Refused) return error.status;
   if (error instanceof DecodeError) return Status.malformed;
+  if (error instanceof ModuleError && error.code === 'ERR_MODULE_NO_ROOM') return Status.noRoom;
   if (error instanceof ConnectionError && error.code === 'ERR_DTLS_TOO_LARGE') return Status.wrongLength;
   // The engine's answer to a use that the session does not allow (any more).
   if (error instanceof ConnectionError && error.code !== 'ERR_TLS_OPTION') return Status.wrongState;

@@ -9,6 +9,7 @@ import { verifyPeer } from '../../x509/verify.ts';
 import { ClientCertificate } from '../protocol.ts';
 import { MAX_RETRANSMIT_TIMEOUT, type OpenRequest } from './open.ts';
 import type { IdentityRecord, PersistentState } from './persistent.ts';
+import { findPsk } from './psks.ts';
 
 /** As everywhere (docs/defaults.md). */
 export const MODULE_GROUPS: readonly number[] = [
@@ -67,6 +68,8 @@ export function engineConfig(
     identity.privateKey === undefined || identity.chain.length === 0
       ? []
       : [{ chain: identity.chain, key: state.key(identity) }];
+  // RFC 5216 §2.1, RFC 9190 §2.1.1: EAP-TLS authenticates by certificates; PSKs SHALL NOT be used except for resumption.
+  const psks = request.mode === 'method' ? [] : identity.psks;
   if (request.role === 'client') {
     return {
       ...common,
@@ -75,6 +78,9 @@ export function engineConfig(
       keyShares: MODULE_GROUPS.slice(0, 1),
       alpnProtocols: request.alpnProtocols,
       identities,
+      psks,
+      // Nobody's certificate would be good enough: it is not even asked for.
+      requirePsk: psks.length > 0 && identity.anchors.length === 0,
       session: undefined,
       compatibility: true,
     };
@@ -83,6 +89,7 @@ export function engineConfig(
   return {
     ...common,
     selectIdentities: () => identities,
+    ...(psks.length === 0 ? {} : { findPsk: (offered: Uint8Array) => findPsk(psks, offered) }),
     ...(selected === undefined
       ? {}
       : { selectProtocol: (offered) => (offered.includes(selected) ? selected : undefined) }),

@@ -9,10 +9,14 @@ import { Status } from '../apdu/status.ts';
 import { ClientCertificate, type KeyAlgorithm, Permission } from '../protocol.ts';
 import type { ModuleKey, ModuleKeys } from './keys.ts';
 import { decodePin, MAX_PIN_TRIES, type PinRecord, sealPin } from './pins.ts';
+import { MAX_PSKS, type PskRecord, readPsk, writePsk } from './psks.ts';
 import { Refused } from './refused.ts';
 import type { SealedStore } from './sealed-store.ts';
 
-const FORMAT = 1;
+/** What is written. */
+const FORMAT = 2;
+/** Read as well: identities without pre-shared keys. */
+const FORMAT_WITHOUT_PSKS = 1;
 /** Each has a key and certificates; a card has one to a handful. */
 export const MAX_IDENTITIES = 256;
 
@@ -33,6 +37,8 @@ export interface IdentityRecord {
   readonly clientCertificate: number;
   /** What EAP-Response/Identity says (RFC 3748 §5.1); empty for the alias. */
   readonly nai: Uint8Array;
+  /** Pre-shared keys, best first. */
+  readonly psks: readonly PskRecord[];
 }
 
 /** Everything that outlives the module's power. */
@@ -71,6 +77,7 @@ export function newIdentity(alias: string): IdentityRecord {
     permissions: Permission.sign,
     clientCertificate: ClientCertificate.none,
     nai: new Uint8Array(0),
+    psks: [],
   };
 }
 
@@ -192,6 +199,8 @@ function encodeState({ latestTime, user, operator, identities }: State): Uint8Ar
     writeChain(writer, identity.chain);
     writeChain(writer, identity.anchors);
     writer.u8(identity.permissions).u8(identity.clientCertificate).vector(1, identity.nai);
+    writer.u8(identity.psks.length);
+    for (const psk of identity.psks) writePsk(writer, psk);
   }
   return writer.finish();
 }
@@ -199,11 +208,13 @@ function encodeState({ latestTime, user, operator, identities }: State): Uint8Ar
 function decodeState(bytes: Uint8Array): State {
   const r = new Reader(bytes, 'module state');
   const format = r.u8();
-  if (format !== FORMAT) throw new DecodeError(`module state: format ${format}, only ${FORMAT} is known`);
+  if (format !== FORMAT && format !== FORMAT_WITHOUT_PSKS) {
+    throw new DecodeError(`module state: format ${format}, and up to ${FORMAT} is known`);
+  }
   const latestTime = r.u16() * 2 ** 32 + r.u32();
   const user = readPin(r);
   const operator = readPin(r);
-  const identities = Array.from({ length: r.u16() }, () => readIdentity(r));
+  const identities = Array.from({ length: r.u16() }, () => readIdentity(r, format));
   r.end();
   return { latestTime, user, operator, identities };
 }
@@ -214,7 +225,7 @@ function readPin(r: Reader): PinRecord {
   return pin;
 }
 
-function readIdentity(r: Reader): IdentityRecord {
+function readIdentity(r: Reader, format: number): IdentityRecord {
   const alias = new TextDecoder().decode(r.vector(1, 1));
   const roles = r.u8();
   const privateKey = r.vector(2);
@@ -227,7 +238,14 @@ function readIdentity(r: Reader): IdentityRecord {
     permissions: r.u8(),
     clientCertificate: r.u8(),
     nai: r.vector(1),
+    psks: format === FORMAT_WITHOUT_PSKS ? [] : readPsks(r),
   };
+}
+
+function readPsks(r: Reader): readonly PskRecord[] {
+  const count = r.u8();
+  if (count > MAX_PSKS) throw new DecodeError(`module state: ${count} pre-shared keys of one identity`);
+  return Array.from({ length: count }, () => readPsk(r));
 }
 
 const NOTHING = new Uint8Array(0);

@@ -20,6 +20,7 @@ import {
 import { TlvFields } from '../tlv.ts';
 import { decodeUtf8 } from './open.ts';
 import { type IdentityRecord, newIdentity, type PersistentState } from './persistent.ts';
+import { listPsks, readPsk, withoutPsk, withPsk } from './psks.ts';
 import { Refused } from './refused.ts';
 
 /** Names of identities: text that fits a short APDU beside its object. */
@@ -86,7 +87,7 @@ export function putData(state: PersistentState, { p1, p2, data }: Command): void
   state.putIdentity(changed);
 }
 
-/** P1 P2: the tag. Data: the alias. Private keys are not among what can be asked for. */
+/** P1 P2: the tag. Data: the alias. Keys are not among what can be asked for. */
 export function getData(state: PersistentState, { p1, p2, data }: Command): Uint8Array {
   const tag = (p1 << 8) | p2;
   const identity = find(state, readAlias(data));
@@ -105,6 +106,8 @@ export function getData(state: PersistentState, { p1, p2, data }: Command): Uint
         .finish();
     case ObjectTag.publicKey:
       return state.key(identity).spki;
+    case ObjectTag.preSharedKey:
+      return listPsks(identity.psks);
     default:
       throw new Refused(Status.wrongParameters);
   }
@@ -139,6 +142,10 @@ function withObject(
       state.key(changed);
       return changed;
     }
+    case ObjectTag.preSharedKey:
+      return { ...identity, psks: withPsk(identity.psks, readPsk(r)) };
+    case ObjectTag.removePreSharedKey:
+      return { ...identity, psks: withoutPsk(identity.psks, r.vector(1, 1)) };
     default:
       throw new Refused(Status.wrongParameters);
   }

@@ -1,10 +1,13 @@
 import { DecodeError } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
+import { hashOfKdf, MAX_PSK_LENGTH, MIN_PSK_LENGTH, type TargetHash } from '../../handshake/psk.ts';
 import { writeChain } from '../../handshake/session.ts';
+import { Reader } from '../../wire/reader.ts';
 import { secretBytes } from '../../wire/secret.ts';
 import { Writer } from '../../wire/writer.ts';
 import { type Command, encodeCommand } from '../apdu/command.ts';
-import { parseStatus, statusError } from '../apdu/status.ts';
+import { parseStatus, Status, statusError } from '../apdu/status.ts';
+import { MAX_PSK_IDENTITY, writePsk } from '../applet/psks.ts';
 import {
   CapabilityTag,
   INTERFACE_VERSION,
@@ -19,6 +22,7 @@ import {
 import { TlvFields, writeTlvs } from '../tlv.ts';
 import type { Card } from './card.ts';
 import { cardRequest, type OldCard } from './cards/old-card.ts';
+import { guarded } from './eap-client.ts';
 import { readResponse } from './exchange.ts';
 
 const PIN_BLOCK = 8;
@@ -39,6 +43,14 @@ export interface IdentityPolicy {
   readonly clientCertificate: number;
   /** Empty for the alias. */
   readonly nai: string;
+}
+
+/** A pre-shared key by its name. */
+export interface ModulePsk {
+  /** 1 to 255 bytes. */
+  readonly identity: Uint8Array;
+  /** The hash of TLS 1.3's cipher suites with which it serves. */
+  readonly hash: TargetHash;
 }
 
 /** Commands outside of sessions: PINs, identities, provisioning. All throw ModuleError. */
@@ -186,6 +198,31 @@ export class ModuleClient {
     return this.#put(ObjectTag.privateKey, alias, pkcs8, 'the private key');
   }
 
+  /** One more pre-shared key, behind those that are there. @param key 16 to 512 bytes. The bytes are the caller's, to be wiped */
+  putPsk(alias: string, psk: ModulePsk & { readonly key: Uint8Array }): Promise<void> {
+    const { identity, key } = psk;
+    const fits = identity.length >= 1 && identity.length <= MAX_PSK_IDENTITY;
+    if (!fits || key.length < MIN_PSK_LENGTH || key.length > MAX_PSK_LENGTH) {
+      const lengths = `a module takes keys of ${MIN_PSK_LENGTH} to ${MAX_PSK_LENGTH} bytes with an identity of 1 to ${MAX_PSK_IDENTITY}`;
+      throw statusError(Status.malformed, `the pre-shared key: ${lengths}`);
+    }
+    const writer = new Writer(identity.length + key.length + 8);
+    writePsk(writer, psk);
+    return this.#put(ObjectTag.preSharedKey, alias, writer.finish(), 'the pre-shared key');
+  }
+
+  removePsk(alias: string, identity: Uint8Array): Promise<void> {
+    const object = new Writer(identity.length + 1).vector(1, identity).finish();
+    return this.#put(ObjectTag.removePreSharedKey, alias, object, 'the removal');
+  }
+
+  /** Which pre-shared keys an identity has, best first. The keys themselves stay inside. */
+  async psks(alias: string): Promise<ModulePsk[]> {
+    const [p1, p2] = [ObjectTag.preSharedKey >> 8, ObjectTag.preSharedKey & 0xff];
+    const answer = await this.#run(Instruction.getData, p1, p2, encode(alias), 'the pre-shared keys');
+    return guarded(() => readPskList(answer));
+  }
+
   removeIdentity(alias: string): Promise<void> {
     return this.#put(ObjectTag.remove, alias, NOTHING, 'the removal');
   }
@@ -208,6 +245,18 @@ export class ModuleClient {
   }
 }
 
+/** @throws DecodeError */
+function readPskList(answer: Uint8Array): ModulePsk[] {
+  const r = new Reader(answer, 'pre-shared keys');
+  const psks: ModulePsk[] = [];
+  while (r.remaining > 0) {
+    const hash = hashOfKdf(r.u16());
+    if (hash === undefined) throw new DecodeError('pre-shared keys: a KDF of unknown meaning');
+    psks.push({ hash, identity: r.vector(1, 1) });
+  }
+  return psks;
+}
+
 /** To be wiped. @throws ModuleError as `fillPinBlock` */
 function pinBlock(pin: Uint8Array): Uint8Array {
   const block = secretBytes(PIN_BLOCK);
@@ -219,7 +268,7 @@ function pinBlock(pin: Uint8Array): Uint8Array {
 function fillPinBlock(block: Uint8Array, pin: Uint8Array): void {
   const isPin =
     pin.length >= 4 && pin.length <= PIN_BLOCK && pin.every((digit) => digit >= 0x30 && digit <= 0x39);
-  if (!isPin) throw statusError(0x6a80, 'the PIN: it has 4 to 8 digits');
+  if (!isPin) throw statusError(Status.malformed, 'the PIN: it has 4 to 8 digits');
   block.fill(0xff);
   block.set(pin);
 }

@@ -603,11 +603,11 @@ export class ModuleConnection implements DatagramEngine {
   }
 
   #establish(agreed: AgreedSession, peer: PeerIdentity | undefined): void {
-    const { version, suite, group, serverName, alpnProtocol, transcriptHash } = agreed;
+    const { version, suite, group, serverName, alpnProtocol, pskIdentity, transcriptHash } = agreed;
     const occupants = this.#seats.map(({ occupant }) => occupant);
     const protocol = PROTOCOL_NAME[version] ?? 'TLSv1.3';
     const subProtocols = occupants.map(({ name }) => name);
-    const facts = { version, suite, group, serverName, alpnProtocol, resumed: false };
+    const facts = { version, suite, group, serverName, alpnProtocol, pskIdentity, resumed: false };
     this.#info = { ...facts, protocol, peer, transcriptHash, subProtocols };
     this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
     this.#events.push({ type: 'connected' });

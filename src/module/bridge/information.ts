@@ -28,6 +28,8 @@ export interface AgreedSession {
   readonly group: number | undefined;
   /** End entity first, trust anchor last; empty for an anonymous peer. */
   readonly peerPath: readonly Uint8Array[];
+  /** The pre-shared key that authenticated both sides; `undefined` where certificates did. */
+  readonly pskIdentity: Uint8Array | undefined;
   /** What this side has shown. */
   readonly ownChain: readonly Uint8Array[];
   /** Answers to hello extensions, by type. */
@@ -81,6 +83,7 @@ function readAgreed(fields: TlvFields): AgreedSession {
     suite,
     group: fields.number(InformationTag.group, 2),
     peerPath: chain(fields.get(InformationTag.peerPath)),
+    pskIdentity: fields.get(InformationTag.pskIdentity),
     ownChain: chain(fields.get(InformationTag.ownChain)),
     extensions: new Map(extensions),
     sessionBinding: bytes(InformationTag.sessionBinding),

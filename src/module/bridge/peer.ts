@@ -13,12 +13,13 @@ import { type AgreedSession, attestedPeer } from './information.ts';
 export function judgePeer(
   role: Role,
   config: ClientConfig | ServerConfig,
-  { peerPath, serverName, suite }: AgreedSession,
+  { peerPath, pskIdentity, serverName, suite }: AgreedSession,
   verifyPeer: PeerVerifier | undefined,
   now: number,
 ): PeerIdentity | undefined {
   if (peerPath.length === 0) {
-    requireAnonymous(config);
+    // Who has proven to hold a key of the identity is not asked for a certificate, as everywhere.
+    if (pskIdentity === undefined) requireAnonymous(config);
     return undefined;
   }
   const { crypto, schemes } = config;

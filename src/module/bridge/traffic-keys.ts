@@ -43,7 +43,7 @@ export function readTrafficKeys(answer: Uint8Array): TrafficState {
  */
 export function establishedElsewhere(
   role: Role,
-  { group, serverName, alpnProtocol, transcriptHash }: AgreedSession,
+  { group, serverName, alpnProtocol, pskIdentity, transcriptHash }: AgreedSession,
   { suite, read, write }: TrafficState,
   peer: PeerIdentity | undefined,
   exporter: Exporter,
@@ -52,7 +52,7 @@ export function establishedElsewhere(
   const version = ProtocolVersion.tls13;
   return new Established(
     role,
-    { version, suite, group, serverName, alpnProtocol, resumed: false },
+    { version, suite, group, serverName, alpnProtocol, pskIdentity, resumed: false },
     { read: read.secret, write: write.secret, exporter, resumption: undefined },
     transcriptHash,
     FinishedVerified.elsewhere(),

@@ -60,7 +60,6 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   ]);
   const chain = readable(capture.chain);
   const path = capture.judged instanceof Error || capture.judged === undefined ? chain : capture.judged.path;
-  const pskIdentity = first.info?.pskIdentity;
   return {
     server: options.label,
     address: dialer.address,
@@ -76,7 +75,7 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
     trust: capture.judged === undefined ? undefined : describeTrust(capture.judged),
     ocsp: describeOcsp(capture.ocspResponse, chain[0], issuerOf(chain, path, capture.anchors), now),
     signedCertificateTimestamps: first.info?.scts?.length ?? 0,
-    pskIdentity: pskIdentity === undefined ? undefined : Buffer.from(pskIdentity).toString(),
+    pskIdentity: pskName(first),
     clientCertificate: clientCertificate(first) ?? (inModule?.shown === undefined ? undefined : 'required'),
     mux,
     sign,
@@ -172,9 +171,14 @@ async function moduleHandshake(
     suite: info?.suite.name,
     alpn: info?.alpnProtocol,
     shown: readable(shown)[0]?.subject.toString(),
+    pskIdentity: pskName(outcome),
     offloaded: module.offload && info?.version === ProtocolVersion.tls13,
     failure: failureOf(outcome),
   };
+}
+
+function pskName({ info }: Outcome): string | undefined {
+  return info?.pskIdentity && Buffer.from(info.pskIdentity).toString();
 }
 
 function failureOf({ error }: Outcome): ModuleReport['failure'] {

@@ -109,6 +109,8 @@ export interface ModuleReport {
   readonly alpn: string | undefined;
   /** Subject of the certificate that was shown; `undefined` when the server did not ask, or the identity has none. */
   readonly shown: string | undefined;
+  /** Identity of the pre-shared key in the module that the server took in place of certificates. */
+  readonly pskIdentity: string | undefined;
   /** The session left the module for this process. */
   readonly offloaded: boolean;
   /** Why it is not connected. */

@@ -7,9 +7,10 @@ import { moduleCommand } from '../../../src/cli/module/program.ts';
 import { nodeModuleKeys } from '../../../src/crypto/node/module-keys.ts';
 import { decodePem, encodePem } from '../../../src/der/pem.ts';
 import { Tracer } from '../../../src/module/apdu/trace.ts';
+import { ObjectTag } from '../../../src/module/protocol.ts';
 import { type ModuleFile, openModuleFile } from '../../../src/node/module/store-file.ts';
 import { serveModule } from '../../../src/node/module/unix.ts';
-import { CA, Card, cardWith, certificateFor, EapHost, OPERATOR_PIN, USER_PIN } from './kit.ts';
+import { CA, Card, cardWith, certificateFor, EapHost, OPERATOR_PIN, pskObject, USER_PIN } from './kit.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trellis-module-cli-'));
 const at = (name: string): string => join(folder, name);
@@ -96,6 +97,40 @@ describe('trellis module', () => {
     expect(file.state.identity('old')).toBeUndefined();
   });
 
+  it('puts pre-shared keys from a file, lists and removes them, and says none of them', async () => {
+    const [one, two] = ['5a'.repeat(16), 'c3'.repeat(32)];
+    writeFileSync(at('keys'), `sensor-7:${one}\n\nurn:dev:8:${two}\n`);
+    const put = (...words: string[]) => run('psk', 'add', 'dev', ...words, ...operator);
+    let said = await put('--psk-file', at('keys'), '--hash', 'sha384');
+    expect(said).toBe('dev has 2 keys more: sensor-7, urn:dev:8\n');
+    const identity = (name: string) => new Uint8Array(Buffer.from(name));
+    const stored = { hash: 'sha384', binder: 'external' };
+    expect(file.state.identity('dev')?.psks).toEqual([
+      { identity: identity('sensor-7'), key: new Uint8Array(Buffer.from(one, 'hex')), ...stored },
+      { identity: identity('urn:dev:8'), key: new Uint8Array(Buffer.from(two, 'hex')), ...stored },
+    ]);
+    await expect(put('--psk-file', at('keys'))).rejects.toMatchObject({
+      code: 'ERR_MODULE_STATUS',
+      message: expect.stringMatching(/^The key sensor-7 was not put .*\(trellis module psk remove\)$/),
+    });
+    const list = ['psk', 'list', 'dev', ...operator];
+    said += await run(...list);
+    expect(JSON.parse(await run(...list, '--json'))).toEqual({
+      alias: 'dev',
+      psks: [
+        { identity: 'sensor-7', hash: 'sha384' },
+        { identity: 'urn:dev:8', hash: 'sha384' },
+      ],
+    });
+    await run('psk', 'remove', 'dev', '--identity', 'sensor-7', ...operator);
+    const again = run('psk', 'remove', 'dev', '--identity', 'sensor-7', ...operator);
+    await expect(again).rejects.toMatchObject({ code: 'ERR_MODULE_NOT_FOUND' });
+    said += await run(...list);
+    expect(said).toContain('urn:dev:8 (sha384)');
+    for (const hex of [one, two]) expect(said).not.toContain(hex.slice(0, 8));
+    await run('identity', 'remove', 'dev', ...operator);
+  });
+
   it('changes and unblocks PINs, and tells how many tries are left', async () => {
     const pin = (...words: string[]) => run('pin', '--module', uri, ...words);
     await pin('--pin-file', at('pin'), '--new-pin-file', at('new'));
@@ -126,6 +161,23 @@ describe('trellis module', () => {
       'ERR_TUNNEL_OPTION',
     ],
     [['trace', at('none')], 'ERR_TUNNEL_FILE'],
+    [
+      ['psk', 'add', 'x', '--psk-file', at('none'), '--module', uri, '--operator-pin-file', at('opin')],
+      'ERR_TUNNEL_FILE',
+    ],
+    [
+      [
+        ...['psk', 'add', 'x', '--psk-file', at('pin'), '--hash', 'md5'],
+        ...['--module', uri, '--operator-pin-file', at('opin')],
+      ],
+      'ERR_TUNNEL_OPTION',
+    ],
+    [
+      ['psk', 'add', 'x', '--psk-file', at('pin'), '--module', uri, '--operator-pin-file', at('opin')],
+      'ERR_TUNNEL_CREDENTIALS',
+    ],
+    [['psk', 'list', 'nobody', '--module', uri, '--operator-pin-file', at('opin')], 'ERR_MODULE_NOT_FOUND'],
+    [['psk', 'list', 'web', '--module', uri, '--operator-pin-file', at('new')], 'ERR_MODULE_PIN_WRONG'],
     [['fly'], 'ERR_TUNNEL_OPTION'],
   ])('%j is %s', async (words, code) => {
     await expect(run(...words)).rejects.toMatchObject({ code });
@@ -157,7 +209,12 @@ describe('the trace of a dialogue', () => {
     for (const secret of [USER_PIN, OPERATOR_PIN, Buffer.from('clear text')]) {
       expect(text).not.toContain(Buffer.from(secret).toString('hex'));
     }
-    const put = entries.findLast(({ name }) => name === 'putData');
+    card.put(ObjectTag.preSharedKey, 'main', pskObject('sensor-7', new Uint8Array(32).fill(0xd7)));
+    const given = card.dialogue.at(-1);
+    if (given !== undefined) entries.push(tracer.describe(given.command, given.response));
+    expect(entries.at(-1)).toMatchObject({ name: 'putData', object: 'preSharedKey' });
+    expect(entries.at(-1)?.data).toMatch(/^\(\d+ bytes not shown\)$/);
+    const put = entries.findLast(({ object }) => object === 'privateKey');
     expect(put?.data).toMatch(/^\(\d+ bytes not shown\)$/);
     const process = entries.filter(({ name }) => name === 'processEap');
     expect(process[0]).toMatchObject({ session: 1, eap: 'EAP-Request 8, EAP-TLS, 0 bytes, start' });
@@ -165,6 +222,7 @@ describe('the trace of a dialogue', () => {
     writeFileSync(at('t.trace'), entries.map((entry) => JSON.stringify({ time: 't', ...entry })).join('\n'));
     const shown = await run('trace', at('t.trace'));
     expect(shown).toContain('verifyPin [a0200000]');
+    expect(shown).toContain('putData preSharedKey [a0da0106]');
     expect(shown).toContain('  > (8 bytes not shown)');
     expect((await run('trace', at('t.trace'), '--json')).trim().split('\n')).toHaveLength(entries.length);
   });

@@ -78,10 +78,11 @@ export class MemoryStorage implements ModuleStorage {
 
 const storeKey = (parameters: Uint8Array): Uint8Array => nodeCrypto.digest('sha256', parameters);
 
-export function createStore(storage: ModuleStorage): void {
-  SealedStore.create(nodeCrypto, storage, utf8('test'), storeKey).save(
-    initialState(nodeCrypto, USER_PIN, OPERATOR_PIN),
-  );
+export function createStore(
+  storage: ModuleStorage,
+  state = initialState(nodeCrypto, USER_PIN, OPERATOR_PIN),
+): void {
+  SealedStore.create(nodeCrypto, storage, utf8('test'), storeKey).save(state);
 }
 
 export function openState(storage: ModuleStorage): PersistentState {
@@ -195,6 +196,26 @@ export function certificateFor(spki: Uint8Array, kind: 'client' | 'server' | 'rs
           ({ oid }) => kind === 'server' || oid !== KEY_USAGE,
         );
   return issue({ subject: [{ CN: `${kind}.test` }], publicKeySpki: spki, extensions });
+}
+
+/** What Put data 0106 takes. @param kdf 1 for SHA-256, 2 for SHA-384 */
+export function pskObject(identity: string | Uint8Array, key: Uint8Array, kdf = 1): Uint8Array {
+  const name = typeof identity === 'string' ? utf8(identity) : identity;
+  return new Writer(1024).u16(kdf).vector(1, name).vector(2, key).finish();
+}
+
+/** A card with an identity that has these keys and nothing else. PINs are not verified afterwards. */
+export function cardWithPsks(
+  kind: 'client' | 'server',
+  psks: readonly Uint8Array[],
+  { alias = 'main', card = new Card() } = {},
+): Card {
+  card.verifyOperator();
+  card.put(ObjectTag.role, alias, Uint8Array.of(kind === 'client' ? 1 : 2));
+  card.put(ObjectTag.policy, alias, Uint8Array.of(7, 0, 0));
+  for (const psk of psks) card.put(ObjectTag.preSharedKey, alias, psk);
+  card.applet.reset();
+  return card;
 }
 
 export interface IdentityOptions {

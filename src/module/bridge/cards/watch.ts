@@ -64,6 +64,7 @@ export class ServerWatch {
       suite,
       group: undefined,
       peerPath: this.#chain,
+      pskIdentity: undefined,
       ownChain: [],
       extensions: new Map(),
       sessionBinding: NOTHING,
