@@ -42,7 +42,7 @@ const PAGE = 500;
  */
 export async function runCrashTest({ kills, seed = 1, progress = () => {} }) {
   const { audit, openSqliteReader } = await import(distUrl('evidence/index.js'));
-  const { nodeCrypto } = await import(distUrl('crypto/node/provider.js'));
+  const { nodeCrypto } = await import(distUrl('index.js'));
   const folder = mkdtempSync(join(tmpdir(), 'trellis-crash-'));
   const path = join(folder, 'archive.db');
   const random = randomNumbers(seed);

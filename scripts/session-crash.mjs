@@ -140,7 +140,7 @@ class Look {
  */
 async function auditOf(path, other) {
   const { audit, openSqliteReader } = await import(distUrl('evidence/index.js'));
-  const { nodeCrypto } = await import(distUrl('crypto/node/provider.js'));
+  const { nodeCrypto } = await import(distUrl('index.js'));
   const [reader, witness] = [openSqliteReader(path), openSqliteReader(other)];
   try {
     return await audit(nodeCrypto, reader, {

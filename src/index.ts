@@ -5,6 +5,7 @@
  * connect, createServer, createSecureContext   as in node:tls (docs/node-api.md)
  * Connection, configureClient, configureServer the engine: bytes in, bytes out, no I/O (docs/architecture.md)
  * SubProtocol                                  the seam for protocols beside application data
+ * nodeCrypto                                   the cryptography that audits and verifiers of `trellis/evidence` ask for
  * connectMux, muxSession                       many application connections in one session (docs/multiplexing.md)
  * ```
  *
@@ -24,6 +25,7 @@ export type {
   SubProtocolLink,
 } from './connection/sub-protocol.ts';
 export type { Legacy } from './crypto/legacy.ts';
+export { nodeCrypto } from './crypto/node/provider.ts';
 export type { CryptoProvider, SigningKey } from './crypto/provider.ts';
 export type { AlertName } from './errors/alerts.ts';
 export {

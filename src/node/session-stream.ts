@@ -3,7 +3,7 @@ import type { ConnectionEvent } from '../connection/connection.ts';
 import type { SessionEngine } from '../connection/engine.ts';
 import { asTrellisError, ConnectionError } from '../errors/errors.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
-import { lingerAndClose, writePieces } from './transport.ts';
+import { freeNow, lingerAndClose, writePieces } from './transport.ts';
 import { doWanted } from './wanted.ts';
 
 /** Plaintext sealed and handed to the transport at once, before looking whether it still takes more. */
@@ -26,7 +26,7 @@ type Attached = Duplex & { [kStream]?: SessionStream | undefined };
 
 /** Registers the listeners that all streams share: an idle session costs no closures. */
 let listen: (transport: Attached) => void;
-let listenForData: (transport: Attached) => void;
+let listenForData: (transport: Attached, whose: 'own' | 'given') => void;
 
 type Callback = (error?: Error | null) => void;
 const NO_WRITES: readonly Uint8Array[] = [];
@@ -85,6 +85,12 @@ export abstract class SessionStream extends Duplex {
     const onError = shared<Error>((stream, error) => stream.#transportFailed(error));
     const onClose = shared((stream) => stream.#transportClosed());
     const onData = shared<Uint8Array>((stream, bytes) => stream.receive(bytes));
+    const onOwnData = shared<Uint8Array>((stream, bytes) => {
+      // Handshake messages are kept as they came; what is decrypted later has memory of its own.
+      const isRead = stream.handshakeDone && stream.transport?.listenerCount('data') === 1;
+      stream.receive(bytes);
+      if (isRead) freeNow(bytes);
+    });
     listen = (transport) => {
       transport.on('drain', onDrain);
       transport.on('end', onEnd);
@@ -92,8 +98,8 @@ export abstract class SessionStream extends Duplex {
       transport.on('error', onError);
       transport.on('close', onClose);
     };
-    listenForData = (transport) => {
-      transport.on('data', onData);
+    listenForData = (transport, whose) => {
+      transport.on('data', whose === 'own' ? onOwnData : onData);
     };
   }
 
@@ -190,14 +196,15 @@ export abstract class SessionStream extends Duplex {
 
   /**
    * Starts the handshake over the attached transport.
-   * @param readsEvents the transport's bytes come as 'data'; otherwise somebody calls `receive`
+   * @param source how the transport's bytes come: as events 'data', of a transport that was given to us or that is our own
+   *   and whose buffers nobody else sees; or somebody calls `receive`
    */
-  protected begin(connection: SessionEngine, readsEvents: boolean): void {
+  protected begin(connection: SessionEngine, source: 'given' | 'own' | 'receive'): void {
     this.#connection = connection;
     this.#armTimer(connection);
     const transport = this.#transport;
     if (transport !== undefined) {
-      if (readsEvents) listenForData(transport);
+      if (source !== 'receive') listenForData(transport, source);
       // Its events are past when it came to us dead.
       if (transport.destroyed) process.nextTick(() => this.#transportClosed());
       else if (transport.readableEnded) process.nextTick(() => this.#endOfTransport());

@@ -161,13 +161,13 @@ export class TLSSocket extends SessionStream {
     const transport = given ?? this.#makeTransport();
     this.attach(transport);
     if (given !== undefined && !(given instanceof Socket && given.connecting)) {
-      this.#begin(true);
+      this.#begin(this.#owner === undefined ? 'given' : 'own');
       return;
     }
     for (const event of ['lookup', 'connect', 'ready'] as const) {
       transport.on(event, (...args: unknown[]) => this.emit(event, ...args));
     }
-    transport.once('connect', () => this.#begin(given !== undefined));
+    transport.once('connect', () => this.#begin(given === undefined ? 'receive' : 'given'));
   }
 
   /** A socket that reads into the one buffer that all of them share. */
@@ -187,7 +187,7 @@ export class TLSSocket extends SessionStream {
 
   // ── the handshake ──────────────────────────────────────────────────────────────────────────────
 
-  #begin(listenForData: boolean): void {
+  #begin(source: 'given' | 'own' | 'receive'): void {
     const options = this.#options;
     if (options === undefined || this.destroyed) return;
     this.#options = undefined;
@@ -198,7 +198,7 @@ export class TLSSocket extends SessionStream {
       this.destroy(error as Error);
       return;
     }
-    this.begin(connection, listenForData);
+    this.begin(connection, source);
   }
 
   #open(options: TLSSocketOptions): SessionEngine {

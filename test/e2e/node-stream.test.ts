@@ -359,6 +359,30 @@ describe('transports that are not TCP', () => {
   });
 });
 
+describe("a server's TCP sockets", () => {
+  // The memory of what they have read is given back at once, but not under another reader's hands.
+  it('leave what they have read to another listener', async () => {
+    const { listener, port } = await serve(trellis, {}, (socket) => void socket.pipe(socket));
+    const seen: Buffer[] = [];
+    let read = 0;
+    listener.on('connection', (transport: Socket) => {
+      transport.on('data', (bytes) => {
+        read += bytes.length;
+        seen.push(bytes);
+      });
+    });
+    const client = dial(trellis, port);
+    const sent = pattern(500_000);
+    client.end(sent);
+    expect((await readAll(client)).equals(sent)).toBe(true);
+    const kept = Buffer.concat(seen);
+    expect(kept.length).toBe(read);
+    expect(kept.length).toBeGreaterThan(sent.length);
+    // The last record is whole: its header says how long it is (RFC 8446 §5.2), and it is a close_notify.
+    expect(kept.subarray(-24, -19)).toEqual(Buffer.from([23, 3, 3, 0, 19]));
+  });
+});
+
 describe('for a multiplexer', () => {
   it('stops and starts reading the network', async () => {
     const { client, server } = await session({ name: '', client: trellis, server: node });

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { lingerAndClose, writePieces } from '../../../src/node/transport.ts';
+import { freeNow, lingerAndClose, writePieces } from '../../../src/node/transport.ts';
 import { duplexPair } from '../../e2e/node-duplex-pair.ts';
 
 /** Counts what arrives in one batch. */
@@ -41,6 +41,20 @@ describe('writePieces', () => {
 
   it('writes nothing for nothing', () => {
     expect(written().batches).toEqual([]);
+  });
+});
+
+describe('freeNow', () => {
+  it('takes a whole buffer, where the platform can', () => {
+    const chunk = Buffer.from(new ArrayBuffer(64));
+    freeNow(chunk);
+    expect(chunk.length).toBe('transfer' in ArrayBuffer.prototype ? 0 : 64);
+  });
+
+  it('leaves a part of a larger one, which belongs to others too', () => {
+    const chunk = Buffer.from(new ArrayBuffer(64), 1);
+    freeNow(chunk);
+    expect(chunk.length).toBe(63);
   });
 });
 
