@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { ROOT } from './root.mjs';
 
 /**
- * @typedef {'passed' | 'failed' | 'disabled' | 'unimplemented'} Verdict
+ * `otherwise`: it is disabled by a decision that says how it ends here, it was run all the same, and so it ended.
+ *
+ * @typedef {'passed' | 'failed' | 'otherwise' | 'disabled' | 'unimplemented'} Verdict
  * @typedef {{ name: string, protocol: string, side: string }} Test
  * @typedef {Test & { verdict: Verdict }} Outcome
  * @typedef {Record<Verdict, number>} Counts
@@ -19,7 +21,7 @@ const PLACES = {
   },
 };
 
-const COLUMNS = /** @type {Verdict[]} */ (['passed', 'failed', 'disabled', 'unimplemented']);
+const COLUMNS = /** @type {Verdict[]} */ (['passed', 'failed', 'otherwise', 'disabled', 'unimplemented']);
 
 /**
  * @param {readonly Outcome[]} outcomes
@@ -41,7 +43,7 @@ export function tally(outcomes) {
 
 /** @returns {Counts} */
 function noCounts() {
-  return { passed: 0, failed: 0, disabled: 0, unimplemented: 0 };
+  return { passed: 0, failed: 0, otherwise: 0, disabled: 0, unimplemented: 0 };
 }
 
 /**
@@ -58,14 +60,14 @@ function rowOf({ protocol, side, name }) {
 /** @param {readonly Outcome[]} outcomes */
 export function renderText(outcomes) {
   const rows = tally(outcomes);
-  const [, { passed, failed, disabled, unimplemented }] = /** @type {[string, Counts]} */ (rows.at(-1));
+  const [, total] = /** @type {[string, Counts]} */ (rows.at(-1));
   return [
     'tests'.padEnd(20) + COLUMNS.map((column) => column.padStart(15)).join(''),
     ...rows.map(
       ([row, counts]) => row.padEnd(20) + COLUMNS.map((column) => `${counts[column]}`.padStart(15)).join(''),
     ),
     '',
-    `${passed} passed, ${failed} failed, ${disabled} disabled, ${unimplemented} unimplemented`,
+    COLUMNS.map((column) => `${total[column]} ${column}`).join(', '),
   ].join('\n');
 }
 
@@ -108,44 +110,49 @@ function table(outcomes) {
 }
 
 /**
- * Each decision once, with the tests that it disables. A test is counted with the first that names it.
+ * Each decision once, with the tests that it is about. A test is counted with the first that names it.
  *
  * @param {readonly Outcome[]} outcomes
  * @param {Readonly<Record<string, string>>} decisions
  */
 function list(outcomes, decisions) {
-  const patterns = Object.entries(decisions).map(([pattern, why]) => ({
-    pattern,
-    why,
-    matches: matcher(pattern),
-  }));
-  /** @type {Map<string, { tests: number, patterns: string[] }>} */
+  const decisionOf = firstMatch(Object.keys(decisions));
+  /** @type {Map<string, { disabled: number, otherwise: number, patterns: string[] }>} */
   const groups = new Map();
   for (const { name, verdict } of outcomes) {
-    const first = patterns.find(({ matches }) => matches.test(name));
-    if (first === undefined || verdict !== 'disabled') continue;
-    const { pattern, why } = first;
-    const group = groups.get(why) ?? { tests: 0, patterns: [] };
-    group.tests++;
+    const pattern = decisionOf(name);
+    if (pattern === undefined || (verdict !== 'disabled' && verdict !== 'otherwise')) continue;
+    const why = /** @type {string} */ (decisions[pattern]);
+    const group = groups.get(why) ?? { disabled: 0, otherwise: 0, patterns: [] };
+    group[verdict]++;
     if (!group.patterns.includes(pattern)) group.patterns.push(pattern);
     groups.set(why, group);
   }
   return [
-    '| disabled, because | tests | names |',
-    '|---|---:|---|',
-    ...[...groups].map(
-      ([why, { tests, patterns: names }]) =>
-        `| ${why.replaceAll('|', '\\|')} | ${tests} | ${names.map((name) => `\`${name}\``).join(' ')} |`,
-    ),
+    '| decision | otherwise | disabled | names |',
+    '|---|---:|---:|---|',
+    ...[...groups].map(([why, { otherwise, disabled, patterns: names }]) => {
+      const cells = [
+        why.replaceAll('|', '\\|'),
+        otherwise || '',
+        disabled || '',
+        names.map((name) => `\`${name}\``).join(' '),
+      ];
+      return `| ${cells.join(' | ')} |`;
+    }),
   ].join('\n');
 }
 
 /**
- * Go's path.Match, as far as our patterns go: `*` alone is special.
+ * Go's path.Match, as far as our patterns go: `*`, and classes of characters.
  *
- * @param {string} pattern
+ * @param {readonly string[]} patterns
+ * @returns {(name: string) => string | undefined} the first pattern that a name matches
  */
-function matcher(pattern) {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`);
+export function firstMatch(patterns) {
+  const known = patterns.map((pattern) => {
+    const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|\\]/g, '\\$&'));
+    return { pattern, names: new RegExp(`^${parts.join('.*')}$`) };
+  });
+  return (name) => known.find(({ names }) => names.test(name))?.pattern;
 }

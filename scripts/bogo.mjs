@@ -3,6 +3,7 @@
 //
 // --dtls runs the tests of DTLS, which TLS's run leaves out, with test/bogo/dtls.json on top of the configuration.
 // --cold starts Node for every test, --all runs the disabled ones too, --write puts the result into docs/conformance.md.
+// Tests of config.json's `Otherwise` are run apart, and must end as it says.
 // DIR is a checkout of BoringSSL, or BORINGSSL_DIR names it. Its runner is built with Go and plays the peer of
 // test/bogo's shim, some thousand times; test/bogo/config.json says which tests are not for us, and why.
 // Exit code 0 exactly when nothing failed.
@@ -12,7 +13,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, stop } from 'esbuild';
-import { renderText, writeDocument } from './bogo-report.mjs';
+import { firstMatch, renderText, writeDocument } from './bogo-report.mjs';
 import { ROOT, SCRATCH } from './root.mjs';
 
 const TLS_CONFIG = join(ROOT, 'test', 'bogo', 'config.json');
@@ -62,6 +63,7 @@ const warm = await bundle('warm');
 const cold = await bundle('main');
 const tests = await listTests();
 const verdicts = await runTests();
+if (!values.all) for (const [name, verdict] of await runOtherwise()) verdicts.set(name, verdict);
 const outcomes = tests.map((test) => ({ ...test, verdict: verdicts.get(test.name) ?? 'disabled' }));
 console.log(`\n${renderText(outcomes)}`);
 if (values.json !== undefined) writeFileSync(resolve(values.json), JSON.stringify(outcomes, undefined, 1));
@@ -77,19 +79,28 @@ process.exit([...verdicts.values()].includes('failed') ? 1 : 0);
 /** @returns {string} the path of a configuration in which DTLS is not disabled as a whole */
 function dtlsConfig() {
   const config = JSON.parse(readFileSync(TLS_CONFIG, 'utf8'));
-  const { DisabledTests: more, ErrorMap, ...rest } = JSON.parse(readFileSync(DTLS_CONFIG, 'utf8'));
+  const { DisabledTests: more, Otherwise, ErrorMap, ...rest } = JSON.parse(readFileSync(DTLS_CONFIG, 'utf8'));
   delete config.DisabledTests[DTLS_TESTS];
-  // What was decided about a test of TLS holds for its twin, whose name says DTLS.
-  const twins = Object.entries(config.DisabledTests).map(([pattern, why]) => [
-    pattern.replace(/-TLS(?=-|$)/, '-DTLS'),
-    why,
-  ]);
-  Object.assign(config.DisabledTests, Object.fromEntries(twins), more);
+  Object.assign(config.DisabledTests, twins(config.DisabledTests), more);
+  Object.assign(config.Otherwise, twins(config.Otherwise), Otherwise);
   Object.assign(config.ErrorMap, ErrorMap);
   Object.assign(config, rest);
   const path = join(FOLDER, 'dtls.json');
   writeFileSync(path, JSON.stringify(config));
   return path;
+}
+
+/**
+ * What was decided about a test of TLS holds for its twin, whose name says DTLS.
+ *
+ * @param {Record<string, string>} decided by pattern of names
+ */
+function twins(decided) {
+  const all = Object.entries(decided).map(([pattern, what]) => [
+    pattern.replace(/-TLS(?=-|$)/, '-DTLS'),
+    what,
+  ]);
+  return Object.fromEntries(all);
 }
 
 /** @param {string} checkout */
@@ -174,6 +185,58 @@ exit 89
 async function runTests() {
   /** @type {Map<string, Verdict>} */
   const found = new Map();
+  const disabled = values.all ? ['-include-disabled'] : [];
+  const missing = await runShims([...disabled, ...selection()], (line, status) => {
+    if (status !== undefined) found.set(status.name, status.verdict);
+    const quiet = status !== undefined && status.verdict !== 'failed';
+    if (!quiet && line !== 'PASS') console.log(line);
+  });
+  for (const [reason, count] of [...missing].sort(([, a], [, b]) => b - a)) {
+    console.log(`${`${count}`.padStart(5)} × ${reason.trim()}`);
+  }
+  return found;
+}
+
+/**
+ * Runs what a decision disables and says how it ends: `passes`, or the code and the alert of the engine's error.
+ *
+ * @returns {Promise<Map<string, Verdict>>}
+ */
+async function runOtherwise() {
+  const { DisabledTests, Otherwise } = JSON.parse(readFileSync(CONFIG, 'utf8'));
+  const decisionOf = firstMatch(Object.keys(DisabledTests));
+  /** @type {Map<string, string>} */
+  const expected = new Map();
+  for (const { name } of tests) {
+    const outcome = Otherwise[decisionOf(name) ?? ''];
+    if (outcome !== undefined && !verdicts.has(name)) expected.set(name, outcome);
+  }
+  /** @type {Map<string, string>} what the runner says of each that failed */
+  const told = new Map();
+  let current = '';
+  if (expected.size > 0) {
+    const names = [...expected.keys()].join(';');
+    await runShims(['-include-disabled', '-num-workers', values.workers, '-test', names], (line, status) => {
+      if (status !== undefined) current = status.name;
+      if (status?.verdict !== 'passed') told.set(current, `${told.get(current) ?? ''}${line}\n`);
+    });
+  }
+  return new Map(
+    [...expected].map(([name, outcome]) => {
+      const text = told.get(name) ?? 'It passed.';
+      const isDecided = outcome === 'passes' ? text.includes('unexpected success') : text.includes(outcome);
+      if (!isDecided) console.log(`NOT AS DECIDED: ${outcome}\n${text}`);
+      return [name, isDecided ? 'otherwise' : 'failed'];
+    }),
+  );
+}
+
+/**
+ * @param {string[]} args
+ * @param {(line: string, status: { verdict: Verdict, name: string } | undefined) => void} onLine
+ * @returns {Promise<ReadonlyMap<string, number>>} what was not implemented, and how many tests asked for it
+ */
+async function runShims(args, onLine) {
   process.setSourceMapsEnabled(true);
   /** @type {typeof import('../test/bogo/warm.ts')} */
   const { serveShims, launcher } = await import(pathToFileURL(warm).href);
@@ -181,30 +244,17 @@ async function runTests() {
   const shim = values.cold
     ? writeProgram('cold.sh', `#!/bin/sh\nexec '${process.execPath}' '${cold}' "$@"\n`)
     : writeProgram('warm.sh', launcher(server.port));
-  const disabled = values.all ? ['-include-disabled'] : [];
-  await runRunner(
-    [
-      '-allow-unimplemented',
-      '-pipe',
-      '-shim-config',
-      CONFIG,
-      ...disabled,
-      ...selection(),
-      '-shim-path',
-      shim,
-    ],
-    (line) => {
-      const [, word, name] = /^(PASSED|FAILED|UNIMPLEMENTED) \((.*)\)$/.exec(line) ?? [];
-      if (word !== undefined && name !== undefined)
-        found.set(name, /** @type {Verdict} */ (word.toLowerCase()));
-      if (word !== 'PASSED' && word !== 'UNIMPLEMENTED' && line !== 'PASS') console.log(line);
-    },
-  );
+  const fixed = ['-allow-unimplemented', '-pipe', '-shim-config', CONFIG, '-shim-path', shim];
+  await runRunner([...fixed, ...args], (line) => {
+    const [, word, name] = /^(PASSED|FAILED|UNIMPLEMENTED) \((.*)\)$/.exec(line) ?? [];
+    const status =
+      word === undefined || name === undefined
+        ? undefined
+        : { verdict: /** @type {Verdict} */ (word.toLowerCase()), name };
+    onLine(line, status);
+  });
   server.close();
-  for (const [reason, count] of [...server.missing].sort(([, a], [, b]) => b - a)) {
-    console.log(`${`${count}`.padStart(5)} × ${reason.trim()}`);
-  }
-  return found;
+  return server.missing;
 }
 
 function selection() {

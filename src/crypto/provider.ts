@@ -160,6 +160,11 @@ export interface SigningKey {
    * @param statement with objects of TLS Sign, for keys that sign no more than they understand
    */
   sign(scheme: number, data: Uint8Array, statement?: SignedStatement): Uint8Array | Promise<Uint8Array>;
+  /**
+   * Further values of `schemes` for TLS 1.2 alone, which `sign` takes too: its pairs of ECDSA and a hash say nothing of the
+   * curve (RFC 8446 §4.2.3), so that a key on P-384 can answer a peer that takes `ecdsa_secp256r1_sha256` and nothing else.
+   */
+  readonly schemes12?: readonly number[] | undefined;
   /** LegacySignatureScheme values for TLS 1.0 and 1.1, which `sign` takes too; none where this key shall make none. */
   readonly legacySchemes?: readonly number[] | undefined;
   /**

@@ -74,6 +74,12 @@ export function schemeById(id: number): Scheme | undefined {
   return SCHEMES.find((candidate) => candidate.id === id);
 }
 
+/** Those of other curves, which an ECDSA key makes in TLS 1.2 as well: there the scheme is a hash (RFC 8446 §4.2.3). */
+export function schemesOfOtherCurves(key: PublicKey): number[] {
+  if (key.kind !== 'ec') return [];
+  return SCHEMES.filter(({ keyKind, curve }) => keyKind === 'ec' && curve !== key.curve).map(({ id }) => id);
+}
+
 /** A signature of TLS 1.0 and 1.1. */
 export interface LegacyScheme {
   readonly id: number;

@@ -3,7 +3,7 @@ import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { SCHEMES, schemeById } from '../../src/crypto/schemes.ts';
 import { type Suite, TLS13_SUITES } from '../../src/crypto/suites.ts';
 import { LEGACY_SUITES, type Suite12, TLS12_SUITES } from '../../src/crypto/suites12.ts';
-import { NamedGroup, ProtocolVersion } from '../../src/wire/codepoints.ts';
+import { NamedGroup, ProtocolVersion, SignatureScheme } from '../../src/wire/codepoints.ts';
 import type { Flags } from './flags.ts';
 import { Unimplemented } from './report.ts';
 
@@ -119,11 +119,24 @@ const ALL_SCHEMES = SCHEMES.map(({ id }) => id);
 /** Of PKCS#1 and ECDSA with SHA-1 or MD5, and PKCS#1 in TLS 1.3: they choose nothing here. */
 const RETIRED: readonly number[] = [0x0201, 0x0203, 0xff01, 0x0420];
 
+/** What BoringSSL accepts unless it is told otherwise: neither Ed25519 nor P-521. */
+const DEFAULT_SCHEMES: readonly number[] = [
+  SignatureScheme.ecdsa_secp256r1_sha256,
+  SignatureScheme.rsa_pss_rsae_sha256,
+  SignatureScheme.rsa_pkcs1_sha256,
+  SignatureScheme.ecdsa_secp384r1_sha384,
+  SignatureScheme.rsa_pss_rsae_sha384,
+  SignatureScheme.rsa_pkcs1_sha384,
+  SignatureScheme.rsa_pss_rsae_sha512,
+  SignatureScheme.rsa_pkcs1_sha512,
+];
+
 /**
  * What we accept in the peer's signatures; everything, where only retired schemes are named.
  * @throws Unimplemented for a scheme that the engine does not have
  */
 export function verifiable({ verifyPrefs }: Flags): readonly number[] {
+  if (verifyPrefs.length === 0) return DEFAULT_SCHEMES;
   const known = present(verifyPrefs);
   return known.length > 0 ? known : ALL_SCHEMES;
 }

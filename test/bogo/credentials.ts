@@ -57,6 +57,7 @@ function identityOf(flags: CredentialFlags, slow: boolean): Identity {
     scts: readTimestamps(signedCertTimestamps),
     key: {
       schemes: signable(signingPrefs, key.schemes),
+      schemes12: signable(signingPrefs, key.schemes12),
       legacySchemes: key.legacySchemes,
       sign: (scheme, data) => (slow ? later(() => key.sign(scheme, data)) : key.sign(scheme, data)),
       ...decrypting(key, slow),

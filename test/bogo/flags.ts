@@ -427,6 +427,11 @@ const ONE_WAY: ReadonlySet<string> = new Set([
   '-use-ticket-callback',
   '-use-ticket-aead-callback',
   '-server-preference', // always
+  '-renegotiate-freely', // it is refused, whoever may ask for it
+  '-renegotiate-explicit',
+  '-renegotiate-once',
+  '-forbid-renegotiation-after-handshake',
+  '-false-start', // a permission, of which no use is made
   '-cbc-record-splitting', // always
 ]);
 const ONE_WAY_WITH_PARAMETER: ReadonlySet<string> = new Set([

@@ -1,13 +1,21 @@
 import crypto, { type KeyObject } from 'node:crypto';
 import { TrellisError } from '../../errors/errors.ts';
 import type { PublicKey, SigningKey } from '../provider.ts';
-import { canSignWith, LEGACY_SCHEMES, SCHEMES, type Scheme, schemeById } from '../schemes.ts';
+import {
+  canSignWith,
+  LEGACY_SCHEMES,
+  SCHEMES,
+  type Scheme,
+  schemeById,
+  schemesOfOtherCurves,
+} from '../schemes.ts';
 import { hashOf, signatureOptions } from './provider.ts';
 import { importSpki } from './public-key.ts';
 
 /** A SigningKey that signs at once with a private key in this process. */
 export class KeyObjectSigningKey implements SigningKey {
   readonly schemes: readonly number[];
+  readonly schemes12: readonly number[];
   readonly legacySchemes: readonly number[];
   /** RSA keys have it. */
   readonly decrypt?: (ciphertext: Uint8Array) => Uint8Array;
@@ -19,6 +27,7 @@ export class KeyObjectSigningKey implements SigningKey {
     this.#key = privateKey;
     this.publicKey = importSpki(crypto.createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
     this.schemes = SCHEMES.filter((s) => this.#canSign(s)).map((s) => s.id);
+    this.schemes12 = schemesOfOtherCurves(this.publicKey);
     this.legacySchemes = LEGACY_SCHEMES.filter((s) => s.keyKind === this.publicKey.kind).map((s) => s.id);
     if (this.publicKey.kind === 'rsa') this.decrypt = decryptor(privateKey, this.publicKey.modulusBits);
     if (this.schemes.length === 0) {

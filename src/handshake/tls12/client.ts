@@ -49,6 +49,7 @@ import {
   pointGroups,
   pskPremaster,
   rawChain,
+  requireCurveAmong,
   requireKindOf,
 } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
@@ -210,6 +211,7 @@ class ExpectCertificate implements Expect {
       const context = { now: io.now, serverName, schemes, keyUse, ocspResponse } as const;
       const peer = judgeShown(config, answer.types.server, chain, context);
       requireKindOf(suite, peer);
+      requireCurveAmong(config.groups, peer);
       const state = { ocspResponse, ...this.#state };
       return isRsaKeyExchange(suite)
         ? new ExpectCertificateRequestOrDone(withRsaKeyExchange(state, peer))

@@ -1,4 +1,4 @@
-import type { EcCurve } from '../../crypto/provider.ts';
+import type { EcCurve, SigningKey } from '../../crypto/provider.ts';
 import { LEGACY_SCHEMES, schemeById } from '../../crypto/schemes.ts';
 import { isRsaKeyExchange, type Suite12 } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
@@ -24,7 +24,8 @@ export interface SigningChoice {
 }
 
 /**
- * The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme.
+ * The first identity of the kinds that fit whose key can make a scheme that the peer accepts, and that scheme. In TLS 1.2 a
+ * scheme of ECDSA is its hash (RFC 8446 §4.2.3); one whose curve is not the key's is taken where no key has its own.
  * @param accepted `undefined` before TLS 1.2, where the kind of key says which scheme it is
  * @param groups where the peer restricts itself to some: certificates too keep to their curves (RFC 8422 §4)
  */
@@ -35,15 +36,15 @@ export function chooseIdentity12(
   groups?: readonly number[] | undefined,
 ): SigningChoice | undefined {
   if (accepted === undefined) return chooseLegacyIdentity(identities, kinds, groups);
-  for (const identity of identities) {
-    const scheme = identity.key.schemes.find((id) => {
-      const known = schemeById(id);
-      if (known === undefined || !accepted.includes(id) || !kinds.includes(authenticationOf(known.keyKind))) {
-        return false;
-      }
-      return known.curve === undefined || (groups?.includes(GROUP_OF_CURVE[known.curve]) ?? true);
-    });
-    if (scheme !== undefined) return { identity, scheme };
+  const suits = (id: number): boolean => {
+    const known = schemeById(id);
+    return known !== undefined && accepted.includes(id) && kinds.includes(authenticationOf(known.keyKind));
+  };
+  for (const schemesOf of [({ schemes }: SigningKey) => schemes, ({ schemes12 }: SigningKey) => schemes12]) {
+    for (const identity of identities) {
+      const scheme = isOnCurveOf(identity, groups) ? schemesOf(identity.key)?.find(suits) : undefined;
+      if (scheme !== undefined) return { identity, scheme };
+    }
   }
   return undefined;
 }
@@ -54,16 +55,19 @@ function chooseLegacyIdentity(
   groups: readonly number[] | undefined,
 ): SigningChoice | undefined {
   for (const identity of identities) {
-    const { schemes, legacySchemes = [] } = identity.key;
+    const { legacySchemes = [] } = identity.key;
     const scheme = LEGACY_SCHEMES.find(
       ({ id, keyKind }) => legacySchemes.includes(id) && kinds.includes(authenticationOf(keyKind)),
     );
-    // The old scheme says nothing of the curve; those of TLS 1.3 that the key has do.
-    const curves = schemes.flatMap((id) => schemeById(id)?.curve ?? []);
-    const isOfOtherCurve = groups !== undefined && curves.some((c) => !groups.includes(GROUP_OF_CURVE[c]));
-    if (scheme !== undefined && !isOfOtherCurve) return { identity, scheme: scheme.id };
+    if (scheme !== undefined && isOnCurveOf(identity, groups)) return { identity, scheme: scheme.id };
   }
   return undefined;
+}
+
+/** A scheme of before TLS 1.3 says nothing of the curve; those of TLS 1.3 that the key has do. */
+function isOnCurveOf({ key }: Identity, groups: readonly number[] | undefined): boolean {
+  const curves = key.schemes.flatMap((id) => schemeById(id)?.curve ?? []);
+  return groups === undefined || curves.every((curve) => groups.includes(GROUP_OF_CURVE[curve]));
 }
 
 const GROUP_OF_CURVE: Readonly<Record<EcCurve, number>> = {
@@ -80,6 +84,20 @@ export function requireKindOf(suite: Suite12, { publicKey }: PeerIdentity): void
   throw new TlsError(
     'ERR_TLS_ILLEGAL_PARAMETER',
     `The server's certificate has a key of kind ${publicKey.kind}, which does not fit ${suite.name}`,
+  );
+}
+
+/**
+ * Before TLS 1.3 supported_groups is about certificates too: a server MUST NOT choose ECDSA unless it can keep to the
+ * client's curves (RFC 8422 §4).
+ * @param groups those that were offered
+ * @throws TlsError ERR_TLS_ILLEGAL_PARAMETER
+ */
+export function requireCurveAmong(groups: readonly number[], { publicKey }: PeerIdentity): void {
+  if (publicKey.kind !== 'ec' || groups.includes(GROUP_OF_CURVE[publicKey.curve])) return;
+  throw new TlsError(
+    'ERR_TLS_ILLEGAL_PARAMETER',
+    `The server's certificate has a key on ${publicKey.curve}, which is not among the groups that were offered`,
   );
 }
 

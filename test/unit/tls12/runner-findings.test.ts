@@ -1,9 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
+import type { SigningKey } from '../../../src/crypto/provider.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../../../src/handshake/config.ts';
 import { supportedGroups } from '../../../src/messages/extensions.ts';
 import { parseClientHello } from '../../../src/messages/hello.ts';
 import { MAX_EMPTY_RECORDS } from '../../../src/record/tls/record-layer.ts';
-import { ContentType, ExtensionType, HandshakeType, NamedGroup } from '../../../src/wire/codepoints.ts';
+import {
+  ContentType,
+  ExtensionType,
+  HandshakeType,
+  NamedGroup,
+  SignatureScheme,
+} from '../../../src/wire/codepoints.ts';
 import {
   clientConfig,
   ONLY_TLS12,
@@ -18,6 +25,12 @@ import { Pair, peerOf, type Tamper } from '../../setup/pair.ts';
 
 const p256 = testIdentity('p256');
 const p384 = testIdentity('p384');
+
+/** The same key, as an object whose members can be replaced. */
+function keyOf({ key }: Identity): SigningKey {
+  const { schemes, schemes12 } = key;
+  return { schemes, schemes12, sign: (scheme, data) => key.sign(scheme, data) };
+}
 
 const connect = (
   client: Partial<ClientConfig> = {},
@@ -55,6 +68,15 @@ describe('a client that restricts itself to some groups (RFC 8422 §4)', () => {
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME', 'handshake_failure');
   });
 
+  test('refuses a server that shows one in another all the same', () => {
+    // The key says that it is on P-256.
+    const lying = { ...p384, key: { ...keyOf(p384), schemes: [SignatureScheme.ecdsa_secp256r1_sha256] } };
+    const groups = [NamedGroup.secp256r1, NamedGroup.x25519];
+    const pair = connect({ groups }, { selectIdentities: () => [lying] });
+    expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+    expectAlive(connect({ groups: [...groups, NamedGroup.secp384r1] }, { selectIdentities: () => [lying] }));
+  });
+
   test('does not name a group that only TLS 1.3 can use', () => {
     const offered = (client: Partial<ClientConfig>): readonly number[] => {
       const pair = connect({ groups: [NamedGroup.x25519mlkem768, NamedGroup.x25519], ...client });
@@ -65,6 +87,42 @@ describe('a client that restricts itself to some groups (RFC 8422 §4)', () => {
     };
     expect(offered({})).toEqual([NamedGroup.x25519]);
     expect(offered({ suites: clientConfig().suites })).toContain(NamedGroup.x25519mlkem768);
+  });
+});
+
+describe('a scheme of ECDSA is a hash in TLS 1.2, whatever the curve (RFC 8446 §4.2.3)', () => {
+  const schemes = [SignatureScheme.ecdsa_secp256r1_sha256];
+
+  test('for the key of a server', () => {
+    const pair = connect({ schemes }, { selectIdentities: () => [p384] });
+    expectAlive(pair);
+    expect(pair.client.connection.info?.peer?.publicKey).toMatchObject({ curve: 'P-384' });
+  });
+
+  test('for the key of a client', () => {
+    const pair = connect({ identities: [p384] }, { schemes, clientCertificate: 'require' });
+    expectAlive(pair);
+    expect(pair.server.connection.info?.peer?.publicKey).toMatchObject({ curve: 'P-384' });
+  });
+
+  test('but a key that has the scheme itself comes first', () => {
+    const pair = connect({ schemes }, { selectIdentities: () => [p384, p256] });
+    expectAlive(pair);
+    expect(pair.client.connection.info?.peer?.publicKey).toMatchObject({ curve: 'P-256' });
+  });
+
+  test('for keys that say so: of others nothing is asked that they do not name', () => {
+    const strict = { ...p384, key: { ...keyOf(p384), schemes12: undefined } };
+    const pair = connect({ schemes }, { selectIdentities: () => [strict] });
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME', 'handshake_failure');
+  });
+
+  test('and in TLS 1.3 it is the curve as well', () => {
+    const pair = new Pair({
+      client: clientConfig({ schemes }),
+      server: serverConfig({ selectIdentities: () => [p384] }),
+    }).run();
+    expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_SIGNATURE_SCHEME', 'handshake_failure');
   });
 });
 
