@@ -41,7 +41,7 @@ export class ConnectionIdUpdates {
   /** Asks the peer for so many more. @throws ConnectionError ERR_TLS_OPTION where it wants none in our records */
   request(count: number): void {
     this.#requireSending();
-    // RFC 9147 §9: one request at a time.
+    // RFC 9147 §9: none while an earlier one is unfulfilled; until that is acknowledged as well, `io` keeps this back.
     if (this.#requested) return;
     this.#requested = true;
     this.#io.send(buildRequestConnectionId(Math.min(count, MAX_SPARE_CONNECTION_IDS)));
@@ -74,9 +74,16 @@ export class ConnectionIdUpdates {
     const { cidLength } = this.#records;
     if (cidLength === 0) throw unexpectedIds('RequestConnectionId');
     const wanted = Math.min(parseRequestConnectionId(body), MAX_ISSUED_CONNECTION_IDS);
+    // What answers the request before waits for the ACK of the one before that, so this is a third that is unfulfilled.
+    if (this.#io.holds(HandshakeType.new_connection_id)) {
+      throw new TlsError(
+        'ERR_DTLS_TOO_MANY_CIDS',
+        'Received RequestConnectionId while the one before is unfulfilled (RFC 9147 §9)',
+      );
+    }
     const make = this.#make;
-    if (make === undefined || wanted === 0) return;
-    const cids = Array.from({ length: wanted }, make);
+    // Fewer than it wants, or none, is an answer too; without one it could never ask again (§9).
+    const cids = make === undefined ? [] : Array.from({ length: wanted }, make);
     if (cids.some(({ length }) => length !== cidLength)) {
       throw new TlsError('ERR_TLS_INTERNAL', 'newConnectionId gave one of another length than connectionId');
     }

@@ -9,7 +9,7 @@ import type { KeylogLabel } from '../handshake/io.ts';
 import { datagramKeys } from '../handshake/key-schedule.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
 import { buildAck, buildFragment, FRAGMENT_HEADER_LENGTH, type RecordNumber } from '../messages/dtls.ts';
-import { asHandshakeMessage } from '../messages/handshake.ts';
+import { asHandshakeMessage, type HandshakeMessage } from '../messages/handshake.ts';
 import type { ConnectionIds, DatagramRecords } from '../record/dtls/record-layer.ts';
 import type { Keys12 } from '../record/tls/record12.ts';
 import { ContentType, HandshakeType } from '../wire/codepoints.ts';
@@ -20,6 +20,15 @@ import type { SessionIO } from './session.ts';
 export const MAX_ACKED_RECORDS = 64;
 /** Times that one flight is sent again. With the default time-outs the last is some nine minutes after the first. */
 export const MAX_RETRANSMISSIONS = 12;
+
+/** RFC 9147 §5.8.3: a stack SHOULD NOT send more in one transmission; the rest of a flight follows when some are acknowledged. */
+export const MAX_RECORDS_AT_ONCE = 10;
+
+/**
+ * Messages after the handshake that wait for an ACK, or for their turn: far more than tickets, connection IDs, KeyUpdates and
+ * answers to requests for a certificate come to together, unless the peer asks on and on and acknowledges nothing.
+ */
+export const MAX_UNACKNOWLEDGED_MESSAGES = 256;
 
 /**
  * RFC 6347 §4.1.1.1, RFC 9147 §4.4: when repeated retransmissions get no response the path may carry less than was thought,
@@ -45,7 +54,9 @@ export interface DtlsParts {
  * the peer has them, and sent again when that takes too long.
  */
 export class DtlsIO implements SessionIO {
-  now: number;
+  #now: number;
+  /** `#now` is the time of what is done at this moment. */
+  #nowIsTrue = true;
   /** What the states do belongs to the handshake; after it messages are acknowledged one by one (RFC 9147 §5.8.4). */
   handshaking = true;
   /** The version is DTLS 1.3. */
@@ -61,6 +72,8 @@ export class DtlsIO implements SessionIO {
   #messageSeq: number;
   #out: Uint8Array[] = [];
   #resendAt: number | undefined;
+  /** It is to be set by the time that `handleTimeout` says next: the application spoke, and does not say when. */
+  #toArm = false;
   #interval: number;
   #resent = 0;
   /** Bytes of the largest datagram of a flight: less than `mtu` once larger ones were not answered. */
@@ -75,9 +88,12 @@ export class DtlsIO implements SessionIO {
   #received: RecordNumber[] = [];
   /** Some of them no ACK has named. */
   #unacknowledged = false;
+  #receivedSinceAck = 0;
   #ackDue = false;
   #ackAt: number | undefined;
-  /** Keys that are used once the peer has our KeyUpdate (RFC 9147 §8), and its message_seq. */
+  /** Messages whose turn has not come (RFC 9147 §5.8.4), in order. */
+  #held: Unnumbered[] = [];
+  /** Keys that are used once the peer has our KeyUpdate and all before it (RFC 9147 §8), and its message_seq. */
   #nextKeys: { readonly suite: Suite; readonly secret: Uint8Array; readonly messageSeq: number } | undefined;
   #contentLimit = Number.POSITIVE_INFINITY;
 
@@ -93,10 +109,19 @@ export class DtlsIO implements SessionIO {
     this.mtu = datagrams.mtu;
     this.#records = records;
     this.#reassembler = reassembler;
-    this.now = now;
+    this.#now = now;
     this.#emit = emit;
     this.#messageSeq = messageSeq;
     this.#interval = datagrams.initialTimeout;
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  set now(now: number) {
+    this.#now = now;
+    this.#nowIsTrue = true;
   }
 
   get crypto(): CryptoProvider {
@@ -106,7 +131,19 @@ export class DtlsIO implements SessionIO {
   // ── what states do ─────────────────────────────────────────────────────────────────────────────
 
   send(message: Uint8Array): Uint8Array {
-    const { type, body } = asHandshakeMessage(message);
+    const parts = asHandshakeMessage(message);
+    if (this.#isSettled) {
+      this.#requireFewUnacknowledged();
+      if (this.#mustWait(parts.type)) {
+        this.#held.push(parts);
+        // Without its header of DTLS, since it has no number yet; nothing after the handshake hashes it with one (§5.2).
+        return message;
+      }
+    }
+    return this.#sendNow(parts);
+  }
+
+  #sendNow({ type, body }: Unnumbered): Uint8Array {
     this.#beginFlight();
     const messageSeq = this.#messageSeq;
     // RFC 9147 §5.2: every new message has the next; whoever has used them up needs another connection.
@@ -203,6 +240,11 @@ export class DtlsIO implements SessionIO {
     return Math.max(0, Math.min(sealer.room(this.mtu), this.#contentLimit));
   }
 
+  /** Whether a message of this type waits for its turn. */
+  holds(type: number): boolean {
+    return this.#held.some((message) => message.type === type);
+  }
+
   /** A KeyUpdate of ours is under way, and a second one must wait (RFC 9147 §8). */
   get updatingKeys(): boolean {
     return this.#nextKeys !== undefined;
@@ -229,6 +271,7 @@ export class DtlsIO implements SessionIO {
     this.#sendFlight();
     const out = this.#out;
     this.#out = [];
+    this.#nowIsTrue = false;
     return out;
   }
 
@@ -263,6 +306,7 @@ export class DtlsIO implements SessionIO {
   /** A record with parts of handshake messages came. */
   noteReceived(number: RecordNumber): void {
     this.#unacknowledged = true;
+    this.#receivedSinceAck++;
     this.#received.push(number);
     if (this.#received.length > MAX_ACKED_RECORDS) this.#received.shift();
   }
@@ -279,26 +323,68 @@ export class DtlsIO implements SessionIO {
     // RFC 9147 §7.1: part of a flight is acknowledged when the rest does not come; and tickets come in groups, for which
     // one ACK is enough.
     this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
+    // As many as a peer sends at once (§5.8.3): it may wait to hear of them. If more are on their way, they are here first.
+    if (this.#receivedSinceAck >= MAX_RECORDS_AT_ONCE) {
+      this.#receivedSinceAck = 0;
+      this.#ackAt = Math.min(this.#ackAt, this.now + this.#datagrams.initialTimeout / WINDOW_ACK_SHARE);
+    }
   }
 
   /** RFC 9147 §7.2: what is left of a flight of which the peer has a part is sent again at once. */
   acknowledged(numbers: readonly RecordNumber[]): void {
     const groups = this.#flight.acknowledge(numbers);
     if (groups.size === 0) return;
-    if (this.#nextKeys !== undefined && this.#flight.isAcknowledged(this.#nextKeys.messageSeq)) {
+    if (this.#nextKeys !== undefined && this.#flight.isAcknowledgedUpTo(this.#nextKeys.messageSeq)) {
       const { suite, secret } = this.#nextKeys;
       this.#nextKeys = undefined;
       this.#setWriteKeys(suite, secret);
     }
+    // The state machines of messages after the handshake are independent (RFC 9147 §5.8.4): what one has waited is not held
+    // against the others.
+    if (this.#isSettled) this.#startTimerAfresh();
     if (this.#flight.empty) this.#clearFlight();
     else if (!this.#flight.hasUnsent) {
-      const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
+      const packer = this.#packer();
       if (this.#flight.resendGroups(groups, packer)) this.#arm();
       packer.close();
     }
+    this.#release();
+  }
+
+  /** The handshake is over, and what is said goes without the other side's flights. */
+  get #isSettled(): boolean {
+    return this.speaksDtls13 && !this.handshaking;
+  }
+
+  /**
+   * RFC 9147 §5.8.4: KeyUpdate, NewConnectionId and RequestConnectionId MUST NOT be sent while one of the same type is not
+   * acknowledged. And nothing goes behind a KeyUpdate (erratum 8047): the peer gives up the keys that it would come under,
+   * before it knows that there is something to wait for.
+   */
+  #mustWait(type: number): boolean {
+    return this.updatingKeys || (ONE_AT_A_TIME.has(type) && (this.holds(type) || this.#flight.holds(type)));
+  }
+
+  /** What has waited and need not any more. */
+  #release(): void {
+    const waiting = this.#held;
+    this.#held = [];
+    for (const message of waiting) {
+      if (this.#mustWait(message.type)) this.#held.push(message);
+      else this.#sendNow(message);
+    }
+  }
+
+  #requireFewUnacknowledged(): void {
+    if (this.#flight.length + this.#held.length < MAX_UNACKNOWLEDGED_MESSAGES) return;
+    throw new TlsError(
+      'ERR_TLS_UNEXPECTED_MESSAGE',
+      `The peer has not acknowledged ${MAX_UNACKNOWLEDGED_MESSAGES} messages; it must do so before there can be more`,
+    );
   }
 
   nextTimeout(): number | undefined {
+    if (this.#toArm) return this.now;
     const [resend, ack] = [this.#resendAt, this.#ackAt];
     if (resend === undefined || ack === undefined) return resend ?? ack;
     return Math.min(resend, ack);
@@ -307,6 +393,7 @@ export class DtlsIO implements SessionIO {
   /** @throws TlsError ERR_TLS_HANDSHAKE_TIMEOUT when a flight was sent as often as it may be */
   handleTimeout(now: number): void {
     this.now = now;
+    if (this.#toArm) this.#arm();
     if (this.#ackAt !== undefined && this.#ackAt <= now) {
       this.#ackAt = undefined;
       this.#ackDue = true;
@@ -339,6 +426,15 @@ export class DtlsIO implements SessionIO {
     return Math.min(this.mtu, this.#flightMtu);
   }
 
+  #packer(): DatagramPacker {
+    // DTLS 1.2 has no ACK by which the rest could be asked for.
+    return new DatagramPacker(
+      this.#largestOfFlight,
+      this.#out,
+      this.speaksDtls13 ? MAX_RECORDS_AT_ONCE : undefined,
+    );
+  }
+
   /** A server that keeps nothing before a cookie looks at no part of a ClientHello. */
   #requireOneDatagram(length: number): void {
     const { mtu } = this;
@@ -358,17 +454,18 @@ export class DtlsIO implements SessionIO {
   /** What has not been sent yet, with an ACK that is due. */
   #sendFlight(): void {
     if (!this.#flight.hasUnsent && !this.#ackDue) return;
-    const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
+    const packer = this.#packer();
     if (this.#ackDue) this.#sendAck(packer);
     if (this.#flight.hasUnsent) {
       this.#flight.send(packer);
-      this.#arm();
+      // After the handshake the oldest message has waited longest, and whatever comes after it must not delay it again.
+      if (this.handshaking || this.#resendAt === undefined) this.#arm();
     }
     packer.close();
   }
 
   #resend(): void {
-    const packer = new DatagramPacker(this.#largestOfFlight, this.#out);
+    const packer = this.#packer();
     this.#flight.resend(packer);
     packer.close();
     this.#arm();
@@ -377,10 +474,12 @@ export class DtlsIO implements SessionIO {
   /** The last flight of DTLS 1.2 is sent again only when the peer asks. */
   #arm(): void {
     this.#resendAt = this.handshaking || this.speaksDtls13 ? this.now + this.#interval : undefined;
+    this.#toArm = this.#resendAt !== undefined && !this.#nowIsTrue;
   }
 
   #sendAck(packer: DatagramPacker): void {
     this.#ackDue = false;
+    this.#receivedSinceAck = 0;
     const { sealer } = this.#records;
     // Before there are keys nobody could tell whose ACK it is.
     if (this.speaksDtls13 && sealer.epoch > 0) {
@@ -398,6 +497,7 @@ export class DtlsIO implements SessionIO {
 
   #forgetReceived(): void {
     this.#received = [];
+    this.#receivedSinceAck = 0;
     this.#unacknowledged = false;
     this.#ackAt = undefined;
   }
@@ -411,10 +511,25 @@ export class DtlsIO implements SessionIO {
     this.#answered = false;
     this.#flight.clear();
     this.#resendAt = undefined;
+    this.#toArm = false;
+    this.#startTimerAfresh();
+  }
+
+  #startTimerAfresh(): void {
     this.#interval = this.#datagrams.initialTimeout;
     this.#resent = 0;
   }
 }
+
+/** Of a message that has no number yet. */
+type Unnumbered = Pick<HandshakeMessage, 'type' | 'body'>;
+
+/** RFC 9147 §5.8.4. */
+const ONE_AT_A_TIME: ReadonlySet<number> = new Set([
+  HandshakeType.key_update,
+  HandshakeType.new_connection_id,
+  HandshakeType.request_connection_id,
+]);
 
 /** `uint16 message_seq` (RFC 9147 §5.2). */
 const MAX_MESSAGE_SEQ = 0xffff;
@@ -433,3 +548,5 @@ function byNumber(a: RecordNumber, b: RecordNumber): number {
 
 /** RFC 9147 §7.1: 1/4 of the retransmission time. */
 const ACK_DELAY_SHARE = 4;
+/** Of it, when a peer may wait: some 30 ms, in which what was sent together has come together. */
+const WINDOW_ACK_SHARE = 32;

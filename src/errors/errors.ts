@@ -72,6 +72,7 @@ export const ALERT_OF = {
   ERR_TLS_HANDSHAKE_TIMEOUT: 'user_canceled',
   ERR_TLS_INTERNAL: 'internal_error',
   ERR_DTLS_CLIENT_HELLO_TOO_LARGE: 'internal_error', // does not fit one datagram: raise the MTU, or offer less
+  ERR_DTLS_TOO_MANY_CIDS: 'too_many_cids_requested', // RFC 9147 §9
   // Multiplexing; a breach of its rules is a protocol fault like any other
   ERR_MUX_REQUIRED: 'handshake_failure',
   ERR_MUX_FLOOD: 'unexpected_message',

@@ -26,6 +26,14 @@ interface Outgoing {
         readonly group: number;
       }
     | 'change_cipher_spec';
+  /** Bytes of it, from the first, that have been sent once; `undefined` before anything has. */
+  sent: number | undefined;
+}
+
+/** Where a transmission stopped. */
+interface Place {
+  readonly outgoing: Outgoing;
+  readonly offset: number;
 }
 
 /** A part of a message that a record has carried. */
@@ -42,8 +50,10 @@ interface Carried {
  */
 export class Flight {
   #outgoing: Outgoing[] = [];
-  /** Where sending goes on: messages before it have been sent once. */
-  #unsent = 0;
+  /** A transmission holds so many records only, and the rest waits for an ACK, or its time. */
+  #stalled = false;
+  /** Where `resend` stopped for that, and goes on the next time. */
+  #turn: Place | undefined;
   readonly #records = new Map<string, Carried[]>();
 
   get empty(): boolean {
@@ -51,7 +61,7 @@ export class Flight {
   }
 
   get hasUnsent(): boolean {
-    return this.#unsent < this.#outgoing.length;
+    return !this.#stalled && this.#outgoing.some(isUnsent);
   }
 
   /** @param group what is sent and acknowledged together: the handshake's flight, or one message after it (RFC 9147 §5.8.4) */
@@ -62,17 +72,22 @@ export class Flight {
     body: Uint8Array,
     group: number,
   ): void {
-    this.#outgoing.push({ sealer, message: { type, messageSeq, body, acked: new Ranges(), group } });
+    this.#outgoing.push({
+      sealer,
+      message: { type, messageSeq, body, acked: new Ranges(), group },
+      sent: undefined,
+    });
   }
 
   addChangeCipherSpec(sealer: DatagramSealer): void {
-    this.#outgoing.push({ sealer, message: 'change_cipher_spec' });
+    this.#outgoing.push({ sealer, message: 'change_cipher_spec', sent: undefined });
   }
 
   /** The peer has all of it. */
   clear(): void {
     this.#outgoing = [];
-    this.#unsent = 0;
+    this.#stalled = false;
+    this.#turn = undefined;
     this.#records.clear();
   }
 
@@ -89,54 +104,103 @@ export class Flight {
         groups.add(outgoing.message.group);
       }
     }
-    const waiting = this.#outgoing.slice(this.#unsent);
-    this.#outgoing = [...this.#outgoing.slice(0, this.#unsent).filter(isOpen), ...waiting];
-    this.#unsent = this.#outgoing.length - waiting.length;
-    if (this.empty) this.#records.clear();
+    this.#outgoing = this.#outgoing.filter((outgoing) => isUnsent(outgoing) || isOpen(outgoing));
+    if (this.empty) this.clear();
     return groups;
   }
 
-  /** Whether the message with this number is acknowledged, or was never here. */
-  isAcknowledged(messageSeq: number): boolean {
+  /** Messages that are not acknowledged. */
+  get length(): number {
+    return this.#outgoing.length;
+  }
+
+  /** Whether a message of this type is not acknowledged. */
+  holds(type: number): boolean {
+    return this.#outgoing.some(({ message }) => message !== 'change_cipher_spec' && message.type === type);
+  }
+
+  /** Whether the message with this number, and all before it, are acknowledged, or were never here. */
+  isAcknowledgedUpTo(messageSeq: number): boolean {
     return !this.#outgoing.some(
-      ({ message }) => message !== 'change_cipher_spec' && message.messageSeq === messageSeq,
+      ({ message }) => message !== 'change_cipher_spec' && message.messageSeq <= messageSeq,
     );
   }
 
   /** What has not been sent yet. */
   send(out: DatagramPacker): void {
-    const first = this.#unsent;
-    this.#unsent = this.#outgoing.length;
-    for (const outgoing of this.#outgoing.slice(first)) this.#write(outgoing, out);
+    this.#stalled = this.#writeUnsent(out);
   }
 
-  /** Everything that is not acknowledged. */
+  /**
+   * Everything that is not acknowledged. Where it is too much for one transmission, the first of these begins at the
+   * beginning, since without that a peer may have no keys for the rest, and each later one goes on where the last has stopped:
+   * ACKs of a part are a courtesy (RFC 9147 §7.3), and there are peers without.
+   */
   resend(out: DatagramPacker): void {
-    this.#unsent = this.#outgoing.length;
-    for (const outgoing of this.#outgoing) this.#write(outgoing, out);
+    this.#stalled = false;
+    const turn = this.#turn;
+    this.#turn = undefined;
+    const first = turn === undefined ? -1 : this.#outgoing.indexOf(turn.outgoing);
+    const round = [
+      ...this.#outgoing.slice(Math.max(first, 0)),
+      ...this.#outgoing.slice(0, Math.max(first, 0)),
+    ];
+    for (const [index, outgoing] of round.entries()) {
+      const stopped = this.#write(outgoing, out, index === 0 && first >= 0 ? (turn?.offset ?? 0) : 0);
+      if (stopped === undefined) continue;
+      this.#turn = { outgoing, offset: stopped };
+      this.#stalled = true;
+      return;
+    }
   }
 
-  /** What is not acknowledged of these groups. @returns whether there was any */
+  /** What is not acknowledged of these groups, and then what has not been sent. @returns whether there was any */
   resendGroups(groups: ReadonlySet<number>, out: DatagramPacker): boolean {
+    this.#stalled = false;
     const open = this.#outgoing.filter(
       ({ message }) => message !== 'change_cipher_spec' && groups.has(message.group),
     );
-    for (const outgoing of open) this.#write(outgoing, out);
-    return open.length > 0;
+    for (const outgoing of open) {
+      if (this.#write(outgoing, out, 0) === undefined) continue;
+      this.#stalled = true;
+      return true;
+    }
+    const unsent = this.hasUnsent;
+    this.#stalled = this.#writeUnsent(out);
+    return open.length > 0 || unsent;
   }
 
-  #write(outgoing: Outgoing, out: DatagramPacker): void {
+  /** @returns whether there was no room for all of it */
+  #writeUnsent(out: DatagramPacker): boolean {
+    return this.#outgoing
+      .filter(isUnsent)
+      .some((outgoing) => this.#write(outgoing, out, outgoing.sent ?? 0) !== undefined);
+  }
+
+  /** What is not acknowledged from `from` on. @returns where it stopped, when the transmission is full */
+  #write(outgoing: Outgoing, out: DatagramPacker, from: number): number | undefined {
     const { sealer, message } = outgoing;
     if (message === 'change_cipher_spec') {
       out.add(sealer, ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC);
-      return;
+      outgoing.sent = 1;
+      return undefined;
     }
     const { body, acked } = message;
     for (const gap of acked.gaps(body.length)) {
-      out.addMessage(sealer, { ...message, length: body.length, offset: 0 }, gap, (start, end) =>
-        this.#note(sealer, { outgoing, start, end }),
+      if (gap.end <= from && body.length > 0) continue;
+      const rest = { start: Math.max(gap.start, from), end: gap.end };
+      const stopped = out.addMessage(
+        sealer,
+        { ...message, length: body.length, offset: 0 },
+        rest,
+        (start, end) => {
+          outgoing.sent = Math.max(outgoing.sent ?? 0, end);
+          this.#note(sealer, { outgoing, start, end });
+        },
       );
+      if (stopped !== undefined) return stopped;
     }
+    return undefined;
   }
 
   /** The fragment goes in the record that is sealed next. */
@@ -159,6 +223,10 @@ function isOpen({ message }: Outgoing): boolean {
   return message !== 'change_cipher_spec' && !message.acked.covers(message.body.length);
 }
 
+function isUnsent({ message, sent }: Outgoing): boolean {
+  return sent === undefined || (message !== 'change_cipher_spec' && sent < message.body.length);
+}
+
 function nameOf({ epoch, sequence }: RecordNumber): string {
   return `${epoch} ${sequence}`;
 }
@@ -177,11 +245,17 @@ export class DatagramPacker {
   /** Fragments of a record that is not sealed yet. */
   #record: { readonly sealer: DatagramSealer; readonly fragments: Uint8Array[] } | undefined;
   #recordLength = 0;
+  /** Records that may still be begun. */
+  #recordsLeft: number;
 
-  /** @param out gets each datagram once it is full, or closed */
-  constructor(mtu: number, out: Uint8Array[]) {
+  /**
+   * @param out gets each datagram once it is full, or closed
+   * @param most records; messages for which there are no more are left out from there on
+   */
+  constructor(mtu: number, out: Uint8Array[], most = Number.POSITIVE_INFINITY) {
     this.#mtu = mtu;
     this.#out = out;
+    this.#recordsLeft = most;
   }
 
   /** Bytes for the next fragment: where there is room for `least` of them in this record, in it, else in another. */
@@ -199,18 +273,20 @@ export class DatagramPacker {
    * Bytes `start` to `end` of a body, in as many fragments as it takes.
    * @param part the body, or a piece of one that begins at `offset`
    * @param note told of each fragment, which goes in the record that is sealed next
+   * @returns where it stopped for want of records; `undefined` when all of it went
    */
   addMessage(
     sealer: DatagramSealer,
     { type, length, messageSeq, offset, body }: HandshakeFragment,
     { start: first, end: last }: { readonly start: number; readonly end: number },
     note?: (start: number, end: number) => void,
-  ): void {
+  ): number | undefined {
     let start = first;
     do {
       const wanted = last - start;
       const least = FRAGMENT_HEADER_LENGTH + Math.min(wanted, MIN_FRAGMENT);
       const room = this.#fragmentRoom(sealer, least) - FRAGMENT_HEADER_LENGTH;
+      if (this.#record === undefined && this.#recordsLeft <= 0) return start;
       const end = start + Math.min(wanted, Math.max(1, room));
       note?.(start, end);
       const piece = body.subarray(start, end);
@@ -220,10 +296,14 @@ export class DatagramPacker {
       );
       start = end;
     } while (start < last);
+    return undefined;
   }
 
   #addFragment(sealer: DatagramSealer, fragment: Uint8Array): void {
-    this.#record ??= { sealer, fragments: [] };
+    if (this.#record === undefined) {
+      this.#record = { sealer, fragments: [] };
+      this.#recordsLeft--;
+    }
     this.#record.fragments.push(fragment);
     this.#recordLength += fragment.length;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_DATAGRAM } from '../../../src/connection/dtls-connection.ts';
-import { DtlsIO } from '../../../src/connection/dtls-io.ts';
+import { DtlsIO, MAX_UNACKNOWLEDGED_MESSAGES } from '../../../src/connection/dtls-io.ts';
 import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { suiteById } from '../../../src/crypto/suites.ts';
 import { suite12ById } from '../../../src/crypto/suites12.ts';
@@ -199,14 +199,22 @@ describe('DTLS 1.3: old epochs', () => {
 
 describe('DTLS 1.3: a client that has the keys', () => {
   /** A server, and what makes records of its client's first epoch of application data. */
-  function hostile(): { pair: DtlsPair; seal: (type: number, content: Uint8Array) => Uint8Array } {
+  function hostile(cid = new Uint8Array(0)): {
+    pair: DtlsPair;
+    seal: (type: number, content: Uint8Array) => Uint8Array;
+  } {
     const suite = suiteById(0x1301);
     if (suite === undefined) throw new Error('no such suite');
-    const pair = pairOf({ keylog: () => true, suites: [suite] }).run();
+    const terms = (connectionId: Uint8Array) =>
+      cid.length === 0
+        ? {}
+        : { datagrams: { ...DEFAULT_DATAGRAM, connectionId, newConnectionId: () => cid } };
+    const own = Uint8Array.of(7);
+    const pair = pairOf({ keylog: () => true, suites: [suite], ...terms(own) }, terms(cid)).run();
     const line = pair.client.keylog.find((entry) => entry.startsWith('CLIENT_TRAFFIC_SECRET_0 '));
     const secret = new Uint8Array(Buffer.from(line?.split(' ')[2] ?? '', 'hex'));
     const crypto = { ...nodeCrypto, labelPrefix: 'dtls13' as const };
-    const sealer = new Sealer13(crypto, datagramKeys(crypto, suite, secret), 3, new Uint8Array(0));
+    const sealer = new Sealer13(crypto, datagramKeys(crypto, suite, secret), 3, cid);
     sealer.sequence = 100;
     return { pair, seal: (type, content) => sealer.seal(type, content) };
   }
@@ -229,6 +237,27 @@ describe('DTLS 1.3: a client that has the keys', () => {
     expect(pair.server.error).toMatchObject({
       code: 'ERR_TLS_UNEXPECTED_MESSAGE',
       alert: 'unexpected_message',
+    });
+  });
+
+  test('who acknowledges no connection IDs, and asks for more and more, is sent away (RFC 9147 §9)', () => {
+    const { pair, seal } = hostile(Uint8Array.of(1, 2, 3));
+    const { connection } = pair.server;
+    const ask = (messageSeq: number): void => {
+      const type = HandshakeType.request_connection_id;
+      const request = buildFragment({ type, length: 1, messageSeq, offset: 0, body: Uint8Array.of(1) });
+      connection.receive(seal(ContentType.handshake, request), pair.now);
+    };
+    pair.network = () => [];
+    // The first is answered, and the answer to the second has to wait.
+    for (const messageSeq of [2, 3]) ask(messageSeq);
+    pair.run(0);
+    expect(pair.server.error).toBeUndefined();
+    ask(4);
+    pair.run(0);
+    expect(pair.server.error).toMatchObject({
+      code: 'ERR_DTLS_TOO_MANY_CIDS',
+      alert: 'too_many_cids_requested',
     });
   });
 
@@ -328,5 +357,22 @@ test('the numbers of messages are used up, not used again', () => {
   const keyUpdate = Uint8Array.of(HandshakeType.key_update, 0, 0, 1, 0);
   io.send(keyUpdate);
   expect(() => io.send(keyUpdate)).toThrow(expect.objectContaining({ code: 'ERR_TLS_KEY_LIMIT' }));
+  expect(io.drain()).toHaveLength(1);
+});
+
+test('a peer that acknowledges nothing cannot make messages pile up (RFC 9147 §5.8.4)', () => {
+  const config = serverConfig();
+  const parts = {
+    records: new DatagramRecords(config.crypto, ProtocolVersion.dtls12),
+    reassembler: new Reassembler(),
+    messageSeq: 0,
+  };
+  const io = new DtlsIO(config, DEFAULT_DATAGRAM, parts, START, () => {});
+  io.speaksDtls13 = true;
+  io.handshaking = false;
+  const keyUpdate = Uint8Array.of(HandshakeType.key_update, 0, 0, 1, 0);
+  for (let sent = 0; sent < MAX_UNACKNOWLEDGED_MESSAGES; sent++) io.send(keyUpdate);
+  expect(() => io.send(keyUpdate)).toThrow(expect.objectContaining({ code: 'ERR_TLS_UNEXPECTED_MESSAGE' }));
+  // One of a type is under way, and the others wait.
   expect(io.drain()).toHaveLength(1);
 });
