@@ -324,7 +324,7 @@ export class DtlsIO implements SessionIO {
     // one ACK is enough.
     this.#ackAt ??= this.now + this.#datagrams.initialTimeout / ACK_DELAY_SHARE;
     // As many as a peer sends at once (§5.8.3): it may wait to hear of them. If more are on their way, they are here first.
-    if (this.#receivedSinceAck >= MAX_RECORDS_AT_ONCE) {
+    if (this.handshaking && this.#receivedSinceAck >= MAX_RECORDS_AT_ONCE) {
       this.#receivedSinceAck = 0;
       this.#ackAt = Math.min(this.#ackAt, this.now + this.#datagrams.initialTimeout / WINDOW_ACK_SHARE);
     }

@@ -344,6 +344,8 @@ export class SocketSigning implements MessageHost {
   #handle(event: SignEvent): void {
     switch (event.type) {
       case 'message':
+        if (event.message.receiptError !== undefined)
+          this.#socket.emit('receiptError', event.message.receiptError);
         this.#deliver(event.message);
         break;
       case 'stream':

@@ -1,4 +1,5 @@
 import type { SignatureCheck, SignedStatement, SigningKey } from '../crypto/provider.ts';
+import type { SignatureError } from '../errors/errors.ts';
 import type { SignerIdentity, UnverifiedContent } from '../formats/format.ts';
 import type { VerifiedObject, VerifiedReceipt, VerifiedStream } from '../formats/verified.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
@@ -51,6 +52,8 @@ export interface ReceivedMessage extends Place {
   readonly receiptRequested: boolean;
   /** A receipt was asked for and will leave. False as well when this side has nothing to sign with. */
   readonly acknowledged: boolean;
+  /** Over DTLS: the receipt that was asked for fits no datagram, `ERR_SIGN_TOO_LARGE`. */
+  readonly receiptError?: SignatureError | undefined;
   /** SHA-256 of the object. */
   readonly objectDigest: Uint8Array;
   /** Index in the archive. */

@@ -145,10 +145,18 @@ export class Sender {
     return stream;
   }
 
-  /** @param target index in the archive of what it is for */
-  sendReceipt(reference: ObjectReference, place: Place, target: number | undefined, now: number): void {
+  /**
+   * @param target index in the archive of what it is for
+   * @returns over DTLS, why none leaves: no datagram holds it
+   */
+  sendReceipt(
+    reference: ObjectReference,
+    place: Place,
+    target: number | undefined,
+    now: number,
+  ): SignatureError | undefined {
     const context = this.#context;
-    if (this.#ended !== undefined || this.#signer === undefined) return;
+    if (this.#ended !== undefined || this.#signer === undefined) return undefined;
     if (!this.#isShown && !this.#isAnnounced) {
       // The peer has to know who signs, and it is told after an `on` alone.
       this.#switch(true);
@@ -161,8 +169,13 @@ export class Sender {
       signingTime: now,
       includeCertificates: !context.datagrams,
     });
-    // One that no datagram holds is one that does not come.
-    if (context.datagrams && this.#sizeOf(prepared) > this.#datagramSize) return;
+    const size = context.datagrams ? this.#sizeOf(prepared) : 0;
+    if (size > this.#datagramSize) {
+      return new SignatureError(
+        'ERR_SIGN_TOO_LARGE',
+        `The receipt has up to ${size} bytes, and over DTLS at most ${this.#datagramSize} fit: it is not sent; ${SMALLER}`,
+      );
+    }
     const message = new SentObject(place, false, false);
     this.#admit(message, Flag.acknowledgement);
     this.#sign(prepared, binding, (signature, then) => {
@@ -180,6 +193,7 @@ export class Sender {
         () => this.#release(message, object),
       );
     });
+    return undefined;
   }
 
   /** The receipt for it has come. */
@@ -230,7 +244,7 @@ export class Sender {
     const binding = this.#binding('data', message);
     if (unsigned) {
       const object = encodeUnsignedObject({ binding, content });
-      this.#checkFits(object.length + HEADER_BYTES);
+      this.#checkFits(object.length + HEADER_BYTES, content.length);
       this.#admit(message, Flag.unsigned | (receiptRequested ? Flag.receipt : 0));
       this.#complete(message, object, content, binding, now);
       return;
@@ -242,7 +256,7 @@ export class Sender {
       receiptRequest: receiptRequested,
       includeCertificates: !context.datagrams,
     });
-    if (context.datagrams) this.#checkFits(this.#sizeOf(prepared));
+    if (context.datagrams) this.#checkFits(this.#sizeOf(prepared), content.length);
     this.#admit(message, receiptRequested ? Flag.receipt : 0);
     this.#sign(prepared, binding, (signature, then) =>
       this.#complete(message, prepared.finish(signature), content, binding, then),
@@ -363,12 +377,14 @@ export class Sender {
   }
 
   /** @throws SignatureError ERR_SIGN_TOO_LARGE */
-  #checkFits(size: number): void {
+  #checkFits(size: number, contentLength: number): void {
     const limit = this.#datagramSize;
     if (size <= limit) return;
+    const excess = size - limit;
+    const remedy = excess < contentLength ? `send ${excess} bytes less, or raise mtu` : SMALLER;
     throw new SignatureError(
       'ERR_SIGN_TOO_LARGE',
-      `Signed, this has up to ${size} bytes, and over DTLS at most ${limit} fit: send ${size - limit} bytes less, or raise mtu`,
+      `Signed, this has up to ${size} bytes, and over DTLS at most ${limit} fit: ${remedy}`,
     );
   }
 
@@ -579,6 +595,8 @@ interface Deferred {
   run(now: number): void;
 }
 
+/** What to do about an object that is too large whatever its content is: signatures of RSA are four to eight times as long. */
+const SMALLER = 'sign with a key on a curve (P-256, Ed25519), or raise mtu where the path carries more';
 const EMPTY = new Uint8Array(0);
 
 /** One `Signer` for each identity: formats remember what depends on it alone. */

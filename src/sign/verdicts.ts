@@ -222,7 +222,9 @@ export class Verdicts {
       now,
       (record, then) =>
         this.#kept(incoming, () => {
-          if (acknowledged) this.#sender.sendReceipt(reference, place, record, then);
+          const receiptError = acknowledged
+            ? this.#sender.sendReceipt(reference, place, record, then)
+            : undefined;
           const message: ReceivedMessage = {
             contentType: place.contentType,
             application: place.application,
@@ -234,7 +236,8 @@ export class Verdicts {
             signer,
             signingTime,
             receiptRequested: raw.receiptRequested,
-            acknowledged,
+            acknowledged: acknowledged && receiptError === undefined,
+            receiptError,
             objectDigest,
             record,
           };

@@ -30,7 +30,7 @@ export class SigningPlan {
     if (udp !== undefined) {
       throw new TunnelError(
         'ERR_TUNNEL_OPTION',
-        `${udp.name} is a UDP application, and the tunnel signs streams only: take it out of --sign.`,
+        `${udp.name} is a UDP application, which the tunnel does not sign: signed, its datagrams would often not fit the path, and wait for two archives each. Take it out of --sign; a program of yours signs datagrams itself, by signWrite() on a socket of trellis/dtls.`,
       );
     }
     this.#byName = new Map(applications.map((application) => [application.name, application]));

@@ -244,6 +244,8 @@ describe('refusals', () => {
     );
     expect(result.code).toBe(2);
     expect(result.stderr).toContain('UDP application');
+    // What to do instead.
+    expect(result.stderr).toContain('trellis/dtls');
   });
 
   it('a UDP port that is taken is an error that says so', async () => {

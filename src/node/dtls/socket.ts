@@ -46,6 +46,7 @@ interface DtlsSocketEvents {
   end: [];
   error: [error: Error];
   close: [];
+  receiptError: [error: Error];
   /** For whoever multiplexes over it; never comes, since a datagram that the network does not take is dropped. */
   outputDrain: [];
 }
@@ -71,7 +72,8 @@ export const kMove = Symbol('move');
  * or not at all, and not always in order.
  *
  * Events: 'secureConnect' (client), 'message' (datagram), 'end' (the peer has closed the session; 'close' follows),
- * 'move' (the peer has another address; with connection IDs), 'session' (client: what a later connection can resume), 'keylog' (line), 'error' (a stable `code`; 'close' follows),
+ * 'move' (the peer has another address; with connection IDs), 'session' (client: what a later connection can resume), 'keylog' (line),
+ * 'receiptError' (a receipt that the peer asked for fits no datagram, `ERR_SIGN_TOO_LARGE`; the session goes on), 'error' (a stable `code`; 'close' follows),
  * 'close'.
  */
 export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {

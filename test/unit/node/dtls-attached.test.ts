@@ -11,6 +11,7 @@ import {
   type DtlsConnectOptions,
   isDtls,
 } from '../../../src/node/dtls/index.ts';
+import { signClient, signServer } from '../../../src/sign/index.ts';
 import { ca, client, DAY, type Identity } from '../x509/pki.ts';
 
 /* DTLS over what the application carries, and certificates known by their fingerprints: what WebRTC needs. */
@@ -205,4 +206,22 @@ it.each([
   ['80', false],
 ])('isDtls: a datagram that begins with %s: %s', (hex, expected) => {
   expect(isDtls(Buffer.from(hex, 'hex'))).toBe(expected);
+});
+
+it('a receipt that fits no datagram is an event of who would have signed it', async () => {
+  const input = { notBefore: Date.now() - DAY, notAfter: Date.now() + DAY };
+  const [near, far] = [client('alice', { input }), client('bob', { input })];
+  const ends = pair(
+    { ...pem(near), fingerprints: fingerprint(far), subProtocols: [signClient({})] },
+    { ...pem(far), fingerprints: fingerprint(near), mtu: 600, subProtocols: [signServer({})] },
+  );
+  await once(ends.alice, 'secureConnect');
+  const told = once(ends.bob, 'receiptError');
+  const sent = ends.alice.signWrite('three chairs', { receiptTimeout: 100 });
+  await expect(sent).rejects.toMatchObject({ code: 'ERR_SIGN_NO_RECEIPT' });
+  expect((await told)[0]).toMatchObject({ code: 'ERR_SIGN_TOO_LARGE' });
+  for await (const message of ends.bob.signed) {
+    expect(message.content).toEqual(new Uint8Array(Buffer.from('three chairs')));
+    break;
+  }
 });

@@ -322,6 +322,30 @@ test('a receipt that no datagram holds is not sent, and the message is kept all 
   expect(signers.server.texts).toEqual(['a']);
   expect(signers.sealed.server).toEqual([]);
   expect(signers.pair.server.error).toBeUndefined();
+  expect(signers.server.messages[0]).toMatchObject({ receiptRequested: true, acknowledged: false });
+  expect(signers.server.messages[0]?.receiptError).toMatchObject({ code: 'ERR_SIGN_TOO_LARGE' });
+});
+
+test('a key of RSA-4096 is told what to do: its receipts fit no datagram', () => {
+  const clientIdentity = owner('alice', { kind: 'rsa4096' });
+  // On a path of 1,000 bytes not even an object without content does.
+  const narrow = new DatagramSigners({ clientIdentity, mtu: 1000 });
+  expect(() => narrow.send('client', 'a')).toThrow(
+    expect.objectContaining({ code: 'ERR_SIGN_TOO_LARGE', message: expect.stringContaining('P-256') }),
+  );
+  const signers = new DatagramSigners({ clientIdentity });
+  // As long as that of a real archive.
+  signers.archives.client.head = new Uint8Array(120);
+  signers.send('server', 'b');
+  signers.run();
+  expect(signers.client.texts).toEqual(['b']);
+  expect(signers.client.messages[0]?.acknowledged).toBe(false);
+  expect(signers.client.messages[0]?.receiptError).toMatchObject({
+    code: 'ERR_SIGN_TOO_LARGE',
+    message: expect.stringContaining('P-256'),
+  });
+  expect(signers.sealed.client).toEqual([]);
+  expect([signers.pair.client.error, signers.pair.server.error]).toEqual([undefined, undefined]);
 });
 
 test('data that travel unsigned have their receipts too', () => {

@@ -18,7 +18,7 @@ import {
 export const NOW = Date.UTC(2025, 5, 1);
 export const DAY = 86_400_000;
 
-export type KeyKind = 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa2048' | 'rsa1024' | 'rsa-pss';
+export type KeyKind = 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa2048' | 'rsa4096' | 'rsa1024' | 'rsa-pss';
 
 export interface KeyPair {
   readonly privateKey: KeyObject;
@@ -148,6 +148,7 @@ const ALGORITHM: Readonly<Record<KeyKind, SignatureAlgorithm>> = {
   p521: { kind: 'ecdsa', hash: 'sha512' },
   ed25519: { kind: 'ed25519' },
   rsa2048: { kind: 'rsa-pkcs1', hash: 'sha256' },
+  rsa4096: { kind: 'rsa-pkcs1', hash: 'sha256' },
   rsa1024: { kind: 'rsa-pkcs1', hash: 'sha256' },
   'rsa-pss': { kind: 'rsa-pss', hash: 'sha256' },
 };
@@ -164,6 +165,8 @@ function generate(kind: KeyKind): { privateKey: KeyObject; publicKey: KeyObject 
       return crypto.generateKeyPairSync('ed25519');
     case 'rsa2048':
       return crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
+    case 'rsa4096':
+      return crypto.generateKeyPairSync('rsa', { modulusLength: 4096 });
     case 'rsa1024':
       return crypto.generateKeyPairSync('rsa', { modulusLength: 1024 });
     case 'rsa-pss':
