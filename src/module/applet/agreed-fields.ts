@@ -1,8 +1,8 @@
-import type { ConnectionInfo } from '../../connection/events.ts';
+import type { ConnectionInfo, TrafficState } from '../../connection/events.ts';
 import { writeChain } from '../../handshake/session.ts';
 import { Writer } from '../../wire/writer.ts';
-import { InformationTag } from '../protocol.ts';
-import { numberTlv, type Tlv } from '../tlv.ts';
+import { InformationTag, TrafficKeyTag } from '../protocol.ts';
+import { numberTlv, type Tlv, writeTlvs } from '../tlv.ts';
 import type { Passthrough } from './passthrough.ts';
 
 /** What the host is told of a session beside what the engine says of it. */
@@ -44,6 +44,20 @@ export function agreedFields(info: ConnectionInfo, facts: AgreedFacts): (Tlv | u
     text(InformationTag.alpn, alpnProtocol),
     maxDatagram === undefined ? undefined : numberTlv(InformationTag.maxDatagram, maxDatagram, 2),
   ];
+}
+
+/** The answer to Export traffic keys. */
+export function writeTrafficKeys(version: number, { suite, read, write, limits }: TrafficState): Uint8Array {
+  return writeTlvs([
+    numberTlv(TrafficKeyTag.version, version, 2),
+    numberTlv(TrafficKeyTag.suite, suite.id, 2),
+    { tag: TrafficKeyTag.readSecret, value: read.secret },
+    { tag: TrafficKeyTag.writeSecret, value: write.secret },
+    numberTlv(TrafficKeyTag.readSequence, read.sequence, 6),
+    numberTlv(TrafficKeyTag.writeSequence, write.sequence, 6),
+    numberTlv(TrafficKeyTag.sendLimit, limits.sending, 2),
+    limits.receiving === undefined ? undefined : numberTlv(TrafficKeyTag.receiveLimit, limits.receiving, 2),
+  ]);
 }
 
 function chainBytes(chain: readonly Uint8Array[]): Uint8Array {

@@ -386,12 +386,12 @@ export class Applet {
     switch (p2) {
       case SignatureKind.attributes:
         if (data.length < 3) throw new Refused(Status.wrongLength);
-        return session.signAttributes(r.u16(), r.rest());
+        return session.signer.attributes(r.u16(), r.rest());
       case SignatureKind.signedInfo:
-        return session.signInfo(r.u16(), r.vector(2, 1), r.rest());
+        return session.signer.signedInfo(r.u16(), r.vector(2, 1), r.rest());
       case SignatureKind.leaveOpen:
         if (data.length !== 6) throw new Refused(Status.wrongLength);
-        session.leaveNumbersOpen(r.u16() * 2 ** 32 + r.u32());
+        session.signer.leaveOpen(r.u16() * 2 ** 32 + r.u32());
         return NOTHING;
       default:
         throw new Refused(Status.wrongParameters);

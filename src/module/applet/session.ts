@@ -5,7 +5,7 @@ import type { Role } from '../../connection/sub-protocol.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import { AlertDescription } from '../../errors/alerts.ts';
 import { AlertReceivedError, alertFor, errorForAlert, TrellisError } from '../../errors/errors.ts';
-import { type Binding, SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/binding.ts';
+import { SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/binding.ts';
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
@@ -18,19 +18,17 @@ import {
   Permission,
   RECORDS_ITEM,
   SessionState,
-  TrafficKeyTag,
   WAIT_ITEM,
 } from '../protocol.ts';
-import { numberTlv, type Tlv, writeTlvs } from '../tlv.ts';
-import { agreedFields } from './agreed-fields.ts';
+import { type Tlv, writeTlvs } from '../tlv.ts';
+import { agreedFields, writeTrafficKeys } from './agreed-fields.ts';
 import { Conversation } from './conversation.ts';
 import { engineConfig } from './engine-config.ts';
 import type { OpenRequest } from './open.ts';
 import { type HostItem, Passthrough } from './passthrough.ts';
 import type { IdentityRecord, PersistentState } from './persistent.ts';
 import { Refused } from './refused.ts';
-import { checkSignedAttributes, checkSignedInfo, type ExpectedBinding } from './signature-check.ts';
-import { SignatureNumbers } from './signature-numbers.ts';
+import { SessionSigner } from './session-signer.ts';
 
 /** RFC 5216 §2.3: MSK and EMSK are 64 bytes each; the MSK comes first. */
 const KEY_MATERIAL_LENGTH = 128;
@@ -84,7 +82,7 @@ export class Session {
   #shown = false;
   /** As an EAP method: the server has committed itself, or the peer has acknowledged that. */
   #committed = false;
-  readonly #numbers = new SignatureNumbers();
+  #signer: SessionSigner | undefined;
 
   /** @param now Unix milliseconds */
   constructor(host: SessionHost, identity: IdentityRecord, request: OpenRequest, now: number) {
@@ -375,56 +373,21 @@ export class Session {
     if (!(connection instanceof Connection) || version !== ProtocolVersion.tls13) {
       throw new Refused(Status.notPermitted);
     }
-    const { suite, read, write, limits } = connection.exportTrafficKeys();
+    const traffic = connection.exportTrafficKeys();
     this.#state = 'exported';
-    return writeTlvs([
-      numberTlv(TrafficKeyTag.version, version, 2),
-      numberTlv(TrafficKeyTag.suite, suite.id, 2),
-      { tag: TrafficKeyTag.readSecret, value: read.secret },
-      { tag: TrafficKeyTag.writeSecret, value: write.secret },
-      numberTlv(TrafficKeyTag.readSequence, read.sequence, 6),
-      numberTlv(TrafficKeyTag.writeSequence, write.sequence, 6),
-      numberTlv(TrafficKeyTag.sendLimit, limits.sending, 2),
-      limits.receiving === undefined ? undefined : numberTlv(TrafficKeyTag.receiveLimit, limits.receiving, 2),
-    ]);
+    return writeTrafficKeys(version, traffic);
   }
 
-  /**
-   * Signs signedAttrs of this session (RFC 5652 §5.4) and nothing else.
-   * @param attributes the SET OF Attribute, DER, that is to be signed
-   */
-  signAttributes(scheme: number, attributes: Uint8Array): Uint8Array {
-    return this.#sign(scheme, attributes, (expected) => checkSignedAttributes(attributes, expected));
-  }
-
-  /** The same for XML signatures. @param binding which the SignedInfo has the digest of */
-  signInfo(scheme: number, binding: Uint8Array, signedInfo: Uint8Array): Uint8Array {
-    const { crypto } = this.#host;
-    return this.#sign(scheme, signedInfo, (expected) =>
-      checkSignedInfo(crypto, { scheme, binding, signedInfo }, expected),
-    );
-  }
-
-  /** Numbers below this one have gone to objects without a signature, or to one whose signature comes later. */
-  leaveNumbersOpen(next: number): void {
-    this.#requireSigning();
-    this.#numbers.leaveOpen(next);
-  }
-
-  #sign(scheme: number, data: Uint8Array, check: (expected: ExpectedBinding) => Binding): Uint8Array {
-    this.#requireSigning();
-    const key = this.#host.state.key(this.identity);
-    const { sequence } = check({ role: this.role, sessionBinding: this.#sessionBinding() });
-    if (!this.#numbers.isFree(sequence)) throw new Refused(Status.notPermitted);
-    if (!key.schemes.includes(scheme)) throw new Refused(Status.wrongParameters);
-    this.#numbers.take(sequence);
-    return key.sign(scheme, data);
-  }
-
-  #requireSigning(): void {
+  /** Also after `exportTrafficKeys`: the keys of its records may be with the host, this one is not. @throws Refused 6982, 6985 */
+  get signer(): SessionSigner {
     this.#require(Permission.sign);
-    // The keys of its records may be with the host; this key is not.
     if (this.#state !== 'exported') this.#open();
+    if (this.#signer === undefined) {
+      const { crypto, state } = this.#host;
+      const expected = { role: this.role, sessionBinding: this.#sessionBinding() };
+      this.#signer = new SessionSigner(crypto, () => state.key(this.identity), expected);
+    }
+    return this.#signer;
   }
 
   /** The end, whatever state it is in; nothing is sent. */

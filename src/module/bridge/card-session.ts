@@ -1,5 +1,6 @@
 import type { Role } from '../../connection/sub-protocol.ts';
 import { AlertReceivedError, errorForCode, type TrellisError } from '../../errors/errors.ts';
+import { exporterRequest } from '../applet/exporter-request.ts';
 import { InformationKind, Instruction, SessionState } from '../protocol.ts';
 import { type Dialogue, EapClient, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
@@ -22,8 +23,6 @@ export interface HandshakeStep {
 
 /** One session in a card, in the words of that card: what the bridge needs of it. */
 export interface CardSession {
-  /** 0 where a card has one session and no name for it. */
-  readonly handle: number;
   /** @returns a client's first flight; nothing of a server, which awaits it */
   start(): Dialogue<Uint8Array>;
   /** To old cards, one record at a time: what comes after the last one of the handshake goes to `decrypt`. */
@@ -40,25 +39,25 @@ export interface CardSession {
     readonly agreed: AgreedSession | undefined;
     readonly failure: TrellisError | undefined;
   }>;
+  /** Ends the way of records through the card, for good; `readTrafficKeys` reads the answer. */
+  exportTrafficKeys?(): CardRequest;
+  /** @param context `undefined` for none, which is not an empty one in TLS 1.2 (RFC 5705 §4) */
+  keyingMaterial?(label: string, context: Uint8Array | undefined, length: number): CardRequest;
+  /** @param kind a SignatureKind */
+  signature?(kind: number, data: Uint8Array): CardRequest;
   /** Ends the session in the card, whatever state it is in. Called once. */
   release(): CardRequest;
 }
 
 /** A session of a module that keeps to docs/security-module.md. */
 export class ModuleSession implements CardSession {
-  readonly handle: number;
+  readonly #handle: number;
   readonly #eap: EapClient;
 
   /** @param handle of Open. @param size of the EAP packets that go to the module */
   constructor(role: Role, handle: number, size: number) {
-    this.handle = handle;
-    this.#eap = new EapClient(role, size, (ins, p2, data) => ({
-      ins,
-      p1: handle << 1,
-      p2,
-      data,
-      doing: NAMES[ins] ?? 'a command',
-    }));
+    this.#handle = handle;
+    this.#eap = new EapClient(role, size, (ins, p2, data) => this.#command(ins, p2, data));
   }
 
   start(): Dialogue<Uint8Array> {
@@ -72,20 +71,17 @@ export class ModuleSession implements CardSession {
   }
 
   *poll(): Dialogue<HandshakeStep> {
-    const [state, itemsWait, high = 0, low = 0] = yield this.#ask(InformationKind.state);
+    const [state, itemsWait, high = 0, low = 0] = yield this.#command(
+      Instruction.sessionInformation,
+      InformationKind.state,
+    );
     const ended = state !== SessionState.handshaking;
     const closed = state === SessionState.closed;
     return { records: NOTHING, ended, closed, itemsWait: itemsWait === 1, wait: (high << 8) | low };
   }
 
   *retransmit(): Dialogue<HandshakeStep> {
-    const records = yield {
-      ins: Instruction.retransmit,
-      p1: this.handle << 1,
-      p2: 0,
-      data: NOTHING,
-      doing: 'Retransmit flight',
-    };
+    const records = yield this.#command(Instruction.retransmit);
     return { ...(yield* this.poll()), records };
   }
 
@@ -99,7 +95,7 @@ export class ModuleSession implements CardSession {
   }
 
   *inform(): Dialogue<{ agreed: AgreedSession | undefined; failure: TrellisError | undefined }> {
-    const answer = yield this.#ask(InformationKind.everything);
+    const answer = yield this.#command(Instruction.sessionInformation, InformationKind.everything);
     const { agreed, failure } = guarded(() => readInformation(answer));
     if (failure === undefined) return { agreed, failure };
     const error = failure.byPeer
@@ -108,18 +104,26 @@ export class ModuleSession implements CardSession {
     return { agreed, failure: error };
   }
 
-  release(): CardRequest {
-    return releaseRequest(this.handle);
+  exportTrafficKeys(): CardRequest {
+    return this.#command(Instruction.exportTrafficKeys);
   }
 
-  #ask(kind: number): CardRequest {
-    return {
-      ins: Instruction.sessionInformation,
-      p1: this.handle << 1,
-      p2: kind,
-      data: NOTHING,
-      doing: 'Session information',
-    };
+  keyingMaterial(label: string, context: Uint8Array | undefined, length: number): CardRequest {
+    const kind = context === undefined ? InformationKind.exporterWithoutContext : InformationKind.exporter;
+    const asked = exporterRequest.build({ label, context: context ?? NOTHING, length });
+    return this.#command(Instruction.sessionInformation, kind, asked);
+  }
+
+  signature(kind: number, data: Uint8Array): CardRequest {
+    return this.#command(Instruction.computeSignature, kind, data);
+  }
+
+  release(): CardRequest {
+    return releaseRequest(this.#handle);
+  }
+
+  #command(ins: number, p2 = 0, data: Uint8Array = NOTHING): CardRequest {
+    return { ins, p1: this.#handle << 1, p2, data, doing: NAMES[ins] ?? 'a command' };
   }
 }
 
@@ -131,5 +135,9 @@ const NAMES: Readonly<Record<number, string>> = {
   [Instruction.processEap]: 'Process-EAP',
   [Instruction.encrypt]: 'Process-EAP-Encrypt',
   [Instruction.decrypt]: 'Process-EAP-Decrypt',
+  [Instruction.retransmit]: 'Retransmit flight',
+  [Instruction.sessionInformation]: 'Session information',
+  [Instruction.exportTrafficKeys]: 'Export traffic keys',
+  [Instruction.computeSignature]: 'Compute signature',
 };
 const NOTHING = new Uint8Array(0);

@@ -31,6 +31,9 @@ export interface Carrier {
   drain(): Uint8Array[];
 }
 
+/** Bytes of one message to the module: four full records, well below what it takes. */
+export const BATCH = 65_536;
+
 /** Whole records in, records out. */
 export class StreamCarrier implements Carrier {
   readonly #splitter = new RecordSplitter();

@@ -1,11 +1,9 @@
 import { Connection } from '../../connection/connection.ts';
 import type { CommandWanted, CookieProof, DatagramEngine } from '../../connection/engine.ts';
 import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME } from '../../connection/events.ts';
-import { Seat } from '../../connection/seat.ts';
 import type {
   Role,
   SessionFacts,
-  SubProtocol,
   SubProtocolFactory,
   SubProtocolLink,
 } from '../../connection/sub-protocol.ts';
@@ -21,24 +19,23 @@ import {
 import { ModuleError } from '../../errors/module.ts';
 import { SESSION_BINDING_LABEL } from '../../formats/binding.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
-import { asHandshakeMessage, handshakeMessage } from '../../messages/handshake.ts';
+import { handshakeMessage } from '../../messages/handshake.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
-import { exporterRequest } from '../applet/exporter-request.ts';
-import { InformationKind, Instruction, RECORDS_ITEM, WAIT_ITEM } from '../protocol.ts';
+import { Instruction, RECORDS_ITEM, WAIT_ITEM } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
-import { type CardSession, type HandshakeStep, ModuleSession, releaseRequest } from './card-session.ts';
+import { type CardSession, type HandshakeStep, releaseRequest } from './card-session.ts';
 import type { OldCard } from './cards/old-card.ts';
-import { StreamCarrier } from './carrier.ts';
+import { BATCH, StreamCarrier } from './carrier.ts';
 import { DatagramCarrier } from './datagram-carrier.ts';
 import { type Dialogue, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
 import { FlightTimer } from './flight-timer.ts';
-import type { PeekedHello } from './hello-peek.ts';
+import { HostedSubProtocols } from './hosted.ts';
 import { type AgreedSession, schemesOf } from './information.ts';
 import type { Item } from './items.ts';
-import { openRequest } from './open-request.ts';
+import { IDLE, Opening, type Script, unexplained } from './opening.ts';
 import { Outbox } from './outbox.ts';
 import { OwnKey, SignedNumbers } from './own-key.ts';
 import { judgePeer } from './peer.ts';
@@ -46,8 +43,6 @@ import { establishedElsewhere, readTrafficKeys } from './traffic-keys.ts';
 
 /** Bytes of clear text that wait for the module before senders shall wait; datagrams beyond it are lost. */
 const MAX_OUTPUT = 131_072;
-/** Of one message to the module: four full records, well below what it takes. */
-const BATCH = 65_536;
 
 export interface ModuleConnectionOptions {
   readonly card: Card;
@@ -70,10 +65,6 @@ export interface ModuleConnectionOptions {
   readonly oldCard?: OldCard | undefined;
 }
 
-/** Waits until there is something to do. */
-const IDLE = Symbol('idle');
-type Script<T> = Generator<CardRequest | typeof IDLE, T, Uint8Array>;
-
 /**
  * A session whose engine is in a security module: the software bridge. Records become flights, flights EAP-TLS
  * messages, those APDUs, and back. To the layers above it is a `SessionEngine` like `Connection`; sub-protocols run
@@ -90,9 +81,8 @@ export class ModuleConnection implements DatagramEngine {
   readonly #numbers = new SignedNumbers();
   readonly #outbox = new Outbox();
   readonly #script: Script<void>;
-  #seats: readonly Seat[];
-  #watchers: readonly SubProtocol[] = [];
-  #session: CardSession | undefined;
+  readonly #hosted: HostedSubProtocols;
+  readonly #opening: Opening;
   #request: CardRequest | undefined;
   #events: ConnectionEvent[] = [];
   #now: number;
@@ -125,7 +115,20 @@ export class ModuleConnection implements DatagramEngine {
     this.#carrier = datagrams === undefined ? new StreamCarrier() : new DatagramCarrier(role, datagrams.mtu);
     this.#now = now;
     this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
-    this.#seats = subProtocols.map((make) => new Seat(make(role)));
+    this.#hosted = new HostedSubProtocols(role, subProtocols);
+    const { alias, fragmentSize, cookie, oldCard, verifyPeer, handOver } = options;
+    this.#opening = new Opening({
+      role,
+      config,
+      card: { alias, fragmentSize, cookie, oldCard },
+      judges: verifyPeer !== undefined,
+      oneByOne: handOver !== undefined || oldCard !== undefined,
+      carrier: this.#carrier,
+      timer: this.#timer,
+      seats: this.#hosted.seats,
+      now: () => this.#now,
+      checkTruncated: () => this.#checkTruncated(),
+    });
     this.#script = this.#life();
     this.#advance();
   }
@@ -263,9 +266,7 @@ export class ModuleConnection implements DatagramEngine {
     this.#readState = 'failed';
     this.#writeState = 'closed';
     this.#deadline = undefined;
-    this.#closeSubProtocols(
-      error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'),
-    );
+    this.#hosted.close(error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'));
     this.#release();
   }
 
@@ -305,18 +306,11 @@ export class ModuleConnection implements DatagramEngine {
     if (agreed === undefined || this.#session === undefined || this.#released) {
       throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The session is not open');
     }
-    if (this.#options.oldCard !== undefined) {
-      throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards have no exporter');
-    }
     // RFC 8446 §7.5: no context is an empty one; in TLS 1.2 it is not (RFC 5705 §4).
-    const isAbsent = context === undefined && !isTls13(agreed.version);
-    return this.#options.card.run(this, {
-      ins: Instruction.sessionInformation,
-      p1: this.#session.handle << 1,
-      p2: isAbsent ? InformationKind.exporterWithoutContext : InformationKind.exporter,
-      data: exporterRequest.build({ label, context: context ?? NOTHING, length }),
-      doing: 'Session information (exporter)',
-    });
+    const meant = context ?? (isTls13(agreed.version) ? NOTHING : undefined);
+    const request = this.#session.keyingMaterial?.(label, meant, length);
+    if (request === undefined) throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards have no exporter');
+    return this.#options.card.run(this, request);
   }
 
   get identities(): readonly Identity[] {
@@ -351,10 +345,8 @@ export class ModuleConnection implements DatagramEngine {
 
   /** A session from its beginning to its end; resumed by the module's answers, and by every input while it is idle. */
   *#life(): Script<void> {
-    let hello: PeekedHello | undefined;
-    if (this.role === 'server') hello = yield* this.#awaitHello();
-    const session = yield* this.#open(hello);
-    const agreed = yield* this.#handshake(session);
+    const { session, agreed, itemsWait } = yield* this.#opening.run();
+    this.#itemsWait = itemsWait;
     const { handOver } = this.#options;
     let peer: PeerIdentity | undefined;
     this.#guard(() => {
@@ -363,8 +355,9 @@ export class ModuleConnection implements DatagramEngine {
     const carrier = this.#carrier;
     const isGivenAway =
       handOver !== undefined && carrier instanceof StreamCarrier && agreed.version === ProtocolVersion.tls13;
-    if (this.#verdict === undefined && isGivenAway) {
-      const taken = yield* this.#takeOver(session, carrier, agreed, peer);
+    if (this.#verdict === undefined && isGivenAway && session.exportTrafficKeys !== undefined) {
+      const keys = yield session.exportTrafficKeys();
+      const taken = this.#takeOver(keys, carrier, agreed, peer);
       if (taken !== undefined) {
         handOver(taken);
         return;
@@ -376,82 +369,13 @@ export class ModuleConnection implements DatagramEngine {
       yield* this.#carry(session);
       if (this.#readState === 'failed') return;
       if (this.#readState === 'ended' && this.#writeState === 'closed') {
-        this.#closeSubProtocols(undefined);
+        this.#hosted.close(undefined);
         this.#release();
         return;
       }
       this.#checkTruncated();
       yield IDLE;
     }
-  }
-
-  *#awaitHello(): Script<PeekedHello> {
-    for (;;) {
-      const hello = this.#carrier.hello();
-      if (hello !== undefined) return hello;
-      this.#checkTruncated();
-      yield IDLE;
-    }
-  }
-
-  *#open(hello: PeekedHello | undefined): Dialogue<CardSession> {
-    const { alias, fragmentSize, oldCard, verifyPeer, cookie } = this.#options;
-    if (oldCard !== undefined) {
-      if (this.#isDatagrams)
-        throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards speak TLS, and not DTLS');
-      this.#session = oldCard.open(this.role, verifyPeer !== undefined);
-      return this.#session;
-    }
-    const common = { alias, fragmentSize, time: this.#now, cookie };
-    let data: Uint8Array;
-    try {
-      data = openRequest(this.#config, this.#seats, hello, common);
-    } catch (error) {
-      // Nothing is encrypted yet: what the peer is told goes in clear.
-      if (this.role === 'server') this.#carrier.sendClearAlert(alertFor(error));
-      throw error;
-    }
-    const [handle] = yield { ins: Instruction.open, p1: 0, p2: 0, data, doing: 'Open' };
-    if (handle === undefined)
-      throw new ModuleError('ERR_MODULE_PROTOCOL', 'Open was answered without a handle');
-    this.#session = new ModuleSession(this.role, handle, fragmentSize);
-    return this.#session;
-  }
-
-  *#handshake(session: CardSession): Script<AgreedSession> {
-    const first = yield* session.start();
-    this.#carrier.send(first);
-    const { datagrams } = this.#config;
-    if (datagrams !== undefined && first.length > 0)
-      this.#timer.set(datagrams.initialTimeout, true, this.#now);
-    for (;;) {
-      const step = yield* this.#handshakeStep(session);
-      this.#carrier.send(step.records);
-      this.#timer.set(step.wait, step.records.length > 0, this.#now);
-      if (!step.ended) continue;
-      this.#itemsWait = step.itemsWait;
-      const { agreed, failure } = yield* session.inform();
-      if (agreed === undefined || failure !== undefined) throw failure ?? unexplained();
-      this.#carrier.endHandshake();
-      return agreed;
-    }
-  }
-
-  /** Once something has come, or a flight is due again. */
-  *#handshakeStep(session: CardSession): Script<HandshakeStep> {
-    for (;;) {
-      if (this.#timer.take() && session.retransmit !== undefined) {
-        this.#carrier.resend();
-        return yield* session.retransmit();
-      }
-      if (!this.#carrier.empty) break;
-      this.#checkTruncated();
-      yield IDLE;
-    }
-    // Record by record where the module shall have none but those of the handshake.
-    const { handOver, oldCard } = this.#options;
-    const most = handOver === undefined && oldCard === undefined ? BATCH : 1;
-    return yield* session.handshake(this.#carrier.take(most));
   }
 
   /** Moves what waits through the module, both ways in turns, until nothing does. */
@@ -490,22 +414,15 @@ export class ModuleConnection implements DatagramEngine {
     if (closed === true) throw (yield* session.inform()).failure ?? unexplained();
   }
 
-  /** @returns the session, on this side; nothing where the module keeps it, and the session is going to end */
-  *#takeOver(
-    from: CardSession,
+  /** @returns the session, on this side; nothing where the module keeps it, and it is going to end */
+  #takeOver(
+    keys: Uint8Array,
     carrier: StreamCarrier,
     agreed: AgreedSession,
     peer: PeerIdentity | undefined,
-  ): Dialogue<Connection | undefined> {
-    const answer = yield {
-      ins: Instruction.exportTrafficKeys,
-      p1: from.handle << 1,
-      p2: 0,
-      data: NOTHING,
-      doing: 'Export traffic keys',
-    };
+  ): Connection | undefined {
     if (this.#verdict !== undefined) return undefined;
-    const traffic = guarded(() => readTrafficKeys(answer));
+    const traffic = guarded(() => readTrafficKeys(keys));
     const [identity] = this.identities;
     const session = Connection.carryOn(this.role, this.#config, this.#now, {
       established: establishedElsewhere(this.role, agreed, traffic, peer, (label, context, length) =>
@@ -513,9 +430,8 @@ export class ModuleConnection implements DatagramEngine {
       ),
       traffic,
       identity,
-      subProtocols: this.#seats.map(({ occupant }) => occupant),
+      subProtocols: this.#hosted.handOver(),
     });
-    this.#seats = [];
     for (const record of carrier.takeRest()) session.receive(record, this.#now);
     if (this.#transportEnded) session.receiveEnd();
     return session;
@@ -542,26 +458,16 @@ export class ModuleConnection implements DatagramEngine {
       throw failure ?? unexplained();
     }
     this.#readState = 'ended';
-    for (const { occupant } of this.#info === undefined ? [] : this.#seats) occupant.receiveEnd();
+    this.#hosted.receiveEnd();
     this.#events.push({ type: 'end' });
   }
 
   #deliver(type: number, content: Uint8Array): void {
-    if (type === ContentType.application_data) {
-      if (content.length === 0) return;
-      for (const watcher of this.#watchers) watcher.checkApplicationData?.(content);
+    if (type !== ContentType.application_data) this.#hosted.receive(type, content);
+    else if (content.length > 0) {
+      this.#hosted.checkApplicationData(content);
       this.#events.push({ type: 'data', data: content });
-      return;
     }
-    if (type === ContentType.handshake) {
-      const message = asHandshakeMessage(content);
-      this.#occupant(({ handshakeTypes }) => handshakeTypes.includes(message.type))?.receiveHandshake(
-        message.type,
-        message.body,
-      );
-      return;
-    }
-    this.#occupant(({ contentTypes }) => contentTypes.includes(type))?.receiveRecord(type, content);
   }
 
   #perform(request: CardRequest): Uint8Array | Promise<Uint8Array> {
@@ -594,25 +500,19 @@ export class ModuleConnection implements DatagramEngine {
     this.#agreed = agreed;
     this.#deadline = undefined;
     const peer = judgePeer(this.role, this.#config, agreed, this.#options.verifyPeer, this.#now);
-    const { serverName, alpnProtocol } = agreed;
-    for (const seat of this.role === 'client' ? this.#seats : []) {
-      seat.confirm(agreed.extensions.get(seat.extensionType), { serverName, alpnProtocol });
-    }
-    this.#seats = this.#seats.filter((seat) => seat.agreed);
+    this.#hosted.settle(agreed);
     return peer;
   }
 
   #establish(agreed: AgreedSession, peer: PeerIdentity | undefined): void {
     const { version, suite, group, serverName, alpnProtocol, pskIdentity, transcriptHash } = agreed;
-    const occupants = this.#seats.map(({ occupant }) => occupant);
     const protocol = PROTOCOL_NAME[version] ?? 'TLSv1.3';
-    const subProtocols = occupants.map(({ name }) => name);
+    const subProtocols = this.#hosted.occupants.map(({ name }) => name);
     const facts = { version, suite, group, serverName, alpnProtocol, pskIdentity, resumed: false };
     this.#info = { ...facts, protocol, peer, transcriptHash, subProtocols };
-    this.#watchers = occupants.filter(({ checkApplicationData }) => checkApplicationData !== undefined);
     this.#events.push({ type: 'connected' });
     const session = this.#facts(agreed, peer);
-    for (const occupant of occupants) occupant.start(this.#link(session));
+    this.#hosted.start(() => this.#link(session));
   }
 
   #facts({ version, suite, transcriptHash }: AgreedSession, peer: PeerIdentity | undefined): SessionFacts {
@@ -623,15 +523,11 @@ export class ModuleConnection implements DatagramEngine {
   /** What was shown in the handshake; its key signs in the module, for this session alone. */
   #identity(chain: readonly Uint8Array[]): Identity {
     const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
-    const p1 = (this.#session?.handle ?? 0) << 1;
-    const compute = (p2: number, data: Uint8Array) =>
-      this.#options.card.run(this, {
-        ins: Instruction.computeSignature,
-        p1,
-        p2,
-        data,
-        doing: 'Compute signature',
-      });
+    const compute = (kind: number, data: Uint8Array) => {
+      const request = this.#session?.signature?.(kind, data);
+      if (request === undefined) throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards sign no objects');
+      return this.#options.card.run(this, request);
+    };
     return { chain, key: new OwnKey(schemes, this.#numbers, compute) };
   }
 
@@ -664,10 +560,6 @@ export class ModuleConnection implements DatagramEngine {
     }
   }
 
-  #occupant(is: (subProtocol: SubProtocol) => boolean): SubProtocol | undefined {
-    return this.#seats.find(({ occupant }) => is(occupant))?.occupant;
-  }
-
   #guard(work: () => void): void {
     try {
       work();
@@ -694,22 +586,20 @@ export class ModuleConnection implements DatagramEngine {
     this.#readState = 'failed';
     this.#writeState = 'closed';
     this.#deadline = undefined;
-    this.#closeSubProtocols(error);
+    this.#hosted.close(error);
     this.#events.push({ type: 'error', error });
     this.#release();
-  }
-
-  #closeSubProtocols(error: Error | undefined): void {
-    const seats = this.#info === undefined ? [] : this.#seats;
-    this.#seats = [];
-    this.#watchers = [];
-    for (const { occupant } of seats) occupant.closed(error);
   }
 
   #release(): void {
     if (this.#released) return;
     this.#released = true;
     if (this.#session !== undefined) this.#options.card.release(this, this.#session.release());
+  }
+
+  /** In the module, since Open was answered. */
+  get #session(): CardSession | undefined {
+    return this.#opening.session;
   }
 
   get #isDatagrams(): boolean {
@@ -726,7 +616,7 @@ export class ModuleConnection implements DatagramEngine {
       role: this.role,
       session,
       crypto: this.#config.crypto,
-      neighbour: (name) => this.#occupant((occupant) => occupant.name === name),
+      neighbour: (name) => this.#hosted.find((occupant) => occupant.name === name),
       send: (contentType, content) => this.#write(contentType, content),
       sendHandshake: (type, body) =>
         this.#write(
@@ -754,10 +644,6 @@ function keysStay(cause: unknown): ModuleError {
 
 function isTls13(version: number | undefined): boolean {
   return version === ProtocolVersion.tls13 || version === ProtocolVersion.dtls13;
-}
-
-function unexplained(): ModuleError {
-  return new ModuleError('ERR_MODULE_PROTOCOL', 'The module has closed the session and does not say why');
 }
 
 const CLOSE_NOTIFY = Uint8Array.of(AlertLevel.warning, AlertDescription.close_notify);

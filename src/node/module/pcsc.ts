@@ -85,7 +85,7 @@ export class PcscTransport implements CardTransport {
       reader.on('disconnect', () => transport.#fail('ERR_MODULE_GONE', 'the reader was taken away'));
       return transport;
     } catch (error) {
-      client.stop();
+      stop(client);
       throw asModuleError(error);
     }
   }
@@ -105,8 +105,8 @@ export class PcscTransport implements CardTransport {
     this.#stopped = true;
     // Where the reader is gone already, its client still runs.
     this.#fail('ERR_MODULE_GONE', 'it was closed on this side');
-    const stop = () => this.#client.stop();
-    this.#operate(() => this.#card.disconnect(this.#pcsc.CardDisposition.RESET)).then(stop, stop);
+    const end = () => stop(this.#client);
+    this.#operate(() => this.#card.disconnect(this.#pcsc.CardDisposition.RESET)).then(end, end);
   }
 
   /** One at a time; and the package settles its promise a moment before it counts the operation as done. */
@@ -121,6 +121,15 @@ export class PcscTransport implements CardTransport {
 
   #fail(code: ModuleErrorCode, why: string): void {
     this.#closed ??= new ModuleError(code, `The card is not there: ${why}`);
+  }
+}
+
+/** Where pcscd has ended, the client's handle is gone with it: it throws, and there is nothing to be stopped. */
+function stop(client: PcscClient): void {
+  try {
+    client.stop();
+  } catch {
+    // It is over either way, and nobody waits to hear how.
   }
 }
 

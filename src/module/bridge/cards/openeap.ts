@@ -45,7 +45,6 @@ export class OpenEapCard implements OldCard {
 }
 
 class OpenEapSession implements CardSession {
-  readonly handle = 0;
   readonly #give: () => void;
   readonly #eap = new EapClient('client', PACKET, (ins, p2, packet) =>
     cardRequest('Process-EAP', () => process(ins, p2, packet)),

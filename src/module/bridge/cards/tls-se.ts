@@ -45,7 +45,6 @@ export class TlsSeCard implements OldCard {
 }
 
 class TlsSeSession implements CardSession {
-  readonly handle = 0;
   readonly #give: () => void;
   readonly #server = new ServerWatch();
   #ended = false;
