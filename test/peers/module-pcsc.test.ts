@@ -278,4 +278,17 @@ describeWith([...needs, mini], 'a card in a reader', () => {
     transport.close();
     await expect(PcscTransport.connect('No such reader')).rejects.toMatchObject({ code: 'ERR_MODULE_GONE' });
   }, 30_000);
+
+  // The last: there is no reader afterwards.
+  it('is missed when pcscd has ended, and can be let go of then', async () => {
+    await insert(new Card());
+    const transport = await PcscTransport.connect('Virtual PCD');
+    pcscd?.child.kill('SIGTERM');
+    await pcscd?.exited;
+    const command = Uint8Array.from([0xa0, 0x20, 0, 0]);
+    await expect(transport.transmit(command)).rejects.toMatchObject({ code: 'ERR_MODULE_GONE' });
+    // What it throws behind the promise would fail the run.
+    transport.close();
+    await delay(300);
+  }, 30_000);
 });

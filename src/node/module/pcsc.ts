@@ -124,14 +124,19 @@ export class PcscTransport implements CardTransport {
   }
 }
 
-/** Where pcscd has ended, the client's handle is gone with it: it throws, and there is nothing to be stopped. */
+/**
+ * Where pcscd has ended, the client's handle is gone with it: to stop it throws, and so would its end as garbage, where nobody
+ * could catch it.
+ */
 function stop(client: PcscClient): void {
   try {
     client.stop();
   } catch {
-    // It is over either way, and nobody waits to hear how.
+    LOST.add(client);
   }
 }
+
+const LOST = new Set<PcscClient>();
 
 async function load(): Promise<PcscMini> {
   try {
