@@ -18,7 +18,7 @@ export const muxOpen: Bench = defineBench({
   ours: () => value('channels', 'open'),
   peer: () => value('http2', 'open'),
   others: {
-    'yamux-js': () => value('yamux', 'open'),
+    'libp2p-yamux': () => value('yamux', 'open'),
     'node:tls': () => value('tls', 'open'),
     'ports mode': () => value('ports', 'open'),
   },
@@ -35,7 +35,7 @@ export const muxBulk: Bench = defineBench({
   peer: () => value('trellis-tls', 'bulk'),
   others: {
     'node:http2': () => value('http2', 'bulk'),
-    'yamux-js': () => value('yamux', 'bulk'),
+    'libp2p-yamux': () => value('yamux', 'bulk'),
     'node:tls': () => value('tls', 'bulk'),
     'ports mode': () => value('ports', 'bulk'),
   },
@@ -52,7 +52,7 @@ export const muxMany: Bench = defineBench({
   peer: () => value('channels', 'bulk'),
   others: {
     'node:http2': () => value('http2', 'many'),
-    'yamux-js': () => value('yamux', 'many'),
+    'libp2p-yamux': () => value('yamux', 'many'),
     'node:tls': () => value('tls', 'many'),
   },
 });
@@ -68,7 +68,7 @@ export const muxLatency: Bench = defineBench({
   peer: async () => (await runMux<{ idle: number }>('channels', 'latency')).idle,
   others: {
     'node:http2': () => value('http2', 'latency'),
-    'yamux-js': () => value('yamux', 'latency'),
+    'libp2p-yamux': () => value('yamux', 'latency'),
     'node:tls': () => value('tls', 'latency'),
   },
 });
@@ -82,7 +82,7 @@ export const muxMemoryBench: Bench = defineBench({
   rounds: 1,
   ours: () => muxMemory('channels'),
   peer: () => muxMemory('http2'),
-  others: { 'yamux-js': () => muxMemory('yamux'), 'node:tls': () => muxMemory('tls') },
+  others: { 'libp2p-yamux': () => muxMemory('yamux'), 'node:tls': () => muxMemory('tls') },
 });
 
 interface SlowRow {

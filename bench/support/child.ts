@@ -17,8 +17,18 @@ export function runFile(file: string, args: readonly string[], flags: readonly s
   return run(process.execPath, [...flags, join(ROOT, 'scripts', 'run-ts.mjs'), join(ROOT, file), ...args]);
 }
 
+/** They must not outlive a bench that somebody stops. */
+const running = new Set<ChildProcess>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const child of running) child.kill('SIGKILL');
+    process.kill(process.pid, signal);
+  });
+}
+
 export function run(command: string, args: readonly string[]): Child {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  running.add(child);
   const lines: string[] = [];
   const waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];
   let partial = '';
@@ -33,6 +43,7 @@ export function run(command: string, args: readonly string[]): Child {
     }
   });
   const end = (why: string): void => {
+    running.delete(child);
     exited = new Error(`${command} ${why}`);
     for (const { reject } of waiting.splice(0)) reject(exited);
   };

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
-import type { Duplex } from 'node:stream';
-import { Client as YamuxClient, Server as YamuxServer } from 'yamux-js';
+import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { yamux } from '@chainsafe/libp2p-yamux';
 import { createSecureContext, createServer, type TLSSocket } from '../../src/index.ts';
 import { muxServer } from '../../src/mux/index.ts';
 import { connectMux, muxSession } from '../../src/node/mux.ts';
@@ -119,28 +120,110 @@ function http2Stack({ ca, cert, key }: Files): MuxStack {
 
 function yamuxStack(files: Files): MuxStack {
   const { serve, dial } = nodes(files);
-  const config = { enableKeepAlive: false, maxStreamWindowSize: 262_144, acceptBacklog: STREAMS };
   return {
     name: 'yamux',
     serve: async (onStream) => {
       const server = serve((socket) => {
-        const session = new YamuxServer((stream) => onStream(stream.on('error', () => {})), config);
-        session.on('error', () => {});
-        socket.on('error', () => {});
-        socket.pipe(session).pipe(socket);
+        yamuxOver(socket, 'inbound', (stream) => onStream(duplexOf(stream)));
       });
       return { port: await listen(server), stop: () => close(server) };
     },
     dial: async (port) => {
       const socket = dial(port);
       await once(socket, 'secureConnect');
-      const session = new YamuxClient(config);
-      session.on('error', () => {});
-      socket.on('error', () => {});
-      socket.pipe(session).pipe(socket);
-      return { open: () => session.open().on('error', () => {}), stop: () => socket.destroy() };
+      const muxer = yamuxOver(socket, 'outbound', () => {});
+      return { open: () => duplexOf(muxer.newStream() as YamuxStream), stop: () => socket.destroy() };
     },
   };
+}
+
+type YamuxFactory = ReturnType<ReturnType<typeof yamux>>;
+type Yamux = ReturnType<YamuxFactory['createStreamMuxer']>;
+type YamuxStream = Awaited<ReturnType<Yamux['newStream']>>;
+
+function yamuxOver(socket: Duplex, direction: Role, onIncomingStream: (stream: YamuxStream) => void): Yamux {
+  const muxer = yamux({ maxInboundStreams: STREAMS, maxOutboundStreams: STREAMS, enableKeepAlive: false })({
+    logger: { forComponent: () => SILENT },
+  }).createStreamMuxer({ direction, onIncomingStream });
+  socket.on('error', () => {});
+  // A frame's header and its data are two writes, between which Nagle's algorithm would wait for an acknowledgment.
+  if (socket instanceof Socket) socket.setNoDelay(true);
+  muxer.sink(readAll(socket)).catch(() => {});
+  void writeAll(muxer.source, socket);
+  return muxer;
+}
+
+type Role = 'inbound' | 'outbound';
+
+const SILENT = Object.assign(() => {}, { error: () => {}, trace: () => {}, enabled: false });
+
+/** libp2p's streams are pairs of asynchronous iterables; the scenarios want Node's. */
+function duplexOf(stream: YamuxStream): Duplex {
+  let give: ((chunk: Uint8Array | undefined) => void) | undefined;
+  let taken: (() => void) | undefined;
+  let wanted: (() => void) | undefined;
+  async function* written(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const chunk = await new Promise<Uint8Array | undefined>((resolve) => {
+        give = resolve;
+        const done = taken;
+        taken = undefined;
+        done?.();
+      });
+      if (chunk === undefined) return;
+      yield chunk;
+    }
+  }
+  const write = (chunk: Uint8Array | undefined, done: () => void): void => {
+    const now = give;
+    if (now === undefined) {
+      taken = () => write(chunk, done);
+      return;
+    }
+    give = undefined;
+    taken = done;
+    now(chunk);
+  };
+  const duplex = new Duplex({
+    read: () => {
+      wanted?.();
+      wanted = undefined;
+    },
+    write: (chunk: Uint8Array, _encoding, done) => write(chunk, () => done()),
+    final: (done) => {
+      write(undefined, () => {});
+      done();
+    },
+  });
+  duplex.on('error', () => {});
+  stream.sink(written()).catch(() => duplex.destroy());
+  void (async () => {
+    try {
+      for await (const list of stream.source) {
+        const asked = new Promise<void>((resolve) => {
+          wanted = resolve;
+        });
+        if (!duplex.push(list.subarray())) await asked;
+      }
+      duplex.push(null);
+    } catch {
+      duplex.destroy();
+    }
+  })();
+  return duplex;
+}
+
+async function* readAll(socket: Duplex): AsyncGenerator<Uint8Array> {
+  for await (const chunk of socket) yield chunk as Uint8Array;
+}
+
+async function writeAll(
+  source: AsyncIterable<Uint8Array | { subarray(): Uint8Array }>,
+  socket: Duplex,
+): Promise<void> {
+  for await (const chunk of source) {
+    if (!socket.write(chunk.subarray())) await once(socket, 'drain');
+  }
 }
 
 /** A connection of its own for each stream. */
