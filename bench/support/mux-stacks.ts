@@ -155,7 +155,13 @@ function yamuxOver(socket: Duplex, direction: Role, onIncomingStream: (stream: Y
 
 type Role = 'inbound' | 'outbound';
 
-const SILENT = Object.assign(() => {}, { error: () => {}, trace: () => {}, enabled: false });
+type Logger = ReturnType<Parameters<ReturnType<typeof yamux>>[0]['logger']['forComponent']>;
+const SILENT: Logger = Object.assign(() => {}, {
+  error: () => {},
+  trace: () => {},
+  enabled: false,
+  newScope: () => SILENT,
+});
 
 /** libp2p's streams are pairs of asynchronous iterables; the scenarios want Node's. */
 function duplexOf(stream: YamuxStream): Duplex {
