@@ -148,7 +148,7 @@ function yamuxOver(socket: Duplex, direction: Role, onIncomingStream: (stream: Y
   socket.on('error', () => {});
   // A frame's header and its data are two writes, between which Nagle's algorithm would wait for an acknowledgment.
   if (socket instanceof Socket) socket.setNoDelay(true);
-  muxer.sink(readAll(socket)).catch(() => {});
+  Promise.resolve(muxer.sink(readAll(socket))).catch(() => {});
   void writeAll(muxer.source, socket);
   return muxer;
 }
