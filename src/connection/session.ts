@@ -137,9 +137,14 @@ export abstract class Session<IO extends SessionIO> {
   /** Answers `wanted` where it is the identities for a name or a request. */
   provideIdentities(identities: readonly Identity[], now: number): void {
     const step = this.step;
-    if (this.readState === 'failed' || step.kind !== 'choosing') return;
-    this.#identities = identities;
+    if (this.readState === 'failed') return;
     this.io.now = now;
+    if (step.kind === 'established' && 'choose' in step) {
+      if (this.writeState === 'open') this.guard(() => step.choose(identities, this.io));
+      return;
+    }
+    if (step.kind !== 'choosing') return;
+    this.#identities = identities;
     this.guard(() => this.advance(step.choose(identities, this.io)));
     this.process();
   }

@@ -31,6 +31,8 @@ export class EarlyDataGuard {
   firstUse(crypto: CryptoProvider, ticket: Uint8Array, issuedAt: number, now: number): boolean {
     // §8.2: a server that has just started cannot know what it saw before.
     if (issuedAt < this.#startedAt && now - this.#startedAt < 2 * this.window) return false;
+    // The clock was set back: a ClientHello of before may be in time again, and may have been forgotten.
+    if (now < this.#turnedAt) return false;
     this.#turn(now);
     if (this.#current.size + this.#previous.size >= MAX_REMEMBERED) return false;
     const key = String.fromCharCode(...crypto.digest('sha256', ticket));
@@ -42,8 +44,8 @@ export class EarlyDataGuard {
   /** A replay is at most two windows younger than what it repeats; two generations of that length hold it. */
   #turn(now: number): void {
     const age = now - this.#turnedAt;
-    if (age >= 0 && age < 2 * this.window) return;
-    this.#previous = age >= 0 && age < 4 * this.window ? this.#current : new Set();
+    if (age < 2 * this.window) return;
+    this.#previous = age < 4 * this.window ? this.#current : new Set();
     this.#current = new Set();
     this.#turnedAt = now;
   }

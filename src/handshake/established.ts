@@ -11,13 +11,14 @@ import {
 } from '../messages/post-handshake.ts';
 import { ExtensionType, HandshakeType } from '../wire/codepoints.ts';
 import type { PeerIdentity } from '../x509/verify.ts';
+import type { Identity } from './config.ts';
 import type { Role } from './hello-extension.ts';
 import type { HandshakeIO } from './io.ts';
 import { keptOf } from './kept-peer.ts';
 import { exportKeyingMaterial, nextTrafficSecret, resumptionPsk } from './key-schedule.ts';
 import type { FinishedVerified, PeerAuthenticated } from './proofs.ts';
 import { MAX_TICKET_LIFETIME } from './session.ts';
-import type { SignatureWanted } from './wanted.ts';
+import type { IdentitiesWanted, SignatureWanted } from './wanted.ts';
 
 /** KeyUpdates in a row, without application data between, that are tolerated. */
 export const MAX_KEY_UPDATES = 32;
@@ -70,10 +71,11 @@ export type Exporter = (label: string, context: Uint8Array | undefined, length: 
 /** A client that has offered to authenticate itself later (RFC 8446 §4.6.2). `secret` is the traffic secret of this moment. */
 export interface AnsweringClient {
   readonly role: 'client';
-  readonly wanted: SignatureWanted | undefined;
+  readonly wanted: SignatureWanted | IdentitiesWanted | undefined;
   dataReceived(): void;
   receive(message: HandshakeMessage, secret: Uint8Array, io: HandshakeIO): void;
   provide(signature: Uint8Array, secret: Uint8Array, io: HandshakeIO): void;
+  choose(identities: readonly Identity[], secret: Uint8Array, io: HandshakeIO): void;
 }
 
 /** A server that may ask such a client. */
@@ -167,14 +169,19 @@ export class Established {
     this.#later?.dataReceived();
   }
 
-  /** Client: a signature that the server has asked for. */
-  get wanted(): SignatureWanted | undefined {
+  /** Client: a signature that the server has asked for, or the certificates to choose from for it. */
+  get wanted(): SignatureWanted | IdentitiesWanted | undefined {
     return this.#later?.role === 'client' ? this.#later.wanted : undefined;
   }
 
-  /** Client: answers `wanted`. */
+  /** Client: answers `wanted` where it is a signature. */
   provide(signature: Uint8Array, io: HandshakeIO): void {
     if (this.#later?.role === 'client') this.#later.provide(signature, this.#secrets.write, io);
+  }
+
+  /** Client: answers `wanted` where it is identities. */
+  choose(identities: readonly Identity[], io: HandshakeIO): void {
+    if (this.#later?.role === 'client') this.#later.choose(identities, this.#secrets.write, io);
   }
 
   /** Server: asks for the client's certificate. @throws ConnectionError ERR_TLS_OPTION */

@@ -1,11 +1,11 @@
 import type { HandshakeMessage } from '../messages/handshake.ts';
-import type { CertificateWishes, Identity, IdentitySource } from './config.ts';
+import type { Identity } from './config.ts';
 import type { Established } from './established.ts';
 import type { HandshakeIO } from './io.ts';
 import type { Established12 } from './tls12/established.ts';
-import type { DecryptionWanted, SignatureWanted } from './wanted.ts';
+import type { DecryptionWanted, IdentitiesWanted, SignatureWanted } from './wanted.ts';
 
-export type { DecryptionWanted, SignatureWanted };
+export type { DecryptionWanted, IdentitiesWanted, SignatureWanted };
 
 /** The handshake's next move: await a message, await an answer from outside, or done. */
 export type Step = Expect | Waiting | Choosing | Established | Established12;
@@ -25,17 +25,6 @@ export interface Waiting {
   readonly kind: 'waiting';
   readonly wanted: SignatureWanted | DecryptionWanted;
   provide(answer: Uint8Array, io: HandshakeIO): Step;
-}
-
-/**
- * Work that only the outside can do: find the certificates for the name that a client asks for, or at a client, those for
- * the request of this server. Answered by `source.select(serverName, wishes)`.
- */
-export interface IdentitiesWanted {
-  readonly kind: 'identities';
-  readonly serverName: string | undefined;
-  readonly wishes: CertificateWishes;
-  readonly source: IdentitySource;
 }
 
 /** A state that awaits an answer to `IdentitiesWanted`. */

@@ -1,4 +1,5 @@
 import type { DecryptingKey, SigningKey } from '../crypto/provider.ts';
+import type { CertificateWishes, IdentitySource } from './config.ts';
 
 /** Work that only the outside can do: sign with a key that the engine never sees. */
 export interface SignatureWanted {
@@ -17,4 +18,15 @@ export interface DecryptionWanted {
   readonly kind: 'decryption';
   readonly key: DecryptingKey;
   readonly ciphertext: Uint8Array;
+}
+
+/**
+ * Work that only the outside can do: find the certificates for the name that a client asks for, or at a client, those for
+ * the request of this server. Answered by `source.select(serverName, wishes)`.
+ */
+export interface IdentitiesWanted {
+  readonly kind: 'identities';
+  readonly serverName: string | undefined;
+  readonly wishes: CertificateWishes;
+  readonly source: IdentitySource;
 }

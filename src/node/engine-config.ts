@@ -19,7 +19,7 @@ import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
 import { acceptUnverified, UnverifiedPeer, verifyFingerprint, verifyPeer } from '../x509/verify.ts';
 import { type CompressionName, compressionFor } from './certificate-compression.ts';
 import { parseFingerprints } from './fingerprints.ts';
-import { optionError, parseAlpn, requireSupported, sniFor } from './options.ts';
+import { optionError, parseAlpn, requireInteger, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
 import { clientPsks, type PskInput, type PskLookup, pskFinder, readHint } from './psk.ts';
 import { type ContextOptions, contextOf, SecureContext } from './secure-context.ts';
@@ -36,7 +36,7 @@ export type SNICallback = (
 /**
  * Called when the server asks for a certificate.
  * @returns at once or later, a context with what may be shown; one without certificates shows none, and `undefined` leaves it
- *   to `cert` and `key`. What it throws or rejects with ends the handshake.
+ *   to `cert` and `key`. What it throws or rejects with ends the session.
  */
 export type CertificateCallback = (
   wishes: CertificateWishes,
@@ -110,8 +110,7 @@ export interface ClientSettings extends PeerSettings {
   postHandshakeAuth?: boolean | undefined;
   /**
    * Chooses the certificate by what the server says of it: the authorities and signature schemes of its CertificateRequest.
-   * During the handshake, within `handshakeTimeout`; what is shown after it (`postHandshakeAuth`), and in a session of a
-   * security module, is not asked for.
+   * During the handshake, within `handshakeTimeout`, and after it (`postHandshakeAuth`). Not with `module`, which shows its own.
    */
   certificateCallback?: CertificateCallback | undefined;
   /**
@@ -164,10 +163,22 @@ const TICKETS = 1;
 
 /** @throws ConnectionError ERR_TLS_OPTION for the settings that both sides have */
 export function checkPeerSettings(
-  settings: PeerSettings & { readonly module?: unknown; readonly requirePsk?: boolean | undefined },
+  settings: PeerSettings & {
+    readonly module?: unknown;
+    readonly requirePsk?: boolean | undefined;
+    readonly certificateCallback?: CertificateCallback | undefined;
+    readonly SNICallback?: SNICallback | undefined;
+  },
 ): void {
   requireSupported(settings);
   const { handshakeTimeout, padding, maxSendFragment, module, psk, requirePsk } = settings;
+  for (const callback of ['certificateCallback', 'SNICallback'] as const) {
+    if (module === undefined || settings[callback] === undefined) continue;
+    throw optionError(
+      callback,
+      'a session in a module shows the identity of the module, and nobody here is asked; name it by the alias of module',
+    );
+  }
   if (module !== undefined && (psk !== undefined || requirePsk === true)) {
     throw optionError(
       psk === undefined ? 'requirePsk' : 'psk',
@@ -204,13 +215,6 @@ function common(context: SecureContext, settings: PeerSettings) {
 
 export function isMaxSendFragment(size: number): boolean {
   return Number.isInteger(size) && size >= MIN_FRAGMENT && size <= MAX_FRAGMENT;
-}
-
-function requireInteger(option: string, value: number | undefined, min: number, max: number): void {
-  if (value === undefined) return;
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw optionError(option, `${value} is not an integer from ${min} to ${max}`);
-  }
 }
 
 // ── client ───────────────────────────────────────────────────────────────────────────────────────

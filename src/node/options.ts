@@ -30,6 +30,14 @@ export function requireSupported(options: object): void {
   }
 }
 
+/** @throws ConnectionError ERR_TLS_OPTION for a value that is given and no integer from `min` to `max` */
+export function requireInteger(option: string, value: number | undefined, min: number, max: number): void {
+  if (value === undefined) return;
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw optionError(option, `${value} is not an integer from ${min} to ${max}`);
+  }
+}
+
 /** node:tls's names of versions, oldest first. */
 const VERSIONS = {
   TLSv1: ProtocolVersion.tls10,

@@ -15,6 +15,7 @@ import { decodePemBlocks } from '../der/pem.ts';
 import { TrellisError } from '../errors/errors.ts';
 import type { Identity, SessionStore, Tls12Config } from '../handshake/config.ts';
 import { EarlyDataGuard } from '../handshake/early-data-guard.ts';
+import { MAX_TICKET_LIFETIME } from '../handshake/session.ts';
 import { TicketKeys } from '../handshake/tickets.ts';
 import { NamedGroup, ProtocolVersion } from '../wire/codepoints.ts';
 import { Certificate } from '../x509/certificate.ts';
@@ -30,6 +31,7 @@ import {
   parseGroups,
   parseSignatureSchemes,
   parseVersions,
+  requireInteger,
   requireSupported,
 } from './options.ts';
 import { MemorySessionStore } from './session-store.ts';
@@ -163,6 +165,7 @@ export class SecureContext {
     this.tls12 = tls12;
     this.groups = parseGroups(options.ecdhCurve) ?? defaultGroups();
     this.schemes = parseSignatureSchemes(options.sigalgs) ?? SCHEMES.map(({ id }) => id);
+    requireInteger('sessionTimeout', options.sessionTimeout, 0, MAX_TICKET_LIFETIME);
     this.sessionTimeout = options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT;
     this.identities = readIdentities(options);
     this.crls = explain('crl', () =>

@@ -187,7 +187,7 @@ describe('trellis probe --module', () => {
     const wrong: [string[], string][] = [
       [['--offload'], '--offload is for --module'],
       [[...module, '--cert', client, '--key', clientKey], 'leave --cert and --key out'],
-      [[...module, '--psk', 'me:00112233445566778899aabbccddeeff'], '--module and --psk do not go together'],
+      [[...module, '--psk', 'me:00112233445566778899aabbccddeeff'], 'leave --psk and --psk-file out'],
       [module, '--pin-file FILE is missing'],
     ];
     const ends = await Promise.all(wrong.map(([words]) => trellis('probe', '127.0.0.1:1', ...words)));

@@ -219,6 +219,24 @@ describe('a replay', () => {
     },
   );
 
+  test('is remembered for all servers that share a guard, whatever sessions come between', () => {
+    const server = taking();
+    const flight = firstFlight(sessionOf(server));
+    for (let n = 0; n < 20; n++) expect(serve(server, firstFlight(sessionOf(server)), START)).toBe(1);
+    expect(serve(server, flight, START)).toBe(1);
+    const { tickets } = server;
+    expect(serve({ tickets }, flight, START + 1)).toBe(0);
+  });
+
+  test('after the clock was set back brings no early data', () => {
+    const server = taking();
+    const flight = firstFlight(sessionOf(server));
+    expect(serve(server, flight, START)).toBe(1);
+    expect(serve(server, flight, START - EARLY_DATA_WINDOW)).toBe(0);
+    expect(serve(server, flight, START - 1)).toBe(0);
+    expect(serve(server, flight, START)).toBe(0);
+  });
+
   test('with a wrong binder uses nothing up', () => {
     const server = taking();
     const session = sessionOf(server);
@@ -244,6 +262,29 @@ describe('EarlyDataGuard', () => {
     expect(guard.firstUse(nodeCrypto, ticket(1), 500, 2000)).toBe(false);
     expect(guard.firstUse(nodeCrypto, ticket(1), 1500, 2000)).toBe(true);
     expect(guard.firstUse(nodeCrypto, ticket(2), 500, 1000 + 2 * EARLY_DATA_WINDOW)).toBe(true);
+  });
+
+  test('keeps to the window that it is given', () => {
+    const guard = new EarlyDataGuard(0, 50);
+    expect(guard.firstUse(nodeCrypto, ticket(1), -1, 99)).toBe(false);
+    expect(guard.firstUse(nodeCrypto, ticket(1), -1, 100)).toBe(true);
+    expect(guard.firstUse(nodeCrypto, ticket(1), -1, 200)).toBe(false);
+    // Forgotten: by then a replay is older than its ticket says.
+    expect(guard.firstUse(nodeCrypto, ticket(1), -1, 300)).toBe(true);
+  });
+
+  test('forgets nothing where the clock is set back, and takes none until it is again where it was', () => {
+    const guard = new EarlyDataGuard(0);
+    const now = 10 * EARLY_DATA_WINDOW;
+    expect(guard.firstUse(nodeCrypto, ticket(1), now, now)).toBe(true);
+    // A jump forward and back, past what was remembered.
+    expect(guard.firstUse(nodeCrypto, ticket(2), now, 10 * now)).toBe(true);
+    for (const back of [now, now + 1, 10 * now - 1]) {
+      expect(guard.firstUse(nodeCrypto, ticket(1), now, back)).toBe(false);
+      expect(guard.firstUse(nodeCrypto, ticket(3), now, back)).toBe(false);
+    }
+    expect(guard.firstUse(nodeCrypto, ticket(2), now, 10 * now)).toBe(false);
+    expect(guard.firstUse(nodeCrypto, ticket(3), now, 10 * now)).toBe(true);
   });
 
   test('refuses when it is full, and has room again later', () => {

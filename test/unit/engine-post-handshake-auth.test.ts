@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import type { ClientConfig, Identity, IdentitySource, ServerConfig } from '../../src/handshake/config.ts';
 import { MAX_CERTIFICATE_REQUESTS } from '../../src/handshake/tls13/post-handshake.ts';
 import {
   buildCertificate,
@@ -67,6 +67,79 @@ describe('post-handshake client authentication', () => {
     pair.server.connection.send(Uint8Array.of(2));
     pair.run();
     expect([pair.server.data, pair.client.data]).toEqual([Uint8Array.of(1), Uint8Array.of(2)]);
+  });
+
+  test('asks which certificate it shall be, with what the server says of it', () => {
+    const other = testIdentity('p384');
+    const wishes: unknown[] = [];
+    const answer = [[other], [], [clientIdentity]];
+    const identitySource: IdentitySource = {
+      select(serverName, wished) {
+        wishes.push([serverName, wished]);
+        return answer[wishes.length - 1] ?? [];
+      },
+    };
+    const pair = START_PAIR({ identitySource }, { certificateAuthorities: [Uint8Array.of(0x30, 0)] });
+    expect(wishes).toEqual([]);
+    const shown = [other, undefined, clientIdentity].map((identity) => {
+      pair.server.connection.requestCertificate();
+      pair.run();
+      return [pair.server.connection.info?.peer?.chain, identity?.chain];
+    });
+    expect(shown.map(([found]) => found)).toEqual(shown.map(([, expected]) => expected));
+    expect(answers(pair)).toBe(3);
+    const { schemes } = serverConfig();
+    const wished = { schemes, authorities: [Uint8Array.of(0x30, 0)], certificateTypes: undefined };
+    expect(wishes).toEqual([1, 2, 3].map(() => ['server.test', wished]));
+    // What was shown in the handshake, and sub-protocols know, is what it was: nothing.
+    expect(pair.client.connection.identities).toEqual([]);
+  });
+
+  test('holds up nothing while the certificate is chosen, and answers in the order that it was asked', () => {
+    const identitySource: IdentitySource = { select: () => new Promise<readonly Identity[]>(() => {}) };
+    const pair = START_PAIR({ identitySource });
+    const { client, server } = pair;
+    server.connection.requestCertificate();
+    server.connection.requestCertificate();
+    server.connection.send(Uint8Array.of(7));
+    pair.run();
+    expect(client.connection.wanted?.kind).toBe('identities');
+    expect(client.connection.inputFull).toBe(false);
+    expect(client.data).toEqual(Uint8Array.of(7));
+    // What answers another question is passed over.
+    client.connection.provide(new Uint8Array(64), pair.now);
+    server.connection.updateKeys(true);
+    client.connection.updateKeys(true);
+    pair.run();
+    expect(answers(pair)).toBe(0);
+    for (const [i, identities] of [[], [clientIdentity]].entries()) {
+      expect(client.connection.wanted?.kind).toBe('identities');
+      client.connection.provideIdentities(identities, pair.now);
+      pair.run();
+      expect(answers(pair)).toBe(i + 1);
+    }
+    expect(server.connection.info?.peer?.chain).toEqual(clientIdentity.chain);
+    expect(client.connection.wanted).toBeUndefined();
+    // None is asked for: nothing happens.
+    client.connection.provideIdentities([clientIdentity], pair.now);
+    pair.run();
+    expect(answers(pair)).toBe(2);
+  });
+
+  test('is bounded while certificates are chosen, and ends with an error of the choice', () => {
+    const identitySource: IdentitySource = { select: () => new Promise<readonly Identity[]>(() => {}) };
+    const asked = START_PAIR({ identitySource });
+    for (let i = 0; i < MAX_CERTIFICATE_REQUESTS; i++) asked.server.connection.requestCertificate();
+    asked.run();
+    asked.inject('server', handshake(request(1)));
+    expectFound(asked, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+
+    const failing = START_PAIR({ identitySource });
+    failing.server.connection.requestCertificate();
+    failing.run();
+    failing.client.connection.abandon(new Error('no card'));
+    failing.run();
+    expectFound(failing, 'client', 'ERR_TLS_INTERNAL', 'internal_error');
   });
 
   test('says that there is none', () => {

@@ -14,15 +14,16 @@ import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { HandshakeType } from '../../wire/codepoints.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import { type CertificateTypes, identitiesOfType, judgeShown, shownAs } from '../certificate-types.ts';
-import type { ClientConfig, ServerConfig } from '../config.ts';
+import { certificateWishes } from '../choosing-identities.ts';
+import type { ClientConfig, Identity, ServerConfig } from '../config.ts';
 import type { AnsweringClient, AskingServer } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
 import { finishedMac } from '../key-schedule.ts';
 import { FinishedVerified, PeerAuthenticated, signatureInput } from '../proofs.ts';
-import type { SignatureWanted } from '../step.ts';
 import type { Transcript } from '../transcript.ts';
+import type { IdentitiesWanted, SignatureWanted } from '../wanted.ts';
 import { requestExtensions } from './certificate-request.ts';
-import { readCertificateRequest } from './client-authentication.ts';
+import { type Accepted, readCertificateRequest } from './client-authentication.ts';
 import { certificateBody, compressed } from './compression.ts';
 import { chooseIdentity } from './shared.ts';
 
@@ -44,11 +45,20 @@ interface Common {
   readonly transcript: Transcript;
 }
 
-interface PendingAnswer {
+interface Asked {
   readonly context: Uint8Array;
-  readonly certificate: Uint8Array;
-  /** Through our Certificate. */
+  readonly accepted: Accepted;
+  /** Through the CertificateRequest, then through our Certificate. */
   readonly transcript: Transcript;
+}
+
+/** What the certificate shall be is asked for. */
+interface ChoosingAnswer extends Asked {
+  readonly wanted: IdentitiesWanted;
+}
+
+interface SigningAnswer extends Asked {
+  readonly certificate: Uint8Array;
   readonly wanted: SignatureWanted;
 }
 
@@ -57,7 +67,7 @@ export class ClientOnRequest implements AnsweringClient {
   readonly role = 'client';
   readonly #config: ClientConfig;
   readonly #common: Common;
-  readonly #pending: PendingAnswer[] = [];
+  readonly #pending: (ChoosingAnswer | SigningAnswer)[] = [];
   #inARow = 0;
 
   constructor(config: ClientConfig, common: Common) {
@@ -65,7 +75,7 @@ export class ClientOnRequest implements AnsweringClient {
     this.#common = common;
   }
 
-  get wanted(): SignatureWanted | undefined {
+  get wanted(): SignatureWanted | IdentitiesWanted | undefined {
     return this.#pending[0]?.wanted;
   }
 
@@ -89,10 +99,35 @@ export class ClientOnRequest implements AnsweringClient {
       throw new TlsError('ERR_TLS_ILLEGAL_PARAMETER', 'Two CertificateRequests have the same context');
     }
     const accepted = readCertificateRequest(request);
-    const { transcript: handshake, types } = this.#common;
-    const transcript = handshake.copy();
+    const transcript = this.#common.transcript.copy();
     transcript.add(message.raw);
-    const { identities, certificateCompression } = this.#config;
+    const asked = { context, accepted, transcript };
+    const { identities, identitySource: source, serverName } = this.#config;
+    if (source === undefined) {
+      const answer = this.#show(asked, identities, secret, io);
+      if (answer !== undefined) this.#pending.push(answer);
+      return;
+    }
+    const wishes = certificateWishes(accepted.schemes, accepted.authorities);
+    this.#pending.push({ ...asked, wanted: { kind: 'identities', serverName, wishes, source } });
+  }
+
+  /** Answers `wanted` where it is the identities for a request. */
+  choose(identities: readonly Identity[], secret: Uint8Array, io: HandshakeIO): void {
+    const [asked] = this.#pending;
+    if (asked?.wanted.kind !== 'identities') return;
+    const answer = this.#show(asked, identities, secret, io);
+    this.#pending.splice(0, 1, ...(answer === undefined ? [] : [answer]));
+  }
+
+  /** Says at once that there is no certificate, or what is to be signed to show one. */
+  #show(
+    { context, accepted, transcript }: Asked,
+    identities: readonly Identity[],
+    secret: Uint8Array,
+    io: HandshakeIO,
+  ): SigningAnswer | undefined {
+    const { types } = this.#common;
     const choice = chooseIdentity(
       identitiesOfType(identities, types.client),
       accepted.schemes,
@@ -102,24 +137,25 @@ export class ClientOnRequest implements AnsweringClient {
     const entries = shown.map((certData) => ({ certData, extensions: [] }));
     const certificate = compressed(
       buildCertificate({ context, entries }),
-      certificateCompression,
+      this.#config.certificateCompression,
       accepted.compression,
     );
     transcript.add(certificate);
     if (choice === undefined) {
       io.send(certificate);
       this.#finish(transcript, secret, io);
-      return;
+      return undefined;
     }
     const input = signatureInput('client', transcript.snapshot());
     const wanted = { kind: 'signature', key: choice.identity.key, scheme: choice.scheme, input } as const;
-    this.#pending.push({ context, certificate, transcript, wanted });
+    return { context, accepted, transcript, certificate, wanted };
   }
 
-  /** Answers `wanted`. §4.6.2: the messages of one answer follow each other with none between. */
+  /** Answers `wanted` where it is a signature. §4.6.2: the messages of one answer follow each other with none between. */
   provide(signature: Uint8Array, secret: Uint8Array, io: HandshakeIO): void {
-    const answer = this.#pending.shift();
-    if (answer === undefined) return;
+    const [answer] = this.#pending;
+    if (answer === undefined || !('certificate' in answer)) return;
+    this.#pending.shift();
     const { certificate, transcript, wanted } = answer;
     io.send(certificate);
     const verify = buildCertificateVerify({ scheme: wanted.scheme, signature });
