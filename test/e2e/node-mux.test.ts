@@ -188,7 +188,8 @@ describe('negotiation over real handshakes', () => {
   it('require: a client that does not multiplex gets handshake_failure', async () => {
     const { port } = await gateway(echo);
     expect(await nextError(dial(node, port))).toMatchObject({
-      code: 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
+      // OpenSSL 3.5, in Node 24, has another name for it.
+      code: expect.stringMatching(/^ERR_SSL_SSL(V3|\/TLS)_ALERT_HANDSHAKE_FAILURE$/),
     });
     expect(await nextError(dial(trellis, port))).toMatchObject({ code: 'ERR_TLS_ALERT_HANDSHAKE_FAILURE' });
   });

@@ -386,7 +386,8 @@ describe('who may', () => {
     };
     const strict = await startServer(certificates, applications);
     await expect(ordinary(strict.address)).rejects.toMatchObject({
-      code: 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
+      // OpenSSL 3.5, in Node 24, has another name for it.
+      code: expect.stringMatching(/^ERR_SSL_SSL(V3|\/TLS)_ALERT_HANDSHAKE_FAILURE$/),
     });
     expect(await strict.server.event('session.refused')).toMatchObject({ code: 'ERR_MUX_REQUIRED' });
     const lenient = await startServer(certificates, applications, ['--mux', 'allow']);

@@ -22,6 +22,8 @@ import { type Credential, KEY_KINDS, makePki, type Pki, type SigningKind } from 
 
 const LARGE = 12 * 1024 * 1024;
 const TLS13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
+/** From OpenSSL 3.5 on (Node 24) a tag of eight bytes is not strong enough for what is the default. */
+const anyStrength = (suites: string): string => `${suites}:DEFAULT:@SECLEVEL=0`;
 
 let pki: Pki;
 
@@ -87,7 +89,10 @@ describe("Node's tls", () => {
 
   beforeAll(async () => {
     const started = KEY_KINDS.map(async (kind) => {
-      return [kind, await nodeServer({ ...identity(pki.servers[kind]), ciphers: ALL_SUITES })] as const;
+      return [
+        kind,
+        await nodeServer({ ...identity(pki.servers[kind]), ciphers: anyStrength(ALL_SUITES) }),
+      ] as const;
     });
     theirs = Object.fromEntries(await Promise.all(started)) as typeof theirs;
     ours = await serve({
@@ -117,7 +122,7 @@ describe("Node's tls", () => {
 
   async function ourServer({ suite, group, scheme }: Combination): Promise<void> {
     const socket = await connectNode(ours.port, {
-      ciphers: suite.name,
+      ciphers: anyStrength(suite.name),
       ecdhCurve: group.name,
       sigalgs: scheme.name,
     });
