@@ -1,6 +1,6 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import { secretBytes } from '../../wire/secret.ts';
-import { Writer } from '../../wire/writer.ts';
+import { concat } from '../../wire/writer.ts';
 
 /** ISO 7816-4 §5.1: Lc of a short APDU is one byte, of an extended one two; so is Le, where zero means the most. */
 export const MAX_SHORT_DATA = 255;
@@ -118,7 +118,7 @@ export function parseResponse(bytes: Uint8Array): Response {
 }
 
 export function encodeResponse({ data, status }: Response): Uint8Array {
-  return new Writer(data.length + 2).bytes(data).u16(status).finish();
+  return concat([data, Uint8Array.of(status >> 8, status & 0xff)]);
 }
 
 const NOTHING = new Uint8Array(0);

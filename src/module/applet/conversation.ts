@@ -4,7 +4,7 @@ import { FragmentReceiver, FragmentSender } from '../eap/fragments.ts';
 import {
   ACKNOWLEDGEMENT,
   buildEap,
-  buildEapTls,
+  buildEapTlsPacket,
   EapCode,
   type EapMessage,
   type EapPacket,
@@ -69,7 +69,8 @@ export class Conversation {
     }
     const incoming = this.#take(packet, instruction);
     if (this.#isPeer || this.#identifier === undefined) this.#identifier = packet.identifier;
-    this.#repeat = { request: new Uint8Array(bytes), instruction, answer: NOTHING };
+    // An authenticator knows a repeated Response by its identifier, and refuses it.
+    if (this.#isPeer) this.#repeat = { request: new Uint8Array(bytes), instruction, answer: NOTHING };
     return typeof incoming === 'function' ? { kind: 'answered', packet: incoming() } : incoming;
   }
 
@@ -82,7 +83,7 @@ export class Conversation {
 
   /** Authenticator: EAP-TLS start. */
   replyStart(): Uint8Array {
-    return this.#send(EapType.tls, buildEapTls({ ...ACKNOWLEDGEMENT, start: true }));
+    return this.#sendTls({ ...ACKNOWLEDGEMENT, start: true });
   }
 
   replyIdentity(identity: Uint8Array): Uint8Array {
@@ -146,24 +147,35 @@ export class Conversation {
     }
     const message = this.#receiver.push(packet);
     this.#instruction = instruction;
-    if (message === undefined) return () => this.#send(EapType.tls, buildEapTls(ACKNOWLEDGEMENT));
+    if (message === undefined) return () => this.#sendTls(ACKNOWLEDGEMENT);
     return { kind: 'message', message };
   }
 
   #next(): Uint8Array {
-    return this.#send(EapType.tls, buildEapTls((this.#sender as FragmentSender).next()));
+    return this.#sendTls((this.#sender as FragmentSender).next());
   }
 
   #send(type: number, data: Uint8Array): Uint8Array {
-    // A new Request has a new identifier (RFC 3748 §4.1); a Response has its Request's.
+    const identifier = this.#nextIdentifier();
+    return this.#remember(buildEap({ code: this.#code, identifier, type, data }));
+  }
+
+  #sendTls(tls: EapTls): Uint8Array {
+    const identifier = this.#nextIdentifier();
+    return this.#remember(buildEapTlsPacket(this.#code, identifier, tls));
+  }
+
+  get #code(): EapMessage['code'] {
+    return this.#isPeer ? EapCode.response : EapCode.request;
+  }
+
+  /** A new Request has a new identifier (RFC 3748 §4.1); a Response has its Request's. */
+  #nextIdentifier(): number {
     if (!this.#isPeer) this.#identifier = ((this.#identifier ?? -1) + 1) & 0xff;
-    const identifier = this.#identifier as number;
-    const answer = buildEap({
-      code: this.#isPeer ? EapCode.response : EapCode.request,
-      identifier,
-      type,
-      data,
-    });
+    return this.#identifier as number;
+  }
+
+  #remember(answer: Uint8Array): Uint8Array {
     if (this.#repeat !== undefined) this.#repeat.answer = answer;
     return answer;
   }

@@ -9,7 +9,7 @@ import { SESSION_BINDING_LABEL, SESSION_BINDING_LENGTH } from '../../formats/bin
 import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
 import { Reader } from '../../wire/reader.ts';
-import { concat, Writer } from '../../wire/writer.ts';
+import { concat } from '../../wire/writer.ts';
 import { Status } from '../apdu/status.ts';
 import { EapCode } from '../eap/packet.ts';
 import {
@@ -242,9 +242,7 @@ export class Session {
       this.#items = [];
       this.#itemBytes = 0;
       items.push(...this.#asItems(records));
-      const writer = new Writer(1024);
-      for (const { type, content } of items) writer.u8(type).vector(3, content);
-      return writer.finish();
+      return concat(items.flatMap(({ type, content }) => [itemHeader(type, content.length), content]));
     });
   }
 
@@ -502,6 +500,11 @@ export class Session {
     this.#state = 'closed';
     this.#connection?.drop();
   }
+}
+
+/** `uint8 type; uint24 length;` */
+function itemHeader(type: number, length: number): Uint8Array {
+  return Uint8Array.of(type, length >> 16, length >> 8, length);
 }
 
 function u16(value: number): Uint8Array {

@@ -1,6 +1,8 @@
 import { AlertLevel } from '../../errors/alerts.ts';
+import { MAX_CIPHERTEXT, MAX_PLAINTEXT, RECORD_HEADER_LENGTH } from '../../record/tls/deframer.ts';
 import { ContentType } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
+import { roomIn } from '../eap/packet.ts';
 import { HelloPeek, type PeekedHello } from './hello-peek.ts';
 import { RecordSplitter } from './record-splitter.ts';
 
@@ -31,8 +33,19 @@ export interface Carrier {
   drain(): Uint8Array[];
 }
 
-/** Bytes of one message to the module: four full records, well below what it takes. */
-export const BATCH = 65_536;
+/** Four full records, well below what a module takes. */
+const BATCH = 65_536;
+
+/**
+ * Bytes of one message to the module, as clear text and as records: as many full records as fit one EAP packet both ways, since
+ * each packet more is a turn. Where not even one fits, packets are many anyway.
+ * @param size of the EAP packets
+ */
+export function batchesFor(size: number): { readonly clear: number; readonly records: number } {
+  const room = roomIn(size, false);
+  const count = Math.floor(room / (RECORD_HEADER_LENGTH + MAX_CIPHERTEXT));
+  return count === 0 ? { clear: BATCH, records: BATCH } : { clear: count * MAX_PLAINTEXT, records: room };
+}
 
 /** Whole records in, records out. */
 export class StreamCarrier implements Carrier {

@@ -27,7 +27,7 @@ import { Instruction, RECORDS_ITEM, WAIT_ITEM } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
 import { type CardSession, type HandshakeStep, releaseRequest } from './card-session.ts';
 import type { OldCard } from './cards/old-card.ts';
-import { BATCH, StreamCarrier } from './carrier.ts';
+import { batchesFor, StreamCarrier } from './carrier.ts';
 import { DatagramCarrier } from './datagram-carrier.ts';
 import { type Dialogue, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
@@ -83,6 +83,7 @@ export class ModuleConnection implements DatagramEngine {
   readonly #script: Script<void>;
   readonly #hosted: HostedSubProtocols;
   readonly #opening: Opening;
+  readonly #batches: ReturnType<typeof batchesFor>;
   #request: CardRequest | undefined;
   #events: ConnectionEvent[] = [];
   #now: number;
@@ -117,12 +118,13 @@ export class ModuleConnection implements DatagramEngine {
     this.#deadline = config.handshakeTimeout === 0 ? undefined : now + config.handshakeTimeout;
     this.#hosted = new HostedSubProtocols(role, subProtocols);
     const { alias, fragmentSize, cookie, oldCard, verifyPeer, handOver } = options;
+    this.#batches = batchesFor(fragmentSize);
     this.#opening = new Opening({
       role,
       config,
       card: { alias, fragmentSize, cookie, oldCard },
       judges: verifyPeer !== undefined,
-      oneByOne: handOver !== undefined || oldCard !== undefined,
+      batch: handOver === undefined && oldCard === undefined ? this.#batches.records : 1,
       carrier: this.#carrier,
       timer: this.#timer,
       seats: this.#hosted.seats,
@@ -169,8 +171,8 @@ export class ModuleConnection implements DatagramEngine {
     if (this.#request === undefined || this.#readState === 'failed') return;
     this.#now = now;
     this.#request = undefined;
-    // The module may use its memory again.
-    this.#advance(new Uint8Array(answer));
+    // Its memory may be used again: who reads an answer copies what is kept of it.
+    this.#advance(answer);
   }
 
   provideIdentities(): void {
@@ -382,7 +384,7 @@ export class ModuleConnection implements DatagramEngine {
   *#carry(session: CardSession): Dialogue<void> {
     for (;;) {
       const isDue = this.#timer.take();
-      const entry = this.#isDatagrams ? this.#outbox.takeOne() : this.#outbox.take(BATCH);
+      const entry = this.#isDatagrams ? this.#outbox.takeOne() : this.#outbox.take(this.#batches.clear);
       const reads = this.#readState === 'open' && this.#verdict === undefined;
       const hasInput = reads && (!this.#carrier.empty || this.#itemsWait);
       if (entry === undefined && !hasInput && !isDue) return;
@@ -399,7 +401,7 @@ export class ModuleConnection implements DatagramEngine {
       }
       if (hasInput) {
         this.#itemsWait = false;
-        const input = this.#carrier.take(BATCH);
+        const input = this.#carrier.take(this.#batches.records);
         for (const item of yield* session.decrypt(input)) yield* this.#dispatch(session, item);
       }
     }

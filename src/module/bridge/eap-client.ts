@@ -4,7 +4,7 @@ import { FragmentReceiver, FragmentSender } from '../eap/fragments.ts';
 import {
   ACKNOWLEDGEMENT,
   buildEap,
-  buildEapTls,
+  buildEapTlsPacket,
   EapCode,
   type EapMessage,
   type EapTls,
@@ -40,11 +40,13 @@ export class EapClient {
   /** Begins the handshake. @returns a client's first flight; nothing from a server, which awaits it */
   *start(): Dialogue<Uint8Array> {
     if (this.#isAuthenticator) {
-      const start = buildEapTls({ ...ACKNOWLEDGEMENT, start: true });
-      const first = yield* this.#packet(Instruction.processEap, 0, EapType.tls, start);
+      const start = { ...ACKNOWLEDGEMENT, start: true };
+      const first = yield* this.#tls(Instruction.processEap, 0, start);
       return yield* this.#collect(Instruction.processEap, 0, first);
     }
-    const request = yield* this.#packet(Instruction.processEap, 0, EapType.identity, NOTHING);
+    const { code, identifier } = this.#next();
+    const identity = buildEap({ code, identifier, type: EapType.identity, data: NOTHING });
+    const request = yield* this.#packet(Instruction.processEap, 0, identity);
     if (!readTls(request).start) throw confused('it did not start EAP-TLS');
     return NOTHING;
   }
@@ -53,7 +55,7 @@ export class EapClient {
   *exchange(ins: number, p2: number, message: Uint8Array): Dialogue<Uint8Array> {
     const sender = new FragmentSender(message, this.#size);
     for (;;) {
-      const answer = yield* this.#packet(ins, p2, EapType.tls, buildEapTls(sender.next()));
+      const answer = yield* this.#tls(ins, p2, sender.next());
       if (sender.done) return yield* this.#collect(ins, p2, answer);
       const { start, more, data } = readTls(answer);
       if (start || more || data.length > 0) throw confused('it did not acknowledge a fragment');
@@ -65,15 +67,23 @@ export class EapClient {
     for (let packet = first; ; ) {
       const message = guarded(() => receiver.push(readTls(packet)));
       if (message !== undefined) return message;
-      packet = yield* this.#packet(ins, p2, EapType.tls, buildEapTls(ACKNOWLEDGEMENT));
+      packet = yield* this.#tls(ins, p2, ACKNOWLEDGEMENT);
     }
   }
 
-  *#packet(ins: number, p2: number, type: number, data: Uint8Array): Dialogue<EapMessage> {
-    // A new Request has a new identifier, a Response its Request's (RFC 3748 §4.1).
+  #tls(ins: number, p2: number, tls: EapTls): Dialogue<EapMessage> {
+    const { code, identifier } = this.#next();
+    return this.#packet(ins, p2, buildEapTlsPacket(code, identifier, tls));
+  }
+
+  /** A new Request has a new identifier, a Response its Request's (RFC 3748 §4.1). */
+  #next(): Pick<EapMessage, 'code' | 'identifier'> {
     if (this.#isAuthenticator) this.#identifier = (this.#identifier + 1) & 0xff;
     const code = this.#isAuthenticator ? EapCode.request : EapCode.response;
-    const packet = buildEap({ code, identifier: this.#identifier, type, data });
+    return { code, identifier: this.#identifier };
+  }
+
+  *#packet(ins: number, p2: number, packet: Uint8Array): Dialogue<EapMessage> {
     const answer = yield this.#request(ins, p2, packet);
     const eap = guarded(() => parseEap(answer));
     const awaited = this.#isAuthenticator ? EapCode.response : EapCode.request;

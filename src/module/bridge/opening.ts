@@ -7,7 +7,7 @@ import type { ClientConfig, ServerConfig } from '../../handshake/config.ts';
 import { Instruction } from '../protocol.ts';
 import { type CardSession, type HandshakeStep, ModuleSession } from './card-session.ts';
 import type { OldCard } from './cards/old-card.ts';
-import { BATCH, type Carrier } from './carrier.ts';
+import type { Carrier } from './carrier.ts';
 import type { Dialogue } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
 import type { FlightTimer } from './flight-timer.ts';
@@ -32,8 +32,8 @@ export interface OpeningPlace {
   };
   /** The host has anchors of its own. */
   readonly judges: boolean;
-  /** Record by record, so that the card has none but those of the handshake. */
-  readonly oneByOne: boolean;
+  /** Bytes of records for the card at a time; 1 for record by record, so that it gets none but those of the handshake. */
+  readonly batch: number;
   readonly carrier: Carrier;
   readonly timer: FlightTimer;
   readonly seats: readonly Seat[];
@@ -114,7 +114,7 @@ export class Opening {
 
   /** Once something has come, or a flight is due again. */
   *#step(session: CardSession): Script<HandshakeStep> {
-    const { carrier, timer, oneByOne, checkTruncated } = this.#place;
+    const { carrier, timer, batch, checkTruncated } = this.#place;
     for (;;) {
       if (timer.take() && session.retransmit !== undefined) {
         carrier.resend();
@@ -124,7 +124,7 @@ export class Opening {
       checkTruncated();
       yield IDLE;
     }
-    return yield* session.handshake(carrier.take(oneByOne ? 1 : BATCH));
+    return yield* session.handshake(carrier.take(batch));
   }
 }
 

@@ -51,9 +51,13 @@ export class Outbox {
       parts.push(next.content);
       length += next.content.length;
     }
-    const all = parts.length === 1 ? first.content : concat(parts);
-    const content = all.subarray(0, max);
-    if (content.length < all.length) this.#entries.unshift({ type, content: all.subarray(max) });
+    if (length > max) {
+      const last = parts.pop() as Uint8Array;
+      const fits = last.length - (length - max);
+      parts.push(last.subarray(0, fits));
+      this.#entries.unshift({ type, content: last.subarray(fits) });
+    }
+    const content = parts.length === 1 ? (parts[0] as Uint8Array) : concat(parts);
     this.#bytes -= content.length;
     return { type, content };
   }

@@ -76,11 +76,12 @@ export class FragmentReceiver {
       this.clear();
       throw error;
     }
+    if (!this.#begun && !packet.more) return new Uint8Array(packet.data);
     this.#append(packet.data);
     this.#begun = true;
     this.#total ??= packet.total;
     if (packet.more) return undefined;
-    const message = new Uint8Array(this.#buffer.subarray(0, this.#length));
+    const message = this.#buffer.subarray(0, this.#length);
     this.clear();
     return message;
   }

@@ -1,6 +1,6 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
 import { Reader } from '../../wire/reader.ts';
-import { Writer } from '../../wire/writer.ts';
+import { concat, Writer } from '../../wire/writer.ts';
 
 /** RFC 3748 §4. */
 export const EapCode = { request: 1, response: 2, success: 3, failure: 4 } as const;
@@ -97,11 +97,31 @@ export function parseEapTls(data: Uint8Array): EapTls {
   return { total, more: (flags & Flag.more) !== 0, start: (flags & Flag.start) !== 0, data: r.rest() };
 }
 
-export function buildEapTls({ total, more, start, data }: EapTls): Uint8Array {
-  const flags = (total === undefined ? 0 : Flag.length) | (more ? Flag.more : 0) | (start ? Flag.start : 0);
-  const writer = new Writer(EAP_TLS_OVERHEAD + data.length).u8(flags);
+export function buildEapTls(tls: EapTls): Uint8Array {
+  const { total, data } = tls;
+  const writer = new Writer(EAP_TLS_OVERHEAD + data.length).u8(flagsOf(tls));
   if (total !== undefined) writer.u32(total);
   return writer.bytes(data).finish();
+}
+
+/** `buildEap` of `buildEapTls`, with one copy of the data: bulk data goes this way. */
+export function buildEapTlsPacket(code: EapMessage['code'], identifier: number, tls: EapTls): Uint8Array {
+  const { total, data } = tls;
+  const field = total === undefined ? 0 : TOTAL_LENGTH_FIELD;
+  const length = EAP_TLS_OVERHEAD + field + data.length;
+  if (length > MAX_EAP_PACKET) throw new TlsError('ERR_TLS_INTERNAL', `An EAP packet of ${length} bytes`);
+  const head = new Writer(EAP_TLS_OVERHEAD + field)
+    .u8(code)
+    .u8(identifier)
+    .u16(length)
+    .u8(EapType.tls)
+    .u8(flagsOf(tls));
+  if (total !== undefined) head.u32(total);
+  return concat([head.finish(), data]);
+}
+
+function flagsOf({ total, more, start }: EapTls): number {
+  return (total === undefined ? 0 : Flag.length) | (more ? Flag.more : 0) | (start ? Flag.start : 0);
 }
 
 /** What an acknowledgement of a fragment holds: nothing (RFC 5216 §2.1.5). */

@@ -110,6 +110,30 @@ describe.each([
   });
 });
 
+describe('bulk data', () => {
+  it('takes one command for three full records', async () => {
+    const { module, transport } = await openModule(cardWith({ kind: 'client' }));
+    const pki = nodeModuleKeys.generate('P-256');
+    const cert = encodePem('CERTIFICATE', certificateFor(nodeModuleKeys.load(pki).spki, 'server'));
+    const { client, server } = await pair({ cert, key: encodePem('PRIVATE KEY', pki) }, { module });
+    const count = () => (transport as LaterTransport).apdus;
+    const data = Buffer.alloc(8 * 3 * 16_384, 'b');
+    const before = count();
+    let left = data.length;
+    const arrived = new Promise<void>((resolve) => {
+      server.on('data', (chunk: Buffer) => {
+        left -= chunk.length;
+        if (left === 0) resolve();
+      });
+    });
+    client.write(data);
+    await arrived;
+    // What the stream hands over first may be less than a batch.
+    expect(count() - before).toBeGreaterThanOrEqual(8);
+    expect(count() - before).toBeLessThanOrEqual(10);
+  });
+});
+
 describe('an offloaded session', () => {
   const offloaded = { offload: true };
 
