@@ -26,6 +26,11 @@ export type { ModuleKey, ModuleKeys } from './applet/keys.ts';
 export { initialState, PersistentState } from './applet/persistent.ts';
 export { type KeyDerivation, type ModuleStorage, SealedStore } from './applet/sealed-store.ts';
 export { Card } from './bridge/card.ts';
-export { type IdentityPolicy, type ModuleCapabilities, ModuleClient } from './bridge/client.ts';
+export {
+  type IdentityPolicy,
+  type ModuleCapabilities,
+  ModuleClient,
+  type ModulePsk,
+} from './bridge/client.ts';
 export { ModuleConnection, type ModuleConnectionOptions } from './bridge/connection.ts';
 export type { CardRequest, CardTransport } from './bridge/exchange.ts';
