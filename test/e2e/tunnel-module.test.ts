@@ -29,6 +29,7 @@ import {
 interface ModuleUnderTest {
   readonly path: string;
   readonly pinFile: string;
+  readonly operatorPinFile: string;
   /** Instructions of the commands that came. */
   readonly commands: number[];
   /** Takes all connections down and listens anew, as a process that has ended and was started again. */
@@ -86,7 +87,7 @@ async function startModule(files: Pki): Promise<ModuleUnderTest> {
     await stop();
     server = await open();
   };
-  return { path, pinFile: at('pin'), commands, restart };
+  return { path, pinFile: at('pin'), operatorPinFile: at('opin'), commands, restart };
 }
 
 async function connectWith(
@@ -124,6 +125,40 @@ describe('a client whose key is in a module', () => {
 
     const refused = await connectWith(module, 'kept', address, files, ['--offload', '--eager']);
     expect(await refused.client.event('session.retry')).toMatchObject({ code: 'ERR_MODULE_NOT_PERMITTED' });
+  });
+
+  it('goes by a pre-shared key that is in the module, offloaded too, and probe says so', async () => {
+    const files = await pki();
+    const module = await startModule(files);
+    const keys = join(scratch(), 'keys');
+    writeFileSync(keys, 'sensor-7:3f9c0b7d5a214e8896d1c2b3a4f5e607\n');
+    const at = ['--module', `unix:${module.path}`, '--operator-pin-file', module.operatorPinFile];
+    for (const words of [
+      ['identity', 'add', 'sensor', '--role', 'client', '--permit', 'sign,traffic-keys', ...at],
+      ['psk', 'add', 'sensor', '--psk-file', keys, ...at],
+    ]) {
+      await moduleCommand(words, { printText: () => {}, printResult: () => {} });
+    }
+    const target = await listen(echoServer());
+    const server = startTrellis([
+      ...['serve', '--json', '--log-level', 'debug', '--listen', '127.0.0.1:0', '--psk-file', keys],
+      ...['--app', `app=127.0.0.1:${target}`],
+    ]);
+    const { listen: address } = await server.result<{ listen: string }>();
+    for (const more of [[], ['--offload']]) {
+      const { client, port } = await connectWith(module, 'sensor', address, files, more);
+      expect(await echoed(port, 'by key')).toBe('by key');
+      expect(await client.event('session.open')).toMatchObject({ psk: 'sensor-7' });
+      expect(await client.stop()).toMatchObject({ code: 0 });
+    }
+    const probed = await trellis(
+      ...['probe', address, '--json', '--timeout', '8'],
+      ...['--module', `unix:${module.path}#sensor`, '--pin-file', module.pinFile],
+    );
+    const report = JSON.parse(probed.stdout) as ProbeReport;
+    expect(report.module).toMatchObject({ connected: true, pskIdentity: 'sensor-7' });
+    expect(report.module).not.toHaveProperty('shown');
+    expect(probed.code).toBe(0);
   });
 
   it('connects anew to a module that was lost with --reconnect, and not without', async () => {

@@ -47,7 +47,11 @@ export async function serve(
       // Without a certificate to show, a server can only agree with who has one of its keys.
       if (clientCa === undefined && (peer.psk === undefined || hasCertificate(values))) {
         const keys =
-          peer.psk === undefined ? '' : ', and without --cert only those with a key of --psk come in';
+          values.module !== undefined
+            ? ', and where its identity in the module has keys and no certificate, only those with one of them come in'
+            : peer.psk === undefined
+              ? ''
+              : ', and without --cert only those with a key of --psk come in';
         const text = `anyone who reaches ${listen} may use the applications; --client-ca lets in only clients with a certificate${keys}`;
         log.warn({ event: 'open-to-anyone', listen }, text);
       }
