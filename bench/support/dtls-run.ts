@@ -20,8 +20,10 @@ const STALL_MS = 100;
 const CLOCK_TICK_MS = 10;
 /** First sessions pay for code, caches and the growth of heaps. */
 const MEMORY_WARM_UP = 300;
-/** Handshakes at once while sessions are opened. */
+/** Handshakes at once while sessions are opened; times that one is tried, and milliseconds between. */
 const AT_ONCE = 20;
+const DIALS = 10;
+const RETRY_MS = 100;
 
 const [role, name, auth, directory = '', ...rest] = process.argv.slice(2);
 const stack = await stackOf(name as StackName, auth as Auth, directory);
@@ -106,10 +108,21 @@ async function echoes(port: number, size: number): Promise<() => number> {
 
 async function hold(port: number, count: number): Promise<void> {
   const kept: BenchSession[] = [];
-  while (kept.length < count) {
-    const some = Math.min(AT_ONCE, count - kept.length);
-    kept.push(...(await Promise.all(Array.from({ length: some }, () => stack.dial(port)))));
-  }
+  // One that fails is tried again: werift's client gives up at a second HelloVerifyRequest, which comes when the machine was
+  // so busy that it had said its ClientHello twice.
+  const one = async (): Promise<void> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        kept.push(await stack.dial(port));
+        return;
+      } catch (error) {
+        if (tries === DIALS) throw error;
+        await sleep(RETRY_MS);
+      }
+    }
+  };
+  while (kept.length < count)
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - kept.length) }, one));
   say({ opened: kept.length });
   // Without a word until this process is ended.
   setInterval(() => kept.length, 60_000);

@@ -67,7 +67,8 @@ export async function bytesPerSession(stack: StackName, count: number): Promise<
       MEMORY_LIMIT,
       child,
     );
-    if (opened !== count) throw new Error(`${stack} has ${opened} of ${count} sessions`);
+    // Of a handshake that only the client thinks has failed the server has a session too.
+    if (opened < count) throw new Error(`${stack} has ${opened} of ${count} sessions`);
     return bytesPerSession;
   });
 }

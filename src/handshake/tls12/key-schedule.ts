@@ -25,7 +25,9 @@ export class MasterSecret12 {
   /** Of a session that is resumed. */
   constructor(crypto: CryptoProvider, terms: Terms12, bytes: Uint8Array) {
     this.#crypto = crypto;
-    this.#terms = terms;
+    // No more than these: who calls has a handshake in its hands, with keys that shall go when it is over.
+    const { protocol, suite, encryptThenMac } = terms;
+    this.#terms = { protocol, suite, encryptThenMac };
     this.#hash = prfHashOf(terms);
     this.bytes = bytes;
   }
