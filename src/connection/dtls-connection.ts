@@ -117,6 +117,7 @@ export class DtlsConnection extends Session<DtlsIO> implements DatagramEngine {
     this.io.now = now;
     this.#records.feed(datagram);
     this.process();
+    this.#records.keep();
   }
 
   /** No more datagrams can come: the socket is gone. */

@@ -447,7 +447,10 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
         if (this.#closing) break;
         const { data } = event;
         this.#received++;
-        this.emit('message', Buffer.from(data.buffer, data.byteOffset, data.length));
+        this.emit(
+          'message',
+          Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.length),
+        );
         break;
       }
       case 'connected':

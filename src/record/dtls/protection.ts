@@ -6,6 +6,7 @@ import { requirePlaintext } from '../tls/record12.ts';
 import {
   type Frame,
   MAX_SEQUENCE,
+  recordBytes,
   UNIFIED,
   UNIFIED_CID,
   UNIFIED_LENGTH,
@@ -112,13 +113,11 @@ export class Sealer13 implements DatagramSealer {
     const sequence = this.sequence++;
     if (sequence > MAX_SEQUENCE) throw new TlsError('ERR_TLS_KEY_LIMIT', 'Too many records under one key');
     const { tagLength } = this.#aead;
-    const inner = new Uint8Array(Math.max(content.length + 1, SAMPLE_LENGTH - tagLength));
-    inner.set(content);
-    inner[content.length] = type;
+    const inner = innerOf(type, content, SAMPLE_LENGTH - tagLength);
     const cid = this.connectionId;
     const headerLength = 5 + cid.length;
     const length = inner.length + tagLength;
-    const record = new Uint8Array(headerLength + length);
+    const record = recordBytes(headerLength + length);
     record[0] =
       UNIFIED | UNIFIED_SEQUENCE_16 | UNIFIED_LENGTH | (cid.length > 0 ? UNIFIED_CID : 0) | (this.epoch & 3);
     record.set(cid, 1);
@@ -200,6 +199,20 @@ export class Opener13 implements DatagramOpener {
     return near <= expected - size / 2 ? near + size : near;
   }
 }
+
+/**
+ * DTLSInnerPlaintext (RFC 9147 §4), padded with zeros to `least` bytes. Where it is short, a view that the next call overwrites:
+ * not of the memory of records, so that clear text is never beside what is handed out.
+ */
+function innerOf(type: number, content: Uint8Array, least: number): Uint8Array {
+  const length = Math.max(content.length + 1, least);
+  const inner = length > innerScratch.length ? new Uint8Array(length) : innerScratch.subarray(0, length);
+  inner.set(content);
+  inner[content.length] = type;
+  inner.fill(0, content.length + 1);
+  return inner;
+}
+const innerScratch = new Uint8Array(2_048);
 
 /** IV xor the 64-bit sequence number (RFC 8446 §5.3); the epoch is in the key. A view that the next call overwrites. */
 function nonceOf(iv: Uint8Array, sequence: number): Uint8Array {

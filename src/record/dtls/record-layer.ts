@@ -53,6 +53,8 @@ export class DatagramRecords {
   /** Newest first: the epoch of the moment, and the one before for what comes late or again (RFC 9147 §4.2.1). */
   #openers: DatagramOpener[] = [new ClearOpener()];
   #queue: Uint8Array[] = [];
+  /** The one of the queue that is the caller's. */
+  #borrowed: Uint8Array | undefined;
   /** In the first of the queue. */
   #at = 0;
   #early: Uint8Array[] = [];
@@ -80,7 +82,7 @@ export class DatagramRecords {
     return this.#openers[0]?.epoch ?? 0;
   }
 
-  /** Takes a copy, so that the caller's buffer is its own again. */
+  /** Takes a datagram; the buffer must not change before `keep`. */
   feed(datagram: Uint8Array): void {
     this.#newest = false;
     this.#stats.datagrams++;
@@ -88,7 +90,18 @@ export class DatagramRecords {
       this.#stats.discarded++;
       return;
     }
-    this.#queue.push(new Uint8Array(datagram));
+    this.#queue.push(datagram);
+    this.#borrowed = datagram;
+  }
+
+  /** What of it has not been looked at is copied, so that the caller's buffer is its own again. Mostly there is nothing. */
+  keep(): void {
+    const borrowed = this.#borrowed;
+    this.#borrowed = undefined;
+    if (this.#queue.length === 0 || borrowed === undefined) return;
+    this.#queue = this.#queue.map((datagram) =>
+      datagram === borrowed ? new Uint8Array(datagram) : datagram,
+    );
   }
 
   /** The next record that is genuine. */
@@ -220,7 +233,7 @@ export class DatagramRecords {
     const possible = frame.kind === 'unified' || frame.epoch === this.readEpoch + 1;
     if (!this.#handshaking || !possible || this.#early.length >= MAX_EARLY_RECORDS) return false;
     if (this.#earlyBytes + record.length > MAX_EARLY_BYTES) return false;
-    this.#early.push(record);
+    this.#early.push(new Uint8Array(record));
     this.#earlyBytes += record.length;
     return true;
   }
