@@ -1,7 +1,8 @@
 // Runs a TypeScript program of this repository on Node 20, which cannot by itself.   node scripts/run-ts.mjs FILE [ARGUMENT]...
 //
-// esbuild bundles FILE and what it imports from here (about 50 ms); packages stay outside. The bundle runs in this very
-// process, so arguments, standard streams, signals, IPC and the exit code are the program's own.
+// esbuild bundles FILE and what it imports from here; packages stay outside. That takes a second or two, so the bundle is kept,
+// with what it was made from, for as long as nothing of that changes. It runs in this very process: arguments, standard
+// streams, signals, IPC and the exit code are the program's own.
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -15,12 +16,15 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build, stop } from 'esbuild';
 import { ROOT } from './root.mjs';
 
 /** Under node_modules, so that the bundle finds its packages. */
 const BUNDLES = join(ROOT, 'node_modules', '.cache', 'trellis');
 const BUNDLE_LIFE_MS = 24 * 60 * 60 * 1000;
+/** What a bundle depends on besides its modules. */
+const ALSO = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/run-ts.mjs'].map((file) =>
+  join(ROOT, file),
+);
 
 const [file, ...rest] = process.argv.slice(2);
 if (file === undefined) {
@@ -33,17 +37,49 @@ if (entry === undefined) {
   console.error(`run-ts: no such file: ${file}`);
   process.exit(2);
 }
-const bundle = await bundleOf(entry);
+const bundle = keptBundle(entry) ?? (await makeBundle(entry));
 process.argv = [process.execPath, entry, ...rest];
 process.setSourceMapsEnabled(true);
 await import(pathToFileURL(bundle).href);
 
+/**
+ * @typedef {{ path: string, mtimeMs: number, size: number }} Input
+ * @typedef {{ bundle: string, inputs: Input[] }} Manifest
+ */
+
 /** @param {string} entry */
-async function bundleOf(entry) {
+function manifestOf(entry) {
+  return join(BUNDLES, `${sha256(entry)}.json`);
+}
+
+/**
+ * @param {string} entry
+ * @returns {string | undefined} the bundle of before, if it would be the same today
+ */
+function keptBundle(entry) {
+  try {
+    /** @type {Manifest} */
+    const { bundle, inputs } = JSON.parse(readFileSync(manifestOf(entry), 'utf8'));
+    const same = inputs.every(({ path, mtimeMs, size }) => {
+      const found = statSync(path);
+      return found.mtimeMs === mtimeMs && found.size === size;
+    });
+    return same && existsSync(bundle) ? bundle : undefined;
+  } catch {
+    return undefined; // There is none, or something that it was made from is gone.
+  }
+}
+
+/** @param {string} entry */
+async function makeBundle(entry) {
+  const { build, stop } = await import('esbuild');
+  const startedAt = Date.now();
   const result = await build({
     entryPoints: [entry],
     bundle: true,
     write: false,
+    metafile: true,
+    absWorkingDir: ROOT,
     platform: 'node',
     format: 'esm',
     target: 'node20',
@@ -58,21 +94,43 @@ async function bundleOf(entry) {
     },
     // Megabytes of heap, with which garbage is collected more often: a benchmark would measure that.
     sourcemap: entry.startsWith(join(ROOT, 'bench', sep)) ? false : 'inline',
+    sourcesContent: false,
     logLevel: 'error',
     plugins: [ownPlace()],
   }).catch(() => process.exit(1)); // esbuild has already said what is wrong
   await stop();
   const code = result.outputFiles[0]?.contents ?? new Uint8Array();
-  const name = createHash('sha256').update(code).digest('hex').slice(0, 32);
-  const path = join(BUNDLES, `${name}.mjs`);
+  const path = join(BUNDLES, `${sha256(code)}.mjs`);
   if (!existsSync(path)) {
     mkdirSync(BUNDLES, { recursive: true });
     forgetOldBundles();
-    // Renamed into place: another run of the same program may be looking for it now.
-    writeFileSync(`${path}.${process.pid}`, code);
-    renameSync(`${path}.${process.pid}`, path);
+    writeInPlace(path, code);
   }
+  const paths = Object.keys(result.metafile.inputs).map((input) => join(ROOT, input));
+  const inputs = [...paths, ...ALSO].map((input) => {
+    const { mtimeMs, size } = statSync(input);
+    return { path: input, mtimeMs, size };
+  });
+  // What was written while it was read is not known to be what was read.
+  if (inputs.every(({ mtimeMs }) => mtimeMs < startedAt))
+    writeInPlace(manifestOf(entry), JSON.stringify({ bundle: path, inputs }));
   return path;
+}
+
+/** @param {string | Uint8Array} data */
+function sha256(data) {
+  return createHash('sha256').update(data).digest('hex').slice(0, 32);
+}
+
+/**
+ * Renamed into place: another run of the same program may be looking for it now.
+ *
+ * @param {string} path
+ * @param {string | Uint8Array} data
+ */
+function writeInPlace(path, data) {
+  writeFileSync(`${path}.${process.pid}`, data);
+  renameSync(`${path}.${process.pid}`, path);
 }
 
 /**

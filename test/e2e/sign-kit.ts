@@ -1,23 +1,28 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { evidence } from '../../src/cli/evidence.ts';
 import { openSqliteReader } from '../../src/evidence/archive/sqlite/store.ts';
-import { type Pki, scratch, startTunnel, trellis } from './tunnel-kit.ts';
+import { type Pki, scratch, startTunnel } from './tunnel-kit.ts';
+
+interface AuditReport {
+  readonly records: number;
+  readonly findings: readonly { readonly kind: string }[];
+  readonly [field: string]: unknown;
+}
+
+/** What `trellis evidence audit` says, in this process: test/e2e/evidence.test.ts starts one for it. */
+async function audited(words: readonly string[]): Promise<AuditReport> {
+  const reports: object[] = [];
+  const context = { printResult: (report: object) => reports.push(report), printText: () => {} };
+  await evidence(['audit', '--json', ...words], context);
+  return reports[0] as AuditReport;
+}
 
 /** What two archives hold in the end, and what audits with the other as witness say. */
 export async function evidenceOf(folder: string, ca: string) {
   const view = async (name: string, other: string) => {
     const path = join(folder, name);
-    const audit = await trellis(
-      'evidence',
-      'audit',
-      '--json',
-      '--archive',
-      path,
-      '--ca',
-      ca,
-      '--witness',
-      join(folder, other),
-    );
+    const audit = await audited(['--archive', path, '--ca', ca, '--witness', join(folder, other)]);
     const reader = openSqliteReader(path);
     const records = [];
     for (;;) {
@@ -26,7 +31,7 @@ export async function evidenceOf(folder: string, ca: string) {
       if (page.length === 0) break;
     }
     await reader.close();
-    return { audit: JSON.parse(audit.stdout), records };
+    return { audit, records };
   };
   return { client: await view('client.db', 'server.db'), server: await view('server.db', 'client.db') };
 }
