@@ -10,12 +10,12 @@ import { pointGroups } from '../handshake/tls12/shared.ts';
 import { startClient } from '../handshake/tls13/client.ts';
 import { type RetriedHello, startServer } from '../handshake/tls13/server.ts';
 import { newestBeforeTls13 } from '../handshake/versions.ts';
-import { parseAck, parseFragments } from '../messages/dtls.ts';
+import { type HandshakeFragment, parseAck, parseFragments } from '../messages/dtls.ts';
 import type { HandshakeMessage } from '../messages/handshake.ts';
 import { parseAlert } from '../record/alert.ts';
 import type { OpenedRecord } from '../record/dtls/protection.ts';
 import { DatagramRecords, type DatagramStats } from '../record/dtls/record-layer.ts';
-import { ContentType } from '../wire/codepoints.ts';
+import { ContentType, HandshakeType } from '../wire/codepoints.ts';
 import { ConnectionIdUpdates } from './dtls-connection-ids.ts';
 import { DtlsIO } from './dtls-io.ts';
 import type { DatagramEngine } from './engine.ts';
@@ -273,6 +273,11 @@ export class DtlsConnection extends Session<DtlsIO> implements DatagramEngine {
     let repeated = false;
     let discarded = false;
     for (const fragment of parseFragments(content)) {
+      if (current && this.#startsAnew(fragment, epoch)) {
+        const { type, body } = fragment;
+        this.receiveMessage({ type, body, raw: body, raw12: body });
+        continue;
+      }
       const old = fragment.messageSeq < this.#reassembler.next;
       if (!old && !current) {
         // In clear anybody could send it. Under keys of the peer it is a message behind those that replaced them.
@@ -290,6 +295,16 @@ export class DtlsConnection extends Session<DtlsIO> implements DatagramEngine {
     // RFC 9147 §7: a record MUST NOT be acknowledged unless all in it was processed or kept.
     if (!discarded) this.io.noteReceived({ epoch, sequence });
     if (repeated) this.io.repeat();
+  }
+
+  /**
+   * DTLS 1.2: the peer wants to renegotiate. Its first message has message_seq 0 again (RFC 6347 §4.2.2), and comes under keys,
+   * where those of the handshake before were in clear: it is no repetition.
+   */
+  #startsAnew({ type, messageSeq, offset }: HandshakeFragment, epoch: number): boolean {
+    if (epoch === 0 || messageSeq > 0 || offset > 0) return false;
+    if (this.step.kind !== 'established' || this.io.speaksDtls13) return false;
+    return type === HandshakeType.hello_request || type === HandshakeType.client_hello;
   }
 
   /** Hands the next message to the state that awaits it. @returns whether there was one */
