@@ -115,6 +115,9 @@ describe('windows', () => {
       [12_500, 40],
       [12_500, 100],
       [50_000, 20],
+      [200_000, 5],
+      [100_000, 8],
+      [200_000, 3],
     ] as const) {
       const product = bandwidth * roundTrip;
       const size = run(bandwidth, roundTrip, 100 * roundTrip);
