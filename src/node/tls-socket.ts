@@ -161,7 +161,8 @@ export class TLSSocket extends SessionStream {
     const transport = given ?? this.#makeTransport();
     this.attach(transport);
     if (given !== undefined && !(given instanceof Socket && given.connecting)) {
-      this.#begin(this.#owner === undefined ? 'given' : 'own');
+      // Anybody may emit 'connection' with a stream of their own, whose chunks are still its writer's.
+      this.#begin(this.#owner !== undefined && given instanceof Socket ? 'own' : 'given');
       return;
     }
     for (const event of ['lookup', 'connect', 'ready'] as const) {

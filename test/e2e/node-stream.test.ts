@@ -383,6 +383,25 @@ describe("a server's TCP sockets", () => {
   });
 });
 
+describe('a stream that is emitted as a connection', () => {
+  it('keeps the memory of what was written to it', async () => {
+    const { listener } = await serve(trellis, {}, (socket) => void socket.pipe(socket));
+    const [near, far] = duplexPair();
+    const seen: Buffer[] = [];
+    const push = far.push.bind(far);
+    far.push = (bytes: Buffer | null) => {
+      if (bytes !== null) seen.push(bytes);
+      return push(bytes);
+    };
+    listener.emit('connection', far);
+    const client = new TLSSocket(near, { servername: 'localhost', ca: CA });
+    client.end(pattern(300_000));
+    await readAll(client as never);
+    expect(seen.some(({ length }) => length > 10_000)).toBe(true);
+    expect(seen.filter(({ length }) => length === 0)).toEqual([]);
+  });
+});
+
 describe('for a multiplexer', () => {
   it('stops and starts reading the network', async () => {
     const { client, server } = await session({ name: '', client: trellis, server: node });
