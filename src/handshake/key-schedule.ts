@@ -115,9 +115,14 @@ export class MasterSecret {
     };
   }
 
-  /** @param transcript ClientHello…client Finished */
-  resumptionSecret(transcript: Uint8Array): Uint8Array {
-    return this.#schedule.deriveSecret(this.#secret, 'res master', transcript);
+  /**
+   * Made here, for a function keeps all that is in sight where it is made: in a state of the handshake, that state and its
+   * secrets, for as long as the session.
+   * @param transcript ClientHello…client Finished
+   * @returns what derives the resumption secret, when a ticket needs it
+   */
+  resumption(transcript: Uint8Array): () => Uint8Array {
+    return () => this.#schedule.deriveSecret(this.#secret, 'res master', transcript);
   }
 }
 

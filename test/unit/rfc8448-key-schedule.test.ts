@@ -132,7 +132,7 @@ describe.each(traces)('RFC 8448 section $section, $title', (trace) => {
     expect(toHex(application.server)).toBe(expanded(trace, 'server', 's ap traffic'));
     expect(toHex(application.exporter)).toBe(expanded(trace, 'server', 'exp master'));
 
-    const resumption = master.resumptionSecret(afterLast(trace, HandshakeType.finished));
+    const resumption = master.resumption(afterLast(trace, HandshakeType.finished))();
     expect(toHex(resumption)).toBe(expanded(trace, 'client', 'res master'));
   });
 

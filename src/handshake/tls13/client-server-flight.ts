@@ -330,7 +330,7 @@ class ExpectFinished implements Expect {
         read: application.server,
         write: application.client,
         exporter: application.exporter,
-        resumption: () => master.resumptionSecret(transcriptHash),
+        resumption: master.resumption(transcriptHash),
       };
       const offersLater = this.#state.offered.includes(ExtensionType.post_handshake_auth);
       const later = offersLater ? new ClientOnRequest(config, { suite, types, transcript }) : undefined;

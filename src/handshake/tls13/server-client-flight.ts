@@ -176,7 +176,7 @@ export class ExpectClientFinished implements Expect {
     io.allowEarlyData(0);
     io.protectRead(suite, application.client);
     const transcriptHash = transcript.snapshot();
-    const resumption = () => master.resumptionSecret(transcriptHash);
+    const resumption = master.resumption(transcriptHash);
     const secrets: SessionSecrets = {
       read: application.client,
       write: application.server,
