@@ -8,18 +8,18 @@ const USAGE = 'usage: npm run bench -- [NAME] [--json] [--rounds N]';
 const MAX_ROUNDS = 1000;
 
 const { name, json, rounds } = readArguments();
-const bench = benches.find((candidate) => candidate.name === name);
+const load = name === undefined || !Object.hasOwn(benches, name) ? undefined : benches[name];
 if (name === undefined) {
-  for (const { name, unit, higherIsBetter, peerName } of benches) {
+  for (const load of Object.values(benches)) {
+    const { name, unit, higherIsBetter, peerName } = await load();
     console.log(
       `${name.padEnd(12)} ${unit}, ${higherIsBetter ? 'higher' : 'lower'} is better, against ${peerName}`,
     );
   }
-} else if (bench === undefined) {
-  refuse(
-    `no bench called ${name}; there are ${benches.map((candidate) => candidate.name).join(', ') || 'none'}`,
-  );
+} else if (load === undefined) {
+  refuse(`no bench called ${name}; there are ${Object.keys(benches).join(', ')}`);
 } else {
+  const bench = await load();
   const progress = process.stderr.isTTY ? (line: string) => console.error(line) : undefined;
   const result = await measure(bench, rounds, progress);
   console.log(json ? JSON.stringify(result) : renderResult(bench, result));

@@ -4,10 +4,11 @@
 // files that these share. Hundreds of small modules took `import 'trellis'` twice as long.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
+import { inLatin1 } from './latin1.mjs';
 import { commandFile, ROOT, SCRATCH } from './root.mjs';
 
 const DIST = join(ROOT, 'dist');
@@ -57,7 +58,7 @@ export function build() {
  * @param {string} folder
  */
 function bundle(folder) {
-  buildSync({
+  const { outputFiles } = buildSync({
     absWorkingDir: ROOT,
     entryPoints: entries(),
     outdir: folder,
@@ -70,7 +71,12 @@ function bundle(folder) {
     target: 'node20',
     packages: 'external',
     logLevel: 'error',
+    write: false,
   });
+  for (const { path, text } of outputFiles) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, inLatin1(text));
+  }
 }
 
 /** What package.json says that others may import or run: the sources of those files. */
@@ -91,7 +97,13 @@ function fingerprint() {
     .map((entry) => join(entry.parentPath, entry.name));
   for (const file of [
     ...files.sort(),
-    ...['tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/build.mjs'].map(inRoot),
+    ...[
+      'tsconfig.json',
+      'tsconfig.build.json',
+      'package.json',
+      'scripts/build.mjs',
+      'scripts/latin1.mjs',
+    ].map(inRoot),
   ]) {
     hash.update(`${file}\0`).update(readFileSync(file)).update('\0');
   }

@@ -1,7 +1,8 @@
 // Runs a TypeScript program of this repository on Node 20, which cannot by itself.   node scripts/run-ts.mjs FILE [ARGUMENT]...
 //
 // esbuild bundles FILE and what it imports from here; packages stay outside. That takes a second or two, so the bundle is kept,
-// with what it was made from, for as long as nothing of that changes. It runs in this very process: arguments, standard
+// with what it was made from, for as long as nothing of that changes; what FILE imports dynamically is a file of its own, so
+// that a program which does many things has in memory what it does now. It runs in this very process: arguments, standard
 // streams, signals, IPC and the exit code are the program's own.
 import { createHash } from 'node:crypto';
 import {
@@ -14,17 +15,22 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inLatin1 } from './latin1.mjs';
 import { ROOT } from './root.mjs';
 
 /** Under node_modules, so that the bundle finds its packages. */
 const BUNDLES = join(ROOT, 'node_modules', '.cache', 'trellis');
 const BUNDLE_LIFE_MS = 24 * 60 * 60 * 1000;
 /** What a bundle depends on besides its modules. */
-const ALSO = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/run-ts.mjs'].map((file) =>
-  join(ROOT, file),
-);
+const ALSO = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'scripts/run-ts.mjs',
+  'scripts/latin1.mjs',
+].map((file) => join(ROOT, file));
 
 const [file, ...rest] = process.argv.slice(2);
 if (file === undefined) {
@@ -76,7 +82,11 @@ async function makeBundle(entry) {
   const startedAt = Date.now();
   const result = await build({
     entryPoints: [entry],
+    outdir: BUNDLES,
+    outExtension: { '.js': '.mjs' },
+    entryNames: 'main',
     bundle: true,
+    splitting: true,
     write: false,
     metafile: true,
     absWorkingDir: ROOT,
@@ -99,12 +109,16 @@ async function makeBundle(entry) {
     plugins: [ownPlace()],
   }).catch(() => process.exit(1)); // esbuild has already said what is wrong
   await stop();
-  const code = result.outputFiles[0]?.contents ?? new Uint8Array();
-  const path = join(BUNDLES, `${sha256(code)}.mjs`);
+  const files = result.outputFiles.map(({ path, text }) => ({ name: basename(path), code: inLatin1(text) }));
+  const folder = join(BUNDLES, sha256(JSON.stringify(files)));
+  const path = join(folder, 'main.mjs');
   if (!existsSync(path)) {
     mkdirSync(BUNDLES, { recursive: true });
     forgetOldBundles();
-    writeInPlace(path, code);
+    putInPlace(folder, (to) => {
+      mkdirSync(to);
+      for (const { name, code } of files) writeFileSync(join(to, name), code);
+    });
   }
   const paths = Object.keys(result.metafile.inputs).map((input) => join(ROOT, input));
   const inputs = [...paths, ...ALSO].map((input) => {
@@ -113,24 +127,30 @@ async function makeBundle(entry) {
   });
   // What was written while it was read is not known to be what was read.
   if (inputs.every(({ mtimeMs }) => mtimeMs < startedAt))
-    writeInPlace(manifestOf(entry), JSON.stringify({ bundle: path, inputs }));
+    putInPlace(manifestOf(entry), (to) => writeFileSync(to, JSON.stringify({ bundle: path, inputs })));
   return path;
 }
 
-/** @param {string | Uint8Array} data */
+/** @param {string} data */
 function sha256(data) {
   return createHash('sha256').update(data).digest('hex').slice(0, 32);
 }
 
 /**
- * Renamed into place: another run of the same program may be looking for it now.
+ * Renamed into place: another run of the same program may be looking for it now, or have been faster.
  *
  * @param {string} path
- * @param {string | Uint8Array} data
+ * @param {(to: string) => void} write
  */
-function writeInPlace(path, data) {
-  writeFileSync(`${path}.${process.pid}`, data);
-  renameSync(`${path}.${process.pid}`, path);
+function putInPlace(path, write) {
+  const fresh = `${path}.${process.pid}`;
+  write(fresh);
+  try {
+    renameSync(fresh, path);
+  } catch (error) {
+    if (!existsSync(path)) throw error;
+    rmSync(fresh, { recursive: true, force: true });
+  }
 }
 
 /**
@@ -157,6 +177,6 @@ function forgetOldBundles() {
   for (const name of readdirSync(BUNDLES)) {
     const path = join(BUNDLES, name);
     const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    if (age > BUNDLE_LIFE_MS) rmSync(path, { force: true });
+    if (age > BUNDLE_LIFE_MS) rmSync(path, { recursive: true, force: true });
   }
 }
