@@ -20,6 +20,7 @@ export interface SessionEngine {
   receive(bytes: Uint8Array, now: number): void;
   /** The transport has ended. */
   receiveEnd(): void;
+  /** What there is to send. The pieces are the caller's, who may give back their memory. */
   transmit(): Uint8Array[];
   nextEvent(): ConnectionEvent | undefined;
 

@@ -58,6 +58,8 @@ export abstract class SessionStream extends Duplex {
   #writes: readonly Uint8Array[] = NO_WRITES;
   #writeIndex = 0;
   #writeOffset = 0;
+  /** A socket that nobody else has: what it has read and written is given back at once. */
+  #ownTransport = false;
   #writeDone: Callback | undefined;
   #finalDone: Callback | undefined;
   #endHeld = false;
@@ -204,6 +206,7 @@ export abstract class SessionStream extends Duplex {
     this.#armTimer(connection);
     const transport = this.#transport;
     if (transport !== undefined) {
+      this.#ownTransport = source !== 'given';
       if (source !== 'receive') listenForData(transport, source);
       // Its events are past when it came to us dead.
       if (transport.destroyed) process.nextTick(() => this.#transportClosed());
@@ -477,7 +480,7 @@ export abstract class SessionStream extends Duplex {
     if (transport === undefined || pieces === undefined || pieces.length === 0) return false;
     if (transport.destroyed || transport.writableEnded) return false;
     this.#idleTimer?.refresh();
-    writePieces(transport, pieces);
+    writePieces(transport, pieces, this.#ownTransport);
     if (transport.writableLength > MAX_OUTPUT_PENDING && transport.writableNeedDrain)
       this.#pause(Pause.output);
     return true;

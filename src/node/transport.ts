@@ -29,25 +29,44 @@ export function readBuffer(): Buffer {
 }
 
 /**
- * Gives the memory of a chunk that a socket has read back, where the platform can (Node 22 and later); `bytes` is empty
- * afterwards. A server's socket gets 64 KiB for each read; given back at once they are used again while the processor
- * still has them in its cache, and garbage collection has half as much to come for (docs/performance.md).
+ * Gives back the memory of bytes that nobody needs any more; `bytes` is empty afterwards. The kernel's answer to a read of a
+ * server's socket has 64 KiB, a record 16: given back at once they are used again while the processor has them in its cache,
+ * and garbage collection, which comes the more often the more of them there are, does not have to (docs/performance.md).
  */
 export function freeNow(bytes: Uint8Array): void {
-  const buffer = bytes.buffer as ArrayBuffer & { transfer?(length: number): ArrayBuffer };
+  const buffer = bytes.buffer as Transferable;
   // A part of a larger buffer belongs to someone else too.
-  if (bytes.length === buffer.byteLength) buffer.transfer?.(0);
+  if (bytes.length === buffer.byteLength) free(buffer);
 }
 
-/** Writes `pieces` in order as one batch. Long pieces are not copied (one writev), runs of short ones are joined. */
-export function writePieces(transport: Duplex, pieces: readonly Uint8Array[]): void {
+type Transferable = ArrayBuffer & { transfer?(length: number): ArrayBuffer };
+
+/** Node 20 has no ArrayBuffer.prototype.transfer; what is moved to a port that is closed is gone as well. */
+const free: (buffer: Transferable) => void =
+  'transfer' in ArrayBuffer.prototype ? (buffer) => buffer.transfer?.(0) : makeDrain();
+
+function makeDrain(): (buffer: ArrayBuffer) => void {
+  const { port1, port2 } = new MessageChannel();
+  port1.close();
+  port2.close();
+  return (buffer) => port1.postMessage(undefined, [buffer]);
+}
+
+/**
+ * Writes `pieces` in order as one batch. Long pieces are not copied (one writev), runs of short ones are joined.
+ * @param own a socket that nobody else writes to or looks into: what the kernel has taken at once is given back
+ */
+export function writePieces(transport: Duplex, pieces: readonly Uint8Array[], own = false): void {
   if (pieces.length === 0) return;
+  if (pieces.length === 1) transport.write(pieces[0]);
+  else writeBatch(transport, pieces);
+  // What waits is left to the garbage collector: a callback for each write costs more.
+  if (own && transport.writableLength === 0) giveBack(pieces);
+}
+
+function writeBatch(transport: Duplex, pieces: readonly Uint8Array[]): void {
   let total = 0;
   for (const piece of pieces) total += piece.length;
-  if (pieces.length === 1) {
-    transport.write(pieces[0]);
-    return;
-  }
   if (total <= SMALL_BATCH) {
     transport.write(Buffer.concat(pieces, total));
     return;
@@ -69,6 +88,10 @@ export function writePieces(transport: Duplex, pieces: readonly Uint8Array[]): v
     }
   }
   transport.uncork();
+}
+
+function giveBack(pieces: readonly Uint8Array[]): void {
+  for (const piece of pieces) if (piece.length >= SMALL_PIECE) freeNow(piece);
 }
 
 /**

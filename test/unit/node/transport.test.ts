@@ -42,13 +42,42 @@ describe('writePieces', () => {
   it('writes nothing for nothing', () => {
     expect(written().batches).toEqual([]);
   });
+
+  describe('of what the transport has taken', () => {
+    const pieces = () => [16_384, 16, 8192].map((length) => new Uint8Array(new ArrayBuffer(length)));
+    const lengths = (all: readonly Uint8Array[]) => all.map(({ length }) => length);
+
+    it('gives back what is long, where the transport is our own', () => {
+      const all = pieces();
+      writePieces(new Batches() as never, all, true);
+      expect(lengths(all)).toEqual([0, 16, 0]);
+    });
+
+    it('gives nothing back where others may have it', () => {
+      const all = pieces();
+      writePieces(new Batches() as never, all);
+      expect(lengths(all)).toEqual([16_384, 16, 8192]);
+    });
+
+    it('gives nothing back that still waits', () => {
+      const all = pieces();
+      writePieces(new Writable({ writev: () => {} }) as never, all, true);
+      expect(lengths(all)).toEqual([16_384, 16, 8192]);
+    });
+  });
 });
 
 describe('freeNow', () => {
-  it('takes a whole buffer, where the platform can', () => {
+  it('takes a whole buffer', () => {
     const chunk = Buffer.from(new ArrayBuffer(64));
     freeNow(chunk);
-    expect(chunk.length).toBe('transfer' in ArrayBuffer.prototype ? 0 : 64);
+    expect(chunk.length).toBe(0);
+  });
+
+  it('takes it out of memory, not to somewhere else', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 64; i++) freeNow(new Uint8Array(new ArrayBuffer(1 << 20)));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 << 20);
   });
 
   it('leaves a part of a larger one, which belongs to others too', () => {
