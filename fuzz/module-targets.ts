@@ -1,11 +1,22 @@
 import { type ChainRule, CommandJoiner } from '../src/module/apdu/chaining.ts';
 import { encodeCommand, encodeResponse, parseCommand, parseResponse } from '../src/module/apdu/command.ts';
+import { findPsk } from '../src/module/applet/psks.ts';
 import { RecordSplitter } from '../src/module/bridge/record-splitter.ts';
 import { readTrafficKeys } from '../src/module/bridge/traffic-keys.ts';
 import { TrafficKeyTag } from '../src/module/protocol.ts';
 import { readTlvs, writeTlvs } from '../src/module/tlv.ts';
 import { FrameSplitter, frame } from '../src/node/module/framing.ts';
 import { concat } from '../src/wire/writer.ts';
+import {
+  Card,
+  cardWith,
+  cardWithPsks,
+  createStore,
+  MemoryStorage,
+  openState,
+  openStore,
+  pskObject,
+} from '../test/unit/module/kit.ts';
 import { decoder, isVerdict, type Target } from './target.ts';
 
 /** What a module answers, and what is said to one: cards of others, and whoever reaches its socket. */
@@ -29,7 +40,46 @@ function trafficKeys(): Uint8Array {
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
+function cardWithEverything(): Card {
+  const psks = [
+    pskObject('one', new Uint8Array(16).fill(1)),
+    pskObject('two', new Uint8Array(32).fill(2), 2),
+  ];
+  return cardWith({ algorithm: 3, alias: 'certified' }, cardWithPsks('client', psks));
+}
+
+/** Of state that could be read, everything can be used and written again. */
+function useState(storage: MemoryStorage): void {
+  const state = openState(storage);
+  for (const { alias, psks } of state.identities) {
+    for (const { identity } of psks)
+      if (findPsk(psks, identity) === undefined) throw new Error('A key got lost');
+    state.identity(alias);
+  }
+  state.setPin('user', state.pin('user'));
+  const { identities } = openState(storage);
+  if (identities.length !== state.identities.length) throw new Error('An identity got lost');
+}
+
 export const MODULE_TARGETS: readonly Target[] = [
+  decoder(
+    'module-store',
+    () => cardWithEverything().storage.slots.flatMap((slot) => slot ?? []),
+    (input) => {
+      const storage = new MemoryStorage();
+      storage.slots[0] = input;
+      openStore(storage);
+    },
+  ),
+  decoder(
+    'module-state',
+    () => [openStore(cardWithEverything().storage).state, openStore(new Card().storage).state],
+    (input) => {
+      const storage = new MemoryStorage();
+      createStore(storage, input);
+      useState(storage);
+    },
+  ),
   decoder(
     'module-answers',
     () => [trafficKeys(), encodeResponse({ data: new Uint8Array(9), status: 0x9000 })],

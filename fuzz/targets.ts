@@ -26,7 +26,7 @@ import { parsePkcs11Uri } from '../src/node/pkcs11/uri.ts';
 import { HandshakeType, ProtocolVersion } from '../src/wire/codepoints.ts';
 import { serverConfig, serverIdentity } from '../test/setup/engine-config.ts';
 import { UNUSED_LINK } from '../test/setup/link.ts';
-import { type Card, cardWith, EapHost, openData } from '../test/unit/module/kit.ts';
+import { type Card, cardWith, cardWithPsks, EapHost, openData, pskObject } from '../test/unit/module/kit.ts';
 import { CONNECTION_TARGETS } from './connection-targets.ts';
 import { DTLS_TARGETS } from './dtls-targets.ts';
 import { LEGACY_TARGETS } from './legacy-targets.ts';
@@ -93,7 +93,7 @@ function dataMessage(): Uint8Array {
 const appletTarget: Target = {
   name: 'module-applet',
   seeds: () => {
-    const card = cardWith({ algorithm: 3 });
+    const card = cardWith({ algorithm: 3 }, cardWithPsks('client', [pskObject('one', new Uint8Array(16))]));
     card.verifyUser();
     const host = new EapHost(card, card.open({ fragmentSize: 100 }), 'client', 100);
     host.start();

@@ -86,8 +86,13 @@ export function createStore(
 }
 
 export function openState(storage: ModuleStorage): PersistentState {
-  const { store, state } = SealedStore.open(nodeCrypto, storage, storeKey);
+  const { store, state } = openStore(storage);
   return new PersistentState(store, state, nodeModuleKeys);
+}
+
+/** What is in a store, as bytes: an attacker's view, who has the key. */
+export function openStore(storage: ModuleStorage): { store: SealedStore; state: Uint8Array } {
+  return SealedStore.open(nodeCrypto, storage, storeKey);
 }
 
 /** A module with power. */
