@@ -5,19 +5,21 @@ import { close, type Files, listen, makeFiles, once, type Stack } from './stacks
 /** Connections under way at once: enough that neither waits for the network alone. */
 const TOGETHER = 4;
 
-let files: Promise<Files> | undefined;
+let shared: Promise<Files> | undefined;
 
 /**
- * Handshakes per second, client and server in one process over loopback, one certificate for all benches.
+ * Handshakes per second, client and server in one process over loopback.
  * @param resumed all of them resume the session of one that is not counted
+ * @param files by default a certificate on P-256, the same for all
  */
 export async function handshakesPerSecond(
   make: (files: Files) => Stack,
   count: number,
   resumed = false,
+  files?: Files,
 ): Promise<number> {
-  files ??= makeFiles();
-  const stack = make(await files);
+  shared ??= makeFiles();
+  const stack = make(files ?? (await shared));
   const sockets: Duplex[] = [];
   const server = stack.serve((socket) => {
     sockets.push(socket);

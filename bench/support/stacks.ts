@@ -1,11 +1,15 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import nodeTls from 'node:tls';
+import { nodeCrypto } from '../../src/crypto/node/provider.ts';
+import { encodePem } from '../../src/der/pem.ts';
 import { connect, createSecureContext, createServer } from '../../src/index.ts';
 import { initPki } from '../../src/tunnel/init.ts';
+import { issueCertificate, keyIdentifier, serverExtensions } from '../../src/x509/issue.ts';
 
 /** The part of `node:tls` that both have, so that one bench drives either. */
 export interface Stack {
@@ -33,7 +37,7 @@ const HOST = '127.0.0.1';
 const TLS13: Algorithms = { ciphers: 'TLS_AES_128_GCM_SHA256', ecdhCurve: 'X25519' };
 /** The group of the certificate has to be there too (RFC 8422 §5.1.1). */
 export const TLS12: Algorithms = {
-  ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256',
   ecdhCurve: 'X25519:P-256',
   maxVersion: 'TLSv1.2',
 };
@@ -49,6 +53,33 @@ export async function makeFiles(): Promise<Files> {
     rmSync(directory, { recursive: true });
   }
 }
+
+/** A server certificate with an RSA key of 2048 bits, as most servers have, that vouches for itself. */
+export function makeRsaFiles(): Files {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const id = keyIdentifier(nodeCrypto, spki);
+  const subject = [{ CN: 'localhost' }];
+  const certificate = issueCertificate(
+    {
+      subject,
+      issuer: subject,
+      publicKeySpki: spki,
+      serial: Uint8Array.of(1),
+      notBefore: Date.now() - DAY,
+      notAfter: Date.now() + DAY,
+      extensions: serverExtensions({ subjectKeyId: id, issuerKeyId: id }, ['localhost']),
+    },
+    {
+      algorithm: { kind: 'rsa-pkcs1', hash: 'sha256' },
+      sign: (tbs) => sign('sha256', tbs, privateKey),
+    },
+  );
+  const cert = Buffer.from(encodePem('CERTIFICATE', certificate));
+  return { ca: cert, cert, key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })) };
+}
+
+const DAY = 86_400_000;
 
 /** Trellis. The server's certificate path and name are verified in full, as by node:tls. */
 export function ours({ ca, cert, key }: Files, algorithms: Partial<Algorithms> = {}): Stack {
