@@ -3,7 +3,7 @@ import { CertificateError } from '../../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
 import { parseResumable, serializeResumable } from '../../../src/handshake/resumable-session.ts';
 import { TicketKeys } from '../../../src/handshake/tickets.ts';
-import { DEFAULT_LIFETIME } from '../../../src/handshake/tls12/client.ts';
+import { DEFAULT_LIFETIME } from '../../../src/handshake/tls12/client-finish.ts';
 import type { ClientSession12 } from '../../../src/handshake/tls12/session.ts';
 import { parseServerHello } from '../../../src/messages/hello.ts';
 import { parseNewSessionTicket12 } from '../../../src/messages/tls12.ts';
