@@ -6,7 +6,7 @@
  * negotiation.ts       what is offered, answered, agreed
  * protocol.ts          both on the engine's seam
  * session.ts           what an adapter sees: a loop of wanted work, events and output
- * sender.ts            numbers, signs, keeps and sends; outbox.ts has the order
+ * sender.ts            numbers, signs, keeps and sends; turns.ts and outbox.ts have the order
  * receiver.ts          assembles, verifies, keeps, delivers, acknowledges; frame.ts and assembler.ts read the wire
  * certificate-sign.ts  the handshake message
  * judge.ts             whose signature counts

@@ -1,21 +1,22 @@
 import type { SignedStatement } from '../crypto/provider.ts';
-import { equalBytes, toHex } from '../der/bytes.ts';
-import { ConnectionError, SignatureError, TlsError } from '../errors/errors.ts';
+import { ConnectionError, type SignatureError, TlsError } from '../errors/errors.ts';
 import { type Binding, type BindingKind, encodeBinding } from '../formats/binding.ts';
 import { startObject } from '../formats/cms/make-stream.ts';
-import type { ObjectReference, Signer, Unsigned } from '../formats/format.ts';
+import type { ObjectReference, Unsigned } from '../formats/format.ts';
 import { encodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
 import type { MultiplexedConnection } from '../mux/index.ts';
+import { AwaitedReceipts } from './awaited-receipts.ts';
 import { encodeCertificateSign } from './certificate-sign.ts';
 import type { SessionContext } from './context.ts';
+import { DatagramRoom } from './datagram-room.ts';
 import { EvidenceFlag } from './evidence.ts';
-import { Flag, HEADER_BYTES, Switch } from './frame.ts';
-import { longestSignature } from './longest-signature.ts';
+import { Flag, Switch } from './frame.ts';
 import type { Place, SentMessage, SentStream } from './messages.ts';
-import type { SigningIdentity } from './options.ts';
 import { type ObjectHeader, Outbox } from './outbox.ts';
 import { OutgoingStream } from './outgoing-stream.ts';
+import { type OwnSigner, ownSignerOf } from './own-signer.ts';
 import { SentObject } from './sent-object.ts';
+import { Turns } from './turns.ts';
 
 export interface SendOptions {
   /** Ask for a signed receipt. Default true. */
@@ -26,64 +27,45 @@ export interface SendOptions {
   readonly connection?: MultiplexedConnection | undefined;
 }
 
-/** A message of ours whose receipt is awaited. */
-export interface Pending {
-  readonly message: SentObject;
-  readonly reference: ObjectReference;
-}
-
 /** What leaves: numbers it, has it signed and kept, and sends it in order. */
 export class Sender {
-  /** By the SHA-256 of the object, in hexadecimal. */
-  readonly pending = new Map<string, Pending>();
+  readonly receipts: AwaitedReceipts;
   readonly outbox: Outbox;
   readonly #context: SessionContext;
   readonly #handshakeType: number;
-  readonly #identity: SigningIdentity | undefined;
-  readonly #signer: Signer | undefined;
+  readonly #own: OwnSigner | undefined;
   /** The peer knows the signer from the handshake. */
   readonly #isShown: boolean;
-  /** Over datagrams, to know how long an object will be. */
-  readonly #longestSignature: Uint8Array;
+  readonly #room: DatagramRoom;
+  readonly #turns = new Turns();
   #isAnnounced = false;
   #isOn = false;
   #sequence = 0;
   #ended: ConnectionError | undefined;
-  /** Receipts that were promised to messages under way, signed or not. */
-  #awaited = 0;
-  /** A stream that has begun, and whose end has not got its signature. */
-  #open: OutgoingStream | undefined;
-  /** Only receipts may come between the pieces of a stream: what else was asked for meanwhile, in order. */
-  #deferred: Deferred[] = [];
 
   constructor(context: SessionContext, contentType: number, handshakeType: number) {
     this.#context = context;
     this.#handshakeType = handshakeType;
-    const { link, settings } = context;
-    const { datagrams } = context;
+    this.receipts = new AwaitedReceipts(context);
+    const { link, datagrams } = context;
+    const { own, isShown } = ownSignerOf(context);
+    this.#own = own;
+    this.#isShown = isShown;
+    this.#room = new DatagramRoom(context, own?.signer);
+    this.#isOn = datagrams && (this.canSign || !context.agreement.types.includes('origin'));
     this.outbox = new Outbox(
       link.session.version,
       (content) => {
         // The path may carry less than when it was made: then it is lost, as datagrams are.
-        if (!datagrams || content.length <= this.#datagramSize) link.send(contentType, content);
+        if (!datagrams || content.length <= this.#room.limit) link.send(contentType, content);
       },
       datagrams,
     );
-    const [shown, another] = link.session.identities;
-    const isShown = shown !== undefined && sameLeaf(shown.chain, (settings.signer ?? shown).chain);
-    // What would announce another signer can be lost. Of a resumption nobody knows which of several was shown.
-    const isUnknown = datagrams && (!isShown || (link.session.resumed && another !== undefined));
-    this.#identity = isUnknown ? undefined : (settings.signer ?? shown);
-    this.#signer = this.#identity && signerOf(this.#identity);
-    this.#isShown = isShown && (datagrams || !link.session.resumed);
-    this.#isOn = datagrams && (this.canSign || !context.agreement.types.includes('origin'));
-    this.#longestSignature =
-      datagrams && this.#signer !== undefined ? longestSignature(link.crypto, this.#signer) : EMPTY;
   }
 
   /** This side can sign. */
   get canSign(): boolean {
-    return this.#signer !== undefined;
+    return this.#own !== undefined;
   }
 
   get isOn(): boolean {
@@ -92,7 +74,7 @@ export class Sender {
 
   on(): void {
     this.#checkOpen();
-    if (this.#context.agreement.types.includes('origin') && this.#signer === undefined) {
+    if (this.#context.agreement.types.includes('origin') && !this.canSign) {
       throw unavailable(
         this.#context.datagrams
           ? 'Over DTLS the certificate of the handshake signs, and this side has shown none; connect with one'
@@ -120,9 +102,9 @@ export class Sender {
     this.#checkReady(receipt, connection);
     const unsigned = this.#travelsUnsigned(options, receipt);
     const message = new SentObject(this.#context.placeOf(connection), receipt, unsigned);
-    if (this.#open === undefined) this.#dispatch(message, content, now);
-    else this.#deferred.push({ message, run: (then) => this.#dispatch(message, content, then) });
-    if (receipt) this.#awaited++;
+    if (this.#turns.isFree) this.#dispatch(message, content, now);
+    else this.#turns.wait(message, (then) => this.#dispatch(message, content, then));
+    if (receipt) this.receipts.promise();
     return message;
   }
 
@@ -139,9 +121,9 @@ export class Sender {
       throw unavailable('Only signed messages in the format pkcs7 can be streamed; send this one as a whole');
     const host = { end: this.#endStream.bind(this), abort: this.#abortStream.bind(this) };
     const stream = new OutgoingStream(this.#context, host, this.#context.placeOf(connection), receipt);
-    if (this.#open === undefined) this.#begin(stream);
-    else this.#deferred.push({ message: stream, run: () => this.#begin(stream) });
-    if (receipt) this.#awaited++;
+    if (this.#turns.isFree) this.#begin(stream);
+    else this.#turns.wait(stream, () => this.#begin(stream));
+    if (receipt) this.receipts.promise();
     return stream;
   }
 
@@ -156,7 +138,7 @@ export class Sender {
     now: number,
   ): SignatureError | undefined {
     const context = this.#context;
-    if (this.#ended !== undefined || this.#signer === undefined) return undefined;
+    if (this.#ended !== undefined || this.#own === undefined) return undefined;
     if (!this.#isShown && !this.#isAnnounced) {
       // The peer has to know who signs, and it is told after an `on` alone.
       this.#switch(true);
@@ -164,18 +146,13 @@ export class Sender {
     }
     const binding = this.#binding('receipt', place);
     const prepared = context.formats.maker.prepareReceipt(context.link.crypto, reference, {
-      signer: this.#signer,
+      signer: this.#own.signer,
       binding,
       signingTime: now,
       includeCertificates: !context.datagrams,
     });
-    const size = context.datagrams ? this.#sizeOf(prepared) : 0;
-    if (size > this.#datagramSize) {
-      return new SignatureError(
-        'ERR_SIGN_TOO_LARGE',
-        `The receipt has up to ${size} bytes, and over DTLS at most ${this.#datagramSize} fit: it is not sent; ${SMALLER}`,
-      );
-    }
+    const refusal = this.#room.refuseReceipt(prepared);
+    if (refusal !== undefined) return refusal;
     const message = new SentObject(place, false, false);
     this.#admit(message, Flag.acknowledgement);
     this.#sign(prepared, binding, (signature, then) => {
@@ -196,43 +173,13 @@ export class Sender {
     return undefined;
   }
 
-  /** The receipt for it has come. */
-  settle(digest: Uint8Array): void {
-    const known = this.pending.get(toHex(digest));
-    if (known === undefined) return;
-    this.pending.delete(toHex(digest));
-    if (!known.message.isForgone) this.#awaited--;
-  }
-
-  /** Nobody awaits its receipt any longer; one that comes all the same is still evidence. */
-  forgo(message: SentMessage): void {
-    if (!(message instanceof SentObject) || message.isForgone || message.isLost) return;
-    message.isForgone = true;
-    this.#awaited--;
-    const error = new ConnectionError(
-      'ERR_SIGN_NO_RECEIPT',
-      'No receipt has come in time: this message or its receipt was lost; send it again if that matters',
-    );
-    this.#context.emit({ type: 'lost', message, error });
-  }
-
-  /** No receipt will come any more. */
-  lose(error: ConnectionError): void {
-    for (const { message } of this.pending.values())
-      if (!message.isForgone) this.#context.emit({ type: 'lost', message, error });
-    this.pending.clear();
-  }
-
   /** Nothing can be sent any more: tells of what has not left. */
   end(error: ConnectionError): void {
     this.#ended ??= error;
-    const open = this.#open;
-    this.#open = undefined;
-    if (open !== undefined && !open.isSettled) this.#context.later((now) => this.#keepTorn(open, now));
+    const torn = this.#turns.stop();
+    if (torn !== undefined && !torn.isSettled) this.#context.later((now) => this.#keepTorn(torn, now));
     this.outbox.discard();
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    for (const { message } of deferred) if (message !== undefined) this.#lose(message, 0);
+    for (const message of this.#turns.clear()) this.#lose(message, 0);
   }
 
   // ── one object ─────────────────────────────────────────────────────────────────────────────────
@@ -244,19 +191,19 @@ export class Sender {
     const binding = this.#binding('data', message);
     if (unsigned) {
       const object = encodeUnsignedObject({ binding, content });
-      this.#checkFits(object.length + HEADER_BYTES, content.length);
+      this.#room.checkUnsigned(object, content.length);
       this.#admit(message, Flag.unsigned | (receiptRequested ? Flag.receipt : 0));
       this.#complete(message, object, content, binding, now);
       return;
     }
     const prepared = context.formats.maker.prepareObject(context.link.crypto, content, {
-      signer: this.#signer as Signer,
+      signer: (this.#own as OwnSigner).signer,
       binding,
       signingTime: now,
       receiptRequest: receiptRequested,
       includeCertificates: !context.datagrams,
     });
-    if (context.datagrams) this.#checkFits(this.#sizeOf(prepared), content.length);
+    this.#room.checkSigned(prepared, content.length);
     this.#admit(message, receiptRequested ? Flag.receipt : 0);
     this.#sign(prepared, binding, (signature, then) =>
       this.#complete(message, prepared.finish(signature), content, binding, then),
@@ -282,8 +229,7 @@ export class Sender {
     message.isLost = true;
     const error = this.#ended;
     if (error === undefined || (flags & Flag.acknowledgement) !== 0) return;
-    for (const [digest, pending] of this.pending)
-      if (pending.message === message) this.pending.delete(digest);
+    this.receipts.forget(message);
     this.#context.emit({ type: 'lost', message, error });
   }
 
@@ -292,7 +238,7 @@ export class Sender {
     binding: Binding,
     done: (signature: Uint8Array, now: number) => void,
   ): void {
-    const { key } = this.#identity as SigningIdentity;
+    const { key } = (this.#own as OwnSigner).identity;
     this.#context.want({
       kind: 'signature',
       key,
@@ -322,7 +268,7 @@ export class Sender {
         ? referenceToUnsigned(crypto, object)
         : context.formats.verifier.referenceTo(crypto, object);
       objectDigest = reference.objectDigest;
-      this.#await(toHex(objectDigest), { message, reference });
+      this.receipts.add(objectDigest, { message, reference });
     }
     const digest = context.settings.archive === undefined ? EMPTY : crypto.digest('sha256', content);
     context.persist(
@@ -355,39 +301,6 @@ export class Sender {
     this.#context.wake?.();
   }
 
-  #await(digest: string, pending: Pending): void {
-    this.pending.set(digest, pending);
-    if (this.pending.size <= this.#context.settings.maxPendingReceipts) return;
-    // `#awaited` is bounded, so one of them is forgone: the oldest.
-    for (const [known, { message }] of this.pending) {
-      if (!message.isForgone) continue;
-      this.pending.delete(known);
-      return;
-    }
-  }
-
-  /** Of a TLSSigntext. */
-  get #datagramSize(): number {
-    return this.#context.link.maxDatagramSize ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** What it will have at most as a TLSSigntext. */
-  #sizeOf(prepared: Unsigned): number {
-    return HEADER_BYTES + prepared.finish(this.#longestSignature).length;
-  }
-
-  /** @throws SignatureError ERR_SIGN_TOO_LARGE */
-  #checkFits(size: number, contentLength: number): void {
-    const limit = this.#datagramSize;
-    if (size <= limit) return;
-    const excess = size - limit;
-    const remedy = excess < contentLength ? `send ${excess} bytes less, or raise mtu` : SMALLER;
-    throw new SignatureError(
-      'ERR_SIGN_TOO_LARGE',
-      `Signed, this has up to ${size} bytes, and over DTLS at most ${limit} fit: ${remedy}`,
-    );
-  }
-
   #progress(message: SentObject, what: 'left' | 'kept'): void {
     message[what] = true;
     if (message.left && message.kept) this.#context.emit({ type: 'sent', message });
@@ -404,7 +317,7 @@ export class Sender {
       contentType,
       objectDigest: undefined,
       treeHead,
-      signerChain: this.#isShown ? undefined : this.#signer?.chain,
+      signerChain: this.#isShown ? undefined : this.#own?.signer.chain,
     } as const;
   }
 
@@ -437,9 +350,9 @@ export class Sender {
   // ── streams ────────────────────────────────────────────────────────────────────────────────────
 
   #begin(stream: OutgoingStream): void {
-    this.#open = stream;
+    this.#turns.begin(stream);
     this.#admit(stream, stream.receiptRequested ? Flag.receipt : 0);
-    const object = startObject(this.#context.link.crypto, this.#signer as Signer);
+    const object = startObject(this.#context.link.crypto, (this.#own as OwnSigner).signer);
     stream.content = stream.begin(object, stream.content as ObjectHeader);
     this.#context.wake?.();
   }
@@ -473,10 +386,10 @@ export class Sender {
         (record, later) => {
           stream.recorded(record);
           if (stream.isLost) return;
-          if (receiptRequested) this.pending.set(toHex(objectDigest), { message: stream, reference });
+          if (receiptRequested) this.receipts.add(objectDigest, { message: stream, reference });
           // Its signature is the last that leaves, and not before it is in the archive.
           stream.complete(trailer);
-          this.#resume(later);
+          this.#turns.next(later, (message, error) => this.#giveUp(message, error));
           context.wake?.();
           this.#progress(stream, 'kept');
         },
@@ -486,11 +399,11 @@ export class Sender {
 
   #abortStream(stream: OutgoingStream, error: unknown, now: number): void {
     if (!stream.hasBegun) {
-      this.#deferred = this.#deferred.filter(({ message }) => message !== stream);
+      this.#turns.leave(stream);
       this.#giveUp(stream, error);
       return;
     }
-    this.#open = undefined;
+    this.#turns.stop();
     this.#keepTorn(stream, now);
     this.#context.fail(
       new TlsError(
@@ -524,40 +437,25 @@ export class Sender {
   /** It was never sent, and the session goes on. */
   #giveUp(message: SentObject, error: unknown): void {
     message.isLost = true;
-    if (message.receiptRequested) this.#awaited--;
+    if (message.receiptRequested) this.receipts.withdraw();
     const cause = error instanceof Error ? error : new Error(String(error));
     this.#context.emit({ type: 'lost', message, error: cause });
   }
 
   /** Does what must not come between the pieces of an object, or has it wait. */
   #inTurn(run: () => void): void {
-    if (this.#open === undefined) run();
-    else this.#deferred.push({ message: undefined, run });
-  }
-
-  /** The stream is complete: what has waited for that goes on, up to the next stream. */
-  #resume(now: number): void {
-    this.#open = undefined;
-    while (this.#open === undefined) {
-      const next = this.#deferred.shift();
-      if (next === undefined) return;
-      try {
-        next.run(now);
-      } catch (error) {
-        if (next.message === undefined) throw error;
-        this.#giveUp(next.message, error);
-      }
-    }
+    if (this.#turns.isFree) run();
+    else this.#turns.wait(undefined, run);
   }
 
   // ── switching ──────────────────────────────────────────────────────────────────────────────────
 
   /** Takes its place behind what was sent before. */
   #switch(on: boolean): void {
-    const announces = on && !this.#isShown && this.#signer !== undefined;
+    const announces = on && !this.#isShown && this.canSign;
     if (announces) this.#isAnnounced = true;
     const { link } = this.#context;
-    const chain = this.#signer?.chain ?? [];
+    const chain = this.#own?.signer.chain ?? [];
     this.outbox.push({
       bytes: Uint8Array.of(on ? Switch.on : Switch.off),
       content: { kind: 'switch' },
@@ -575,11 +473,7 @@ export class Sender {
     if (!this.#isOn) throw unavailable('Signing is switched off here; call on() first');
     if (connection !== undefined && connection.address === undefined)
       throw unavailable('The connection is not open; wait for its connect, or open another');
-    if (!receipt || this.#awaited < this.#context.settings.maxPendingReceipts) return;
-    throw new ConnectionError(
-      'ERR_SIGN_LIMIT',
-      `${this.#awaited} receipts are awaited already; wait for some of them, or raise maxPendingReceipts`,
-    );
+    if (receipt) this.receipts.checkRoom();
   }
 
   #checkOpen(): void {
@@ -588,34 +482,8 @@ export class Sender {
   }
 }
 
-/** What waits for the end of a stream. */
-interface Deferred {
-  /** Of those that are one. */
-  readonly message: SentObject | undefined;
-  run(now: number): void;
-}
-
-/** What to do about an object that is too large whatever its content is: signatures of RSA are four to eight times as long. */
-const SMALLER = 'sign with a key on a curve (P-256, Ed25519), or raise mtu where the path carries more';
 const EMPTY = new Uint8Array(0);
 
-/** One `Signer` for each identity: formats remember what depends on it alone. */
-const signers = new WeakMap<SigningIdentity, Signer>();
-
-function signerOf(identity: SigningIdentity): Signer {
-  let signer = signers.get(identity);
-  if (signer === undefined) {
-    signer = { chain: identity.chain, scheme: identity.scheme ?? (identity.key.schemes[0] as number) };
-    signers.set(identity, signer);
-  }
-  return signer;
-}
-
-function sameLeaf(a: readonly Uint8Array[], b: readonly Uint8Array[] | undefined): boolean {
-  return a[0] !== undefined && b?.[0] !== undefined && equalBytes(a[0], b[0]);
-}
-
-/** `uint16 source_port; uint16 destination_port`, as in the frames of ports mode. */
 function unavailable(message: string): ConnectionError {
   return new ConnectionError('ERR_SIGN_UNAVAILABLE', message);
 }

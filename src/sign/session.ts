@@ -96,7 +96,7 @@ export class SigningSession {
 
   /** Messages whose receipt has not come. */
   get pendingReceipts(): number {
-    return this.#sender.pending.size;
+    return this.#sender.receipts.size;
   }
 
   /**
@@ -132,7 +132,7 @@ export class SigningSession {
 
   /** Its receipt is awaited no longer: the event `lost` follows. */
   forgo(message: SentMessage): void {
-    this.#sender.forgo(message);
+    this.#sender.receipts.forgo(message);
   }
 
   nextEvent(): SignEvent | undefined {
@@ -221,7 +221,7 @@ export class SigningSession {
     if (this.#peerEnded) return;
     this.#peerEnded = true;
     const finish = (): void => {
-      this.#sender.lose(
+      this.#sender.receipts.lose(
         new ConnectionError(
           'ERR_SIGN_NO_RECEIPT',
           'The session ended before the receipt for this message came; it may have been received all the same',

@@ -1,17 +1,17 @@
-import { toHex } from '../der/bytes.ts';
 import { SignatureError } from '../errors/errors.ts';
 import { type Binding, checkBinding } from '../formats/binding.ts';
 import { type ObjectReference, RECEPTION_CLOCK_SKEW, type VerifyContext } from '../formats/format.ts';
 import { decodeUnsignedObject, referenceToUnsigned } from '../formats/unsigned.ts';
 import type { ObjectFacts, VerifiedObject, VerifiedReceipt } from '../formats/verified.ts';
 import type { RawObject } from './assembler.ts';
+import type { Pending } from './awaited-receipts.ts';
 import type { SessionContext } from './context.ts';
 import type { DeliveryQueue } from './delivery.ts';
 import { EvidenceFlag } from './evidence.ts';
 import { type Incoming, receivedEntry } from './incoming.ts';
 import type { IncomingStream } from './incoming-stream.ts';
 import type { Place, ReceivedMessage } from './messages.ts';
-import type { Pending, Sender } from './sender.ts';
+import type { Sender } from './sender.ts';
 import type { Verification } from './verifications.ts';
 
 /** What an object or receipt that has come is: verified, kept, delivered and acknowledged, or a fault. */
@@ -147,7 +147,7 @@ export class Verdicts {
     const { link, formats } = this.#context;
     let pending: Pending | undefined;
     const find = (digest: Uint8Array): ObjectReference | undefined => {
-      pending = this.#sender.pending.get(toHex(digest));
+      pending = this.#sender.receipts.find(digest);
       return pending?.reference;
     };
     const context = this.#expecting(incoming, now);
@@ -159,7 +159,7 @@ export class Verdicts {
     if (!this.#isNext(verified.binding, now)) return this.#drop(incoming);
     const digest = verified.acknowledged.objectDigest;
     // From here on it is used up: a second receipt for the same object is one for what was never sent.
-    this.#sender.settle(digest);
+    this.#sender.receipts.settle(digest);
     message.whenRecorded((target) =>
       this.#context.persist(
         () => ({
