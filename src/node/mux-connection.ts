@@ -6,7 +6,7 @@ import type { ReceivedMessage, ReceivedReceipt } from '../sign/index.ts';
 import { preciseNow } from './clock.ts';
 import { kAbandon, kTake, type SignWriteOptions, type SocketSigning } from './sign.ts';
 import type { SignSource } from './sign-source.ts';
-import { SignedMessages, type StreamedMessage, unavailable } from './signed-messages.ts';
+import { agreed, SignedMessages, type StreamedMessage } from './signed-messages.ts';
 
 /** Options of one connection; those of `MuxSession` are the default for connections that the peer opens. */
 export interface MuxConnectionOptions {
@@ -154,8 +154,7 @@ export class MuxConnection extends Duplex {
     data: string | Uint8Array | SignSource,
     options?: SignWriteOptions,
   ): Promise<ReceivedReceipt | undefined> {
-    const { signing } = this;
-    if (signing === undefined) throw unavailable();
+    const signing = agreed(this.signing);
     // Until it is confirmed it has no address that a signature could name.
     if (this.connecting) await once(this, 'connect');
     return signing.write(data, options, this.#connection);
@@ -163,9 +162,7 @@ export class MuxConnection extends Duplex {
 
   /** As `TLSSocket.signed`: the signed messages of this connection, until its end. */
   get signed(): SignedMessages {
-    const { signing } = this;
-    if (signing === undefined) throw unavailable();
-    this.#signed ??= new SignedMessages(signing);
+    this.#signed ??= new SignedMessages(agreed(this.signing));
     return this.#signed;
   }
 

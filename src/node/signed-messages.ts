@@ -234,8 +234,13 @@ export class SignedMessages implements AsyncIterable<ReceivedMessage> {
   }
 }
 
-export function unavailable(): ConnectionError {
-  return new ConnectionError(
+/**
+ * Signing, where both sides have agreed to it.
+ * @throws ConnectionError ERR_SIGN_UNAVAILABLE when they have not
+ */
+export function agreed<Signing>(signing: Signing | undefined): Signing {
+  if (signing !== undefined) return signing;
+  throw new ConnectionError(
     'ERR_SIGN_UNAVAILABLE',
     'Both sides have to agree to signing, in the handshake: give signClient() and signServer() among the subProtocols',
   );

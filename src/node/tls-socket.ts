@@ -1,11 +1,4 @@
-import {
-  type AddressInfo,
-  type NetConnectOpts,
-  type OnReadOpts,
-  Socket,
-  type SocketConstructorOpts,
-  type SocketReadyState,
-} from 'node:net';
+import { type NetConnectOpts, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
 import { Connection, type ConnectionInfo } from '../connection/connection.ts';
 import type { EngineSource, SessionEngine } from '../connection/engine.ts';
@@ -26,14 +19,13 @@ import {
   readSession,
   type ServerSettings,
 } from './engine-config.ts';
-
 import { type EphemeralKeyInfo, GROUP_INFO } from './options.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from './peer-certificate.ts';
 import { type ContextOptions, contextOf } from './secure-context.ts';
-import { SessionStream } from './session-stream.ts';
 import { type SignWriteOptions, SocketSigning } from './sign.ts';
 import type { SignSource } from './sign-source.ts';
-import { type SignedMessages, unavailable } from './signed-messages.ts';
+import { agreed, type SignedMessages } from './signed-messages.ts';
+import { SocketFace } from './socket-face.ts';
 import { readBuffer } from './transport.ts';
 
 /** Options of both sides that concern the socket itself. */
@@ -78,7 +70,7 @@ export interface ServerOwner {
  * Events: 'secure', 'secureConnect' (client), 'session', 'keylog', 'OCSPResponse' (client), 'timeout', 'connect', and those of a Duplex; 'close'
  * has the argument `hadError`. Errors have a stable `code`.
  */
-export class TLSSocket extends SessionStream {
+export class TLSSocket extends SocketFace {
   /** The peer showed a certificate, and it is valid (on a client, for the server's name as well); or it has our `psk`. */
   authorized = false;
   /** Code of what is wrong with the peer's certificate, when the session goes on all the same. */
@@ -463,8 +455,7 @@ export class TLSSocket extends SessionStream {
     data: string | Uint8Array | SignSource,
     options?: SignWriteOptions,
   ): Promise<ReceivedReceipt | undefined> {
-    if (this.#signing === undefined) throw unavailable();
-    return this.#signing.write(data, options);
+    return agreed(this.#signing).write(data, options);
   }
 
   /**
@@ -472,8 +463,7 @@ export class TLSSocket extends SessionStream {
    * @throws ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
    */
   get signed(): SignedMessages {
-    if (this.#signing === undefined) throw unavailable();
-    return this.#signing.messages;
+    return agreed(this.#signing).messages;
   }
 
   #info(): ConnectionInfo {
@@ -518,99 +508,6 @@ export class TLSSocket extends SessionStream {
 
   /** There is nothing to switch off in TLS 1.3. */
   disableRenegotiation(): void {}
-
-  // ── the transport ──────────────────────────────────────────────────────────────────────────────
-
-  /** Ends, and destroys when everything is sent. */
-  destroySoon(): void {
-    if (this.writable) this.end();
-    if (this.writableFinished) this.destroy();
-    else this.once('finish', this.destroy);
-  }
-
-  /** Emits 'timeout' after so many milliseconds without traffic; 0 switches it off. */
-  setTimeout(milliseconds: number, callback?: () => void): this {
-    if (callback !== undefined) {
-      if (milliseconds === 0) this.removeListener('timeout', callback);
-      else this.once('timeout', callback);
-    }
-    const socket = this.#socket;
-    if (socket?.setTimeout !== undefined) socket.setTimeout(milliseconds);
-    else this.setIdleTimer(milliseconds);
-    return this;
-  }
-
-  setNoDelay(noDelay = true): this {
-    this.#socket?.setNoDelay?.(noDelay);
-    return this;
-  }
-
-  setKeepAlive(enable = false, initialDelay = 0): this {
-    this.#socket?.setKeepAlive?.(enable, initialDelay);
-    return this;
-  }
-
-  ref(): this {
-    this.#socket?.ref?.();
-    return this;
-  }
-
-  unref(): this {
-    this.#socket?.unref?.();
-    return this;
-  }
-
-  address(): AddressInfo | Record<string, never> {
-    return (this.#socket?.address?.() as AddressInfo | undefined) ?? {};
-  }
-
-  get timeout(): number | undefined {
-    return this.#socket?.timeout;
-  }
-
-  get connecting(): boolean {
-    return this.#socket?.connecting ?? false;
-  }
-
-  get pending(): boolean {
-    return this.#socket?.pending ?? false;
-  }
-
-  get readyState(): SocketReadyState {
-    if (this.connecting) return 'opening';
-    if (this.readable && this.writable) return 'open';
-    if (this.readable) return 'readOnly';
-    return this.writable ? 'writeOnly' : 'closed';
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#socket?.remoteAddress;
-  }
-
-  get remoteFamily(): string | undefined {
-    return this.#socket?.remoteFamily;
-  }
-
-  get remotePort(): number | undefined {
-    return this.#socket?.remotePort;
-  }
-
-  get localAddress(): string | undefined {
-    return this.#socket?.localAddress;
-  }
-
-  get localPort(): number | undefined {
-    return this.#socket?.localPort;
-  }
-
-  get localFamily(): string | undefined {
-    return this.#socket?.localFamily;
-  }
-
-  /** The transport, with whatever of a net.Socket it has. */
-  get #socket(): Partial<Socket> | undefined {
-    return this.transport as Partial<Socket> | undefined;
-  }
 }
 
 function streamOptions({ allowHalfOpen, highWaterMark, signal }: StreamOptions): DuplexOptions {
@@ -620,12 +517,12 @@ function streamOptions({ allowHalfOpen, highWaterMark, signal }: StreamOptions):
   return options;
 }
 
-/** As node:tls reports it; it says the same when a client showed no certificate at all. */
 /** A user's `checkServerIdentity` is quoted as it is. */
 function asUserSaid(error: Error | undefined): Error | undefined {
   return error instanceof IdentityRefused ? error.reason : error;
 }
 
+/** As node:tls reports it; it says the same when a client showed no certificate at all. */
 function codeOf(error: Error | undefined): string {
   if (error === undefined) return 'UNABLE_TO_GET_ISSUER_CERT';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.message;

@@ -11,7 +11,7 @@ import { serializeResumable } from '../../handshake/resumable-session.ts';
 import type { ReceivedReceipt } from '../../sign/index.ts';
 import { type DetailedPeerCertificate, type PeerCertificate, peerCertificate } from '../peer-certificate.ts';
 import { type SignWriteOptions, SocketSigning } from '../sign.ts';
-import { type SignedMessages, unavailable } from '../signed-messages.ts';
+import { agreed, type SignedMessages } from '../signed-messages.ts';
 import { doWanted } from '../wanted.ts';
 
 /** Where a peer is. */
@@ -303,8 +303,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     data: string | Uint8Array,
     options?: SignWriteOptions,
   ): Promise<ReceivedReceipt | undefined> {
-    if (this.#signing === undefined) throw unavailable();
-    return this.#signing.write(data, options);
+    return agreed(this.#signing).write(data, options);
   }
 
   /**
@@ -312,8 +311,7 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
    * @throws ConnectionError ERR_SIGN_UNAVAILABLE when signing was not agreed on
    */
   get signed(): SignedMessages {
-    if (this.#signing === undefined) throw unavailable();
-    return this.#signing.messages;
+    return agreed(this.#signing).messages;
   }
 
   // ── addresses ──────────────────────────────────────────────────────────────────────────────────
