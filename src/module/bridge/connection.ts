@@ -1,13 +1,12 @@
 import { Connection } from '../../connection/connection.ts';
 import type { CommandWanted, CookieProof, DatagramEngine } from '../../connection/engine.ts';
-import { type ConnectionEvent, type ConnectionInfo, PROTOCOL_NAME } from '../../connection/events.ts';
+import type { ConnectionEvent, ConnectionInfo } from '../../connection/events.ts';
 import type {
   Role,
   SessionFacts,
   SubProtocolFactory,
   SubProtocolLink,
 } from '../../connection/sub-protocol.ts';
-import { equalBytes } from '../../der/bytes.ts';
 import { AlertDescription, AlertLevel } from '../../errors/alerts.ts';
 import {
   alertFor,
@@ -17,7 +16,6 @@ import {
   type TrellisError,
 } from '../../errors/errors.ts';
 import { ModuleError } from '../../errors/module.ts';
-import { SESSION_BINDING_LABEL } from '../../formats/binding.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../handshake/config.ts';
 import { handshakeMessage } from '../../messages/handshake.ts';
 import { ContentType, HandshakeType, ProtocolVersion } from '../../wire/codepoints.ts';
@@ -25,20 +23,21 @@ import type { PeerIdentity } from '../../x509/verify.ts';
 import { Status } from '../apdu/status.ts';
 import { Instruction, RECORDS_ITEM, WAIT_ITEM } from '../protocol.ts';
 import { type Card, wasReset } from './card.ts';
-import { type CardSession, type HandshakeStep, releaseRequest } from './card-session.ts';
+import type { CardSession, HandshakeStep } from './card-session.ts';
 import type { OldCard } from './cards/old-card.ts';
 import { batchesFor, StreamCarrier } from './carrier.ts';
 import { DatagramCarrier } from './datagram-carrier.ts';
 import { type Dialogue, guarded } from './eap-client.ts';
 import type { CardRequest } from './exchange.ts';
 import { FlightTimer } from './flight-timer.ts';
+import { HeldSession } from './held-session.ts';
 import { HostedSubProtocols } from './hosted.ts';
-import { type AgreedSession, schemesOf } from './information.ts';
+import type { AgreedSession } from './information.ts';
 import type { Item } from './items.ts';
 import { IDLE, Opening, type Script, unexplained } from './opening.ts';
 import { Outbox } from './outbox.ts';
-import { OwnKey, SignedNumbers } from './own-key.ts';
 import { judgePeer } from './peer.ts';
+import { connectionInfo, isTls13, materialAtHand, sessionFacts } from './settled.ts';
 import { establishedElsewhere, readTrafficKeys } from './traffic-keys.ts';
 
 /** Bytes of clear text that wait for the module before senders shall wait; datagrams beyond it are lost. */
@@ -78,11 +77,11 @@ export class ModuleConnection implements DatagramEngine {
   readonly #options: ModuleConnectionOptions;
   readonly #carrier: StreamCarrier | DatagramCarrier;
   readonly #timer = new FlightTimer();
-  readonly #numbers = new SignedNumbers();
   readonly #outbox = new Outbox();
   readonly #script: Script<void>;
   readonly #hosted: HostedSubProtocols;
   readonly #opening: Opening;
+  readonly #held: HeldSession;
   readonly #batches: ReturnType<typeof batchesFor>;
   #request: CardRequest | undefined;
   #events: ConnectionEvent[] = [];
@@ -100,7 +99,6 @@ export class ModuleConnection implements DatagramEngine {
   /** Of this side; the peer has yet to be told. */
   #verdict: TrellisError | undefined;
   #advancing = false;
-  #released = false;
 
   constructor(
     role: Role,
@@ -131,6 +129,7 @@ export class ModuleConnection implements DatagramEngine {
       now: () => this.#now,
       checkTruncated: () => this.#checkTruncated(),
     });
+    this.#held = new HeldSession(options.card, this.#opening);
     this.#script = this.#life();
     this.#advance();
   }
@@ -164,7 +163,7 @@ export class ModuleConnection implements DatagramEngine {
   get wanted(): CommandWanted | undefined {
     const request = this.#request;
     if (request === undefined || this.#readState === 'failed') return undefined;
-    return { kind: 'command', perform: () => this.#perform(request) };
+    return { kind: 'command', perform: () => this.#held.perform(request) };
   }
 
   provide(answer: Uint8Array, now: number): void {
@@ -185,7 +184,7 @@ export class ModuleConnection implements DatagramEngine {
     this.#request = undefined;
     if (asked === Instruction.exportTrafficKeys && isRefusal(error)) this.#fail(keysStay(error));
     else if (!(error instanceof ModuleError)) this.#end(asTrellisError(error));
-    else if (this.#session === undefined || !wasReset(error)) this.#end(error);
+    else if (!this.#held.isOpen || !wasReset(error)) this.#end(error);
     else {
       this.#options.onReset?.();
       this.#end(
@@ -269,7 +268,7 @@ export class ModuleConnection implements DatagramEngine {
     this.#writeState = 'closed';
     this.#deadline = undefined;
     this.#hosted.close(error ?? new ConnectionError('ERR_TLS_CLOSED', 'The session was closed on this side'));
-    this.#release();
+    this.#held.release();
   }
 
   /**
@@ -277,21 +276,7 @@ export class ModuleConnection implements DatagramEngine {
    * @throws ModuleError ERR_MODULE_UNSUPPORTED; ConnectionError ERR_TLS_NOT_CONNECTED
    */
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
-    const agreed = this.#agreed;
-    if (agreed === undefined) {
-      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The handshake is not complete yet');
-    }
-    const isBinding =
-      label === SESSION_BINDING_LABEL &&
-      context !== undefined &&
-      equalBytes(context, agreed.transcriptHash) &&
-      length > 0 &&
-      length === agreed.sessionBinding.length;
-    if (isBinding) return agreed.sessionBinding;
-    throw new ModuleError(
-      'ERR_MODULE_UNSUPPORTED',
-      'Keying material of a session in a module cannot be had at once, but for the binding of TLS Sign; ask with requestKeyingMaterial',
-    );
+    return materialAtHand(this.#agreed, label, context, length);
   }
 
   /**
@@ -304,20 +289,12 @@ export class ModuleConnection implements DatagramEngine {
     context: Uint8Array | undefined,
     length: number,
   ): Uint8Array | Promise<Uint8Array> {
-    const agreed = this.#agreed;
-    if (agreed === undefined || this.#session === undefined || this.#released) {
-      throw new ConnectionError('ERR_TLS_NOT_CONNECTED', 'The session is not open');
-    }
-    // RFC 8446 §7.5: no context is an empty one; in TLS 1.2 it is not (RFC 5705 §4).
-    const meant = context ?? (isTls13(agreed.version) ? NOTHING : undefined);
-    const request = this.#session.keyingMaterial?.(label, meant, length);
-    if (request === undefined) throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards have no exporter');
-    return this.#options.card.run(this, request);
+    return this.#held.keyingMaterial(this.#agreed, label, context, length);
   }
 
   get identities(): readonly Identity[] {
     const chain = this.#agreed?.ownChain ?? [];
-    return chain.length === 0 ? [] : [this.#identity(chain)];
+    return chain.length === 0 ? [] : [this.#held.identity(this.#config.crypto, chain)];
   }
 
   get info(): ConnectionInfo | undefined {
@@ -372,7 +349,7 @@ export class ModuleConnection implements DatagramEngine {
       if (this.#readState === 'failed') return;
       if (this.#readState === 'ended' && this.#writeState === 'closed') {
         this.#hosted.close(undefined);
-        this.#release();
+        this.#held.release();
         return;
       }
       this.#checkTruncated();
@@ -472,21 +449,6 @@ export class ModuleConnection implements DatagramEngine {
     }
   }
 
-  #perform(request: CardRequest): Uint8Array | Promise<Uint8Array> {
-    const { card } = this.#options;
-    const answer = card.run(this, request);
-    if (request.ins === Instruction.open && 'then' in answer) {
-      // Given up while the module was opening it: nobody else would release it.
-      answer.then(
-        ([handle]) => {
-          if (this.#released && handle !== undefined) card.release(this, releaseRequest(handle));
-        },
-        () => undefined,
-      );
-    }
-    return answer;
-  }
-
   #checkTruncated(): void {
     if (!this.#transportEnded || this.#readState !== 'open' || !this.#carrier.empty) return;
     throw new ConnectionError(
@@ -507,30 +469,11 @@ export class ModuleConnection implements DatagramEngine {
   }
 
   #establish(agreed: AgreedSession, peer: PeerIdentity | undefined): void {
-    const { version, suite, group, serverName, alpnProtocol, pskIdentity, transcriptHash } = agreed;
-    const protocol = PROTOCOL_NAME[version] ?? 'TLSv1.3';
     const subProtocols = this.#hosted.occupants.map(({ name }) => name);
-    const facts = { version, suite, group, serverName, alpnProtocol, pskIdentity, resumed: false };
-    this.#info = { ...facts, protocol, peer, transcriptHash, subProtocols };
+    this.#info = connectionInfo(agreed, peer, subProtocols);
     this.#events.push({ type: 'connected' });
-    const session = this.#facts(agreed, peer);
+    const session = sessionFacts(agreed, peer, this.identities);
     this.#hosted.start(() => this.#link(session));
-  }
-
-  #facts({ version, suite, transcriptHash }: AgreedSession, peer: PeerIdentity | undefined): SessionFacts {
-    const { identities } = this;
-    return { version, cipherSuite: suite.id, resumed: false, transcriptHash, peer, identities };
-  }
-
-  /** What was shown in the handshake; its key signs in the module, for this session alone. */
-  #identity(chain: readonly Uint8Array[]): Identity {
-    const schemes = schemesOf(this.#config.crypto, chain[0] as Uint8Array);
-    const compute = (kind: number, data: Uint8Array) => {
-      const request = this.#session?.signature?.(kind, data);
-      if (request === undefined) throw new ModuleError('ERR_MODULE_UNSUPPORTED', 'Old cards sign no objects');
-      return this.#options.card.run(this, request);
-    };
-    return { chain, key: new OwnKey(schemes, this.#numbers, compute) };
   }
 
   #write(type: number, content: Uint8Array): void {
@@ -590,18 +533,7 @@ export class ModuleConnection implements DatagramEngine {
     this.#deadline = undefined;
     this.#hosted.close(error);
     this.#events.push({ type: 'error', error });
-    this.#release();
-  }
-
-  #release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    if (this.#session !== undefined) this.#options.card.release(this, this.#session.release());
-  }
-
-  /** In the module, since Open was answered. */
-  get #session(): CardSession | undefined {
-    return this.#opening.session;
+    this.#held.release();
   }
 
   get #isDatagrams(): boolean {
@@ -642,10 +574,6 @@ function keysStay(cause: unknown): ModuleError {
     'The traffic keys stay in the module: its identity does not permit their export (identity add --permit traffic-keys), so the session cannot be offloaded',
     { cause, status: Status.notPermitted },
   );
-}
-
-function isTls13(version: number | undefined): boolean {
-  return version === ProtocolVersion.tls13 || version === ProtocolVersion.dtls13;
 }
 
 const CLOSE_NOTIFY = Uint8Array.of(AlertLevel.warning, AlertDescription.close_notify);
