@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { TunnelError } from '../tunnel/errors.ts';
 import { type CommandName, type CommandSpec, commands, commonOptions, type OptionSpec } from './options.ts';
+import { collect, commanderText } from './subcommands.ts';
 import type { Found } from './values.ts';
 
 /** What the command line asks for. */
@@ -86,9 +87,7 @@ function commanderOption(spec: OptionSpec): Option {
     spec.value === undefined ? `--${spec.name}` : `--${spec.name} <${spec.value}>`,
     spec.help,
   );
-  if (spec.repeat) {
-    option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
-  }
+  if (spec.repeat) option.argParser(collect);
   return option;
 }
 
@@ -96,10 +95,7 @@ function commanderOption(spec: OptionSpec): Option {
 function oneLine(error: CommanderError, words: readonly string[]): string {
   const [first = ''] = words;
   const help = Object.hasOwn(commands, first) ? `trellis ${first} --help` : 'trellis --help';
-  const text = error.message
-    .replace(/^error: /, '')
-    .replace(/\s*\n\s*/g, ' ')
-    .replace(/^./, (letter) => letter.toUpperCase());
+  const text = commanderText(error);
   if (error.code === 'commander.help')
     return `Say what to do: init, serve, connect or probe. ${help} shows more.`;
   return text.includes('Did you mean') ? text : `${text.replace(/\.$/, '')}; ${help} lists what there is.`;

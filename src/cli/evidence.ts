@@ -1,9 +1,9 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { CommandContext } from './context.ts';
 import * as change from './evidence/change.ts';
 import { option } from './evidence/input.ts';
 import * as look from './evidence/look.ts';
-import { EXIT_OK } from './lifecycle.ts';
+import { type Choose, collect, runSubcommand } from './subcommands.ts';
 
 /**
  * `trellis evidence …`: what an archive holds, whether it is whole, and what a third party is given.
@@ -11,33 +11,11 @@ import { EXIT_OK } from './lifecycle.ts';
  * @returns the exit code: 0 good, 1 not good or nothing found
  * @throws EvidenceError for what cannot be done as it was asked for
  */
-export async function evidence(words: readonly string[], context: CommandContext): Promise<number> {
-  let printed = '';
-  let run: (() => Promise<number>) | undefined;
-  const program = buildProgram(context, (command) => {
-    run = command;
-  });
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({
-      writeOut: (text) => {
-        printed += text;
-      },
-      writeErr: () => {},
-      outputError: () => {},
-    });
-  }
-  try {
-    program.parse(words, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw option(oneLine(error));
-  }
-  if (run !== undefined) return run();
-  context.printText(printed);
-  return EXIT_OK;
+export function evidence(words: readonly string[], context: CommandContext): Promise<number> {
+  return runSubcommand(words, context, (choose) => buildProgram(context, choose), option);
 }
 
-function buildProgram(context: CommandContext, choose: (run: () => Promise<number>) => void): Command {
+function buildProgram(context: CommandContext, choose: Choose): Command {
   const program = new Command('trellis evidence')
     .description('What was said and signed: find it, show it, verify it, hand it over.')
     .helpOption('-h, --help', 'print this help')
@@ -141,10 +119,6 @@ Examples:
 
 trellis evidence COMMAND --help shows a command's options.`;
 
-function collect(value: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
-
 /**
  * Other commands take a module where this one needs a key. A module signs objects of the sessions that run in it (Compute
  * signature, docs/security-module.md), and a checkpoint is of no session.
@@ -160,14 +134,4 @@ function refuseModule(command: Command): void {
       ? `${name}: a security module signs what is said in its own sessions, and no checkpoints; give the archive's key with --key, a file or pkcs11:… of one in a token`
       : `${name}: trellis evidence ${command.name()} signs nothing and needs no key; leave it out`,
   );
-}
-
-/** Commander's texts, in one line, with the way to the help. */
-function oneLine(error: CommanderError): string {
-  if (error.code === 'commander.help') return 'Say what to do; trellis evidence --help lists what there is.';
-  const text = error.message
-    .replace(/^error: /, '')
-    .replace(/\s*\n\s*/g, ' ')
-    .replace(/^./, (letter) => letter.toUpperCase());
-  return `${text.replace(/\.$/, '')}; trellis evidence --help lists what there is.`;
 }

@@ -29,3 +29,21 @@ export function judgeKept(
   if (peerKey === undefined) return config.verifyPeer(peerChain, context);
   return judgeRawKey(config.verifyRawKey, [peerKey]);
 }
+
+/**
+ * A server: the client of a session, once more.
+ * @returns nothing where it would be refused now, and a full handshake has to settle that
+ */
+export function judgeKeptClient(
+  config: ServerConfig,
+  kept: KeptPeer,
+  now: number,
+): { readonly peer: PeerIdentity } | undefined {
+  try {
+    const schemes = config.certificateSchemes ?? config.schemes;
+    return { peer: judgeKept(config, kept, { now, serverName: undefined, schemes }) };
+  } catch (error) {
+    if (error instanceof CertificateError) return undefined;
+    throw error;
+  }
+}

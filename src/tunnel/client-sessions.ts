@@ -159,23 +159,14 @@ export class ClientSessions {
     keeper: SessionKeeper<OpenSession>,
     signal: AbortSignal,
   ): Promise<OpenSession> {
-    const { server, servername, onKeylog } = this.#of.options;
+    const { server, onKeylog } = this.#of.options;
     const signing = kind === undefined ? undefined : this.#of.signing?.options([kind]);
     const socket =
       server.transport === 'udp'
         ? this.#openDtls()
         : connect({
             ...TRANSPORT_OPTIONS,
-            host: server.host,
-            port: server.port,
-            servername,
-            secureContext: this.#of.context,
-            psk: this.#of.options.psk,
-            ALPNProtocols: this.#of.options.alpn,
-            ocsp: this.#of.options.revocation,
-            module: this.#of.options.module,
-            session: this.#ticket,
-            handshakeTimeout: this.#of.options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+            ...this.#handshakeOptions(),
             subProtocols: [
               muxClient(muxLimits(this.#of.options)),
               ...(signing === undefined ? [] : [signClient(signing)]),
@@ -224,18 +215,8 @@ export class ClientSessions {
 
   /** UDP and DTLS. */
   #openDtls(): DtlsSocket {
-    const { server, servername } = this.#of.options;
     const socket = connectDtls({
-      host: server.host,
-      port: server.port,
-      servername,
-      secureContext: this.#of.context,
-      psk: this.#of.options.psk,
-      ALPNProtocols: this.#of.options.alpn,
-      ocsp: this.#of.options.revocation,
-      module: this.#of.options.module,
-      session: this.#ticket,
-      handshakeTimeout: this.#of.options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      ...this.#handshakeOptions(),
       subProtocols: [
         muxClient({
           ...muxLimits(this.#of.options),
@@ -246,6 +227,23 @@ export class ClientSessions {
     });
     watchSilence(socket);
     return socket;
+  }
+
+  /** Over TCP and over UDP. */
+  #handshakeOptions() {
+    const { server, servername, psk, alpn, revocation, module, handshakeTimeout } = this.#of.options;
+    return {
+      host: server.host,
+      port: server.port,
+      servername,
+      secureContext: this.#of.context,
+      psk,
+      ALPNProtocols: alpn,
+      ocsp: revocation,
+      module,
+      session: this.#ticket,
+      handshakeTimeout: handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+    };
   }
 
   #register(

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import net from 'node:net';
 import { muxServer } from '../mux/index.ts';
 import { createServer as createDtlsServer, DtlsEndpoint, type DtlsSocket } from '../node/dtls/index.ts';
@@ -162,23 +163,11 @@ class Gateway implements ServerTunnel {
   }
 
   #makeServer(options: ServeOptions): Server {
-    const { cert, key, clientCa, applications, onKeylog } = options;
-    if (clientCa !== undefined) secureContext('The client CA', { ca: clientCa });
+    const { applications } = options;
     const server = createServer({
       ...STREAM_OPTIONS,
       ...TRANSPORT_OPTIONS,
-      secureContext: secureContext("The server's certificate and key", {
-        ...algorithms(options),
-        cert,
-        key,
-        ca: clientCa,
-        crl: options.crl,
-      }),
-      psk: options.psk,
-      ALPNProtocols: options.alpn,
-      module: options.module,
-      requestCert: clientCa !== undefined,
-      handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      ...handshakeOptions(options),
       subProtocols: [
         muxServer({
           ...muxLimits(options),
@@ -190,37 +179,21 @@ class Gateway implements ServerTunnel {
       ],
     });
     server.maxConnections = options.maxSessions ?? SESSIONS_MAX;
-    server.on('secureConnection', (socket: TLSSocket) => this.#accept(socket));
-    server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-      this.#log.warn({ event: 'session.refused', peer: peerOf(socket), ...fault(error) }, 'session refused');
-    });
-    if (onKeylog !== undefined) server.on('keylog', onKeylog);
+    this.#attend(server);
     return server;
   }
 
   /** The same over UDP: datagrams, and no streams. */
   #makeDtlsServer(options: ServeOptions): DtlsEndpoint {
-    const { cert, key, clientCa, applications, onKeylog } = options;
+    const { applications } = options;
     checkSessionApplications(
       options.listen,
       applications.map(({ name }) => name),
     );
     requireForDatagrams(options);
     if (options.mux === 'allow') throw overUdp('--mux allow');
-    if (clientCa !== undefined) secureContext('The client CA', { ca: clientCa });
     const server = createDtlsServer({
-      secureContext: secureContext("The server's certificate and key", {
-        ...algorithms(options),
-        cert,
-        key,
-        ca: clientCa,
-        crl: options.crl,
-      }),
-      psk: options.psk,
-      ALPNProtocols: options.alpn,
-      module: options.module,
-      requestCert: clientCa !== undefined,
-      handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+      ...handshakeOptions(options),
       maxSessions: options.maxSessions ?? SESSIONS_MAX,
       subProtocols: [
         muxServer({
@@ -235,12 +208,17 @@ class Gateway implements ServerTunnel {
         }),
       ],
     });
-    server.on('secureConnection', (socket) => this.#accept(socket));
-    server.on('tlsClientError', (error, socket) => {
+    this.#attend(server);
+    return server;
+  }
+
+  #attend(server: EventEmitter): void {
+    const { onKeylog } = this.#options;
+    server.on('secureConnection', (socket: TLSSocket | DtlsSocket) => this.#accept(socket));
+    server.on('tlsClientError', (error: Error, socket: TLSSocket | DtlsSocket) => {
       this.#log.warn({ event: 'session.refused', peer: peerOf(socket), ...fault(error) }, 'session refused');
     });
     if (onKeylog !== undefined) server.on('keylog', onKeylog);
-    return server;
   }
 
   #accept(socket: TLSSocket | DtlsSocket): void {
@@ -470,6 +448,26 @@ class Gateway implements ServerTunnel {
     record.carry((done) => pump(socketLeg(near), streamLeg(far), done));
     if (far.signing !== undefined) onSignedMessage(far, () => record.abort(signsAnyway('client', name)));
   }
+}
+
+/** Over TCP and over UDP. @throws TunnelError ERR_TUNNEL_CREDENTIALS */
+function handshakeOptions(options: ServeOptions) {
+  const { cert, key, clientCa, crl } = options;
+  if (clientCa !== undefined) secureContext('The client CA', { ca: clientCa });
+  return {
+    secureContext: secureContext("The server's certificate and key", {
+      ...algorithms(options),
+      cert,
+      key,
+      ca: clientCa,
+      crl,
+    }),
+    psk: options.psk,
+    ALPNProtocols: options.alpn,
+    module: options.module,
+    requestCert: clientCa !== undefined,
+    handshakeTimeout: options.handshakeTimeout ?? HANDSHAKE_TIMEOUT,
+  };
 }
 
 /** The client's end: a connection of a multiplexed session, or the session itself. */

@@ -1,7 +1,7 @@
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { TunnelError } from '../../tunnel/errors.ts';
 import type { CommandContext } from '../context.ts';
-import { EXIT_OK } from '../lifecycle.ts';
+import { type Choose, collect, runSubcommand } from '../subcommands.ts';
 import * as module from './commands.ts';
 import { serve } from './serve.ts';
 import { trace } from './trace.ts';
@@ -12,38 +12,12 @@ import { trace } from './trace.ts';
  * @returns the exit code
  * @throws TunnelError, ModuleError for what cannot be done as it was asked for
  */
-export async function moduleCommand(words: readonly string[], context: CommandContext): Promise<number> {
-  let printed = '';
-  let run: (() => Promise<number>) | undefined;
-  const program = buildProgram(context, (command) => {
-    run = command;
-  });
-  for (const command of everyCommand(program)) {
-    command.exitOverride().configureOutput({
-      writeOut: (text) => {
-        printed += text;
-      },
-      writeErr: () => {},
-      outputError: () => {},
-    });
-  }
-  try {
-    program.parse(words, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw new TunnelError('ERR_TUNNEL_OPTION', oneLine(error));
-  }
-  if (run !== undefined) return run();
-  context.printText(printed);
-  return EXIT_OK;
+export function moduleCommand(words: readonly string[], context: CommandContext): Promise<number> {
+  const fault = (message: string) => new TunnelError('ERR_TUNNEL_OPTION', message);
+  return runSubcommand(words, context, (choose) => buildProgram(context, choose), fault);
 }
 
-function* everyCommand(command: Command): Generator<Command> {
-  yield command;
-  for (const child of command.commands) yield* everyCommand(child);
-}
-
-function buildProgram(context: CommandContext, choose: (run: () => Promise<number>) => void): Command {
+function buildProgram(context: CommandContext, choose: Choose): Command {
   const program = new Command('trellis module')
     .description('A security module: keys and TLS sessions apart from the programs that use them.')
     .helpOption('-h, --help', 'print this help')
@@ -161,17 +135,3 @@ Examples:
   trellis module psk add web --psk-file keys --module unix:m.sock --operator-pin-file opin
 
 trellis module COMMAND --help shows a command's options.`;
-
-function collect(value: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
-
-/** Commander's texts, in one line, with the way to the help. */
-function oneLine(error: CommanderError): string {
-  if (error.code === 'commander.help') return 'Say what to do; trellis module --help lists what there is.';
-  const text = error.message
-    .replace(/^error: /, '')
-    .replace(/\s*\n\s*/g, ' ')
-    .replace(/^./, (letter) => letter.toUpperCase());
-  return `${text.replace(/\.$/, '')}; trellis module --help lists what there is.`;
-}

@@ -145,16 +145,9 @@ export interface EvidenceRecord {
 }
 
 /** A session as it is in the archive: chains are digests of attachments. */
-export interface EvidenceSession {
+export interface EvidenceSession extends Omit<SessionInfo, 'ownChain' | 'peerChain'> {
   /** SHA-256 of its encoding. */
   readonly digest: Uint8Array;
-  readonly role: 'client' | 'server';
-  readonly protocol: number;
-  readonly cipherSuite: number;
-  readonly sessionBinding: Uint8Array;
-  readonly started: number;
-  readonly ownName: string;
-  readonly peerName: string;
   readonly ownChain: Uint8Array;
   readonly peerChain: Uint8Array;
 }

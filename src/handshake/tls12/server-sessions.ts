@@ -1,9 +1,9 @@
 import { isCbc } from '../../crypto/suites12.ts';
-import { CertificateError, DecodeError, TlsError } from '../../errors/errors.ts';
+import { DecodeError, TlsError } from '../../errors/errors.ts';
 import type { PeerIdentity } from '../../x509/verify.ts';
 import type { ServerConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
-import { hasShownNothing, judgeKept } from '../kept-peer.ts';
+import { hasShownNothing, judgeKeptClient } from '../kept-peer.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { type Protocol12, permitsCbc, suitesOf } from './protocol.ts';
 import { parseState12, type SessionState12 } from './session.ts';
@@ -109,11 +109,5 @@ function judgeAgain(
   if (hasShownNothing(state)) {
     return config.clientCertificate === 'require' ? undefined : { peer: undefined };
   }
-  try {
-    const schemes = config.certificateSchemes ?? config.schemes;
-    return { peer: judgeKept(config, state, { now: io.now, serverName: undefined, schemes }) };
-  } catch (error) {
-    if (error instanceof CertificateError) return undefined;
-    throw error;
-  }
+  return judgeKeptClient(config, state, io.now);
 }

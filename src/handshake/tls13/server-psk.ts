@@ -1,6 +1,5 @@
 import type { CryptoProvider } from '../../crypto/provider.ts';
 import type { Suite } from '../../crypto/suites.ts';
-import { CertificateError } from '../../errors/errors.ts';
 import { maxEarlyDataSize } from '../../messages/extensions.ts';
 import { buildNewSessionTicket } from '../../messages/post-handshake.ts';
 import { CertificateType, ExtensionType } from '../../wire/codepoints.ts';
@@ -9,7 +8,7 @@ import { identitiesOfType } from '../certificate-types.ts';
 import type { ServerConfig } from '../config.ts';
 import type { Agreement13 } from '../established.ts';
 import type { HandshakeIO } from '../io.ts';
-import { hasShownNothing, judgeKept, keptOf } from '../kept-peer.ts';
+import { hasShownNothing, judgeKeptClient, keptOf } from '../kept-peer.ts';
 import { type BinderLabel, EarlySecret, resumptionPsk } from '../key-schedule.ts';
 import type { TicketState } from '../tickets.ts';
 import { versionNumbers } from '../versions.ts';
@@ -146,13 +145,7 @@ function judgeAgain(
     return config.clientCertificate === 'require' ? undefined : { peer: undefined };
   }
   if (config.clientCertificate === 'none') return { peer: undefined };
-  try {
-    const schemes = config.certificateSchemes ?? config.schemes;
-    return { peer: judgeKept(config, state, { now: io.now, serverName: undefined, schemes }) };
-  } catch (error) {
-    if (error instanceof CertificateError) return undefined;
-    throw error;
-  }
+  return judgeKeptClient(config, state, io.now);
 }
 
 /**
