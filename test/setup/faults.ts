@@ -110,4 +110,17 @@ export function setExtension<T extends { readonly extensions: readonly Extension
   return { ...message, extensions: withExtension(message.extensions, type, body) };
 }
 
+/** What is wrong, where, and what comes of it: the code of whoever finds it, and the alert that the other side receives. */
+export type Fault = readonly [what: string, tamper: Tamper, code: TlsErrorCode, alert: AlertName];
+
+export const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
+export const FAILURE = ['ERR_TLS_HANDSHAKE_FAILURE', 'handshake_failure'] as const;
+export const FINISHED = ['ERR_TLS_BAD_FINISHED', 'decrypt_error'] as const;
+export const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
+export const MISSING = ['ERR_TLS_MISSING_EXTENSION', 'missing_extension'] as const;
+export const SIGNATURE = ['ERR_TLS_BAD_SIGNATURE', 'decrypt_error'] as const;
+export const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
+export const UNSUPPORTED = ['ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension'] as const;
+export const VERSION = ['ERR_TLS_UNSUPPORTED_VERSION', 'protocol_version'] as const;
+
 export const NOTHING = new Uint8Array(0);

@@ -1,15 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { AlertName } from '../../src/errors/alerts.ts';
 import { CertificateError, type TlsErrorCode } from '../../src/errors/errors.ts';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import { MAX_TICKET_LIFETIME } from '../../src/handshake/session.ts';
 import {
   buildCertificate,
   buildCertificateRequest,
-  buildCertificateVerify,
-  parseCertificate,
   parseCertificateRequest,
-  parseCertificateVerify,
 } from '../../src/messages/authentication.ts';
 import {
   cookie,
@@ -34,53 +30,40 @@ import {
   SignatureScheme,
 } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
-import {
-  clientConfig,
-  clientIdentity,
-  serverConfig,
-  testIdentity,
-  testTickets,
-} from '../setup/engine-config.ts';
+import { clientConfig, clientIdentity, serverConfig, testTickets } from '../setup/engine-config.ts';
 import {
   changing,
   changingBody,
   changingEncryptedExtensions,
   changingServerHello,
+  DECODE,
   expectAlive,
   expectFound,
   expectUnharmed,
+  type Fault,
+  FINISHED,
+  ILLEGAL,
+  MISSING,
   NOTHING,
+  SIGNATURE,
   setExtension,
+  UNEXPECTED,
+  UNSUPPORTED,
+  VERSION,
   withBody,
   withExtension,
 } from '../setup/faults.ts';
+import { runTampered } from '../setup/handshakes.ts';
 import { flipBit, Pair, type Tamper } from '../setup/pair.ts';
+import {
+  authenticationFaults,
+  changingCertificate,
+  changingCertificateVerify,
+} from './engine-authentication-faults.ts';
 
 /* What our client finds in a server's handshake: the code here, and the alert that the server receives. */
 
-type Fault = readonly [what: string, tamper: Tamper, code: TlsErrorCode, alert: AlertName];
-
-const run = (
-  tamper: Tamper | undefined,
-  client: Partial<ClientConfig> = {},
-  server: Partial<ServerConfig> = {},
-) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper ? { tamper } : {}),
-  }).run();
-
 const { x25519, secp256r1, secp384r1 } = NamedGroup;
-
-const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
-const MISSING = ['ERR_TLS_MISSING_EXTENSION', 'missing_extension'] as const;
-const UNSUPPORTED = ['ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension'] as const;
-const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
-const VERSION = ['ERR_TLS_UNSUPPORTED_VERSION', 'protocol_version'] as const;
-const SIGNATURE = ['ERR_TLS_BAD_SIGNATURE', 'decrypt_error'] as const;
-const FINISHED = ['ERR_TLS_BAD_FINISHED', 'decrypt_error'] as const;
 
 /** Another message of this type from the server in place of its own. */
 const replaced = (type: number, by: number, body = NOTHING) =>
@@ -172,26 +155,26 @@ describe('ServerHello', () => {
     ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
-    expectFound(run(tamper), 'client', code, alert);
+    expectFound(runTampered(tamper), 'client', code, alert);
   });
 
   test.each(Object.entries(HandshakeType).filter(([name]) => name !== 'server_hello'))(
     'in its place %s',
     (_name, type) => {
       const tamper = changing('server', HandshakeType.server_hello, ({ body }) => [withBody(type, body)]);
-      expectFound(run(tamper), 'client', ...UNEXPECTED);
+      expectFound(runTampered(tamper), 'client', ...UNEXPECTED);
     },
   );
 
   test('changed in its random alone, which no check sees: the keys differ', () => {
     const tamper = changingServerHello((h) => ({ ...h, random: flipBit(h.random) }));
-    expectFound(run(tamper), 'client', ...SIGNATURE);
+    expectFound(runTampered(tamper), 'client', ...SIGNATURE);
   });
 });
 
 describe('HelloRetryRequest (RFC 8446 §4.1.4)', () => {
   const retried = (tamper: Tamper | undefined) =>
-    run(tamper, { groups: [x25519, secp256r1], keyShares: [x25519] }, { groups: [secp256r1] });
+    runTampered(tamper, { groups: [x25519, secp256r1], keyShares: [x25519] }, { groups: [secp256r1] });
   const retry = (change: (hello: ServerHello) => ServerHello) => changingServerHello(change, true);
   const asking = (group: number) =>
     retry((h) => setExtension(h, ExtensionType.key_share, selectedGroup.build(group)));
@@ -305,7 +288,7 @@ describe('EncryptedExtensions', () => {
     ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
-    expectFound(run(tamper), 'client', code, alert);
+    expectFound(runTampered(tamper), 'client', code, alert);
   });
 
   const offered = { alpnProtocols: ['h2', 'http/1.1'] };
@@ -316,23 +299,13 @@ describe('EncryptedExtensions', () => {
     ['with an empty name', set(alpn, Uint8Array.of(0, 1, 0)), ...DECODE],
   ];
   test.each(protocols)('with a protocol %s', (_what, tamper, code, alert) => {
-    expectFound(run(tamper, offered, { selectProtocol: () => 'h2' }), 'client', code, alert);
+    expectFound(runTampered(tamper, offered, { selectProtocol: () => 'h2' }), 'client', code, alert);
   });
 });
 
 describe("the server's authentication", () => {
-  const certificate = (
-    change: (m: ReturnType<typeof parseCertificate>) => ReturnType<typeof parseCertificate>,
-  ) =>
-    changing('server', HandshakeType.certificate, ({ body }) => [
-      buildCertificate(change(parseCertificate(body))),
-    ]);
-  const verify = (
-    change: (m: ReturnType<typeof parseCertificateVerify>) => ReturnType<typeof parseCertificateVerify>,
-  ) =>
-    changing('server', HandshakeType.certificate_verify, ({ body }) => [
-      buildCertificateVerify(change(parseCertificateVerify(body))),
-    ]);
+  const certificate = (change: Parameters<typeof changingCertificate>[1]) =>
+    changingCertificate('server', change);
   const withCertificateExtension = (type: number) =>
     certificate((m) => ({
       ...m,
@@ -353,96 +326,11 @@ describe("the server's authentication", () => {
       withCertificateExtension(ExtensionType.key_share),
       ...ILLEGAL,
     ],
-    [
-      'Certificate that is not a key',
-      certificate((m) => ({ ...m, entries: [{ certData: Uint8Array.of(0x30, 0), extensions: [] }] })),
-      'CERT_MALFORMED',
-      'bad_certificate',
-    ],
-    [
-      'Certificate with an empty certificate',
-      changingBody('server', HandshakeType.certificate, () => Uint8Array.of(0, 0, 0, 5, 0, 0, 0, 0, 0)),
-      ...DECODE,
-    ],
-    [
-      'Certificate cut short',
-      changingBody('server', HandshakeType.certificate, (body) => body.subarray(0, -1)),
-      ...DECODE,
-    ],
-    [
-      'Certificate of another key',
-      certificate((m) => ({
-        ...m,
-        entries: [{ certData: testIdentity().chain[0] as Uint8Array, extensions: [] }],
-      })),
-      ...SIGNATURE,
-    ],
-    ['Certificate left out', leftOut(HandshakeType.certificate), ...UNEXPECTED],
-    [
-      'Certificate twice',
-      changing('server', HandshakeType.certificate, ({ raw }) => [raw, raw]),
-      ...UNEXPECTED,
-    ],
-    [
-      'CertificateVerify with one bit changed',
-      verify((m) => ({ ...m, signature: flipBit(m.signature) })),
-      ...SIGNATURE,
-    ],
-    [
-      'CertificateVerify with an empty signature',
-      verify((m) => ({ ...m, signature: NOTHING })),
-      ...SIGNATURE,
-    ],
-    [
-      'CertificateVerify with a scheme for another kind of key',
-      verify((m) => ({ ...m, scheme: SignatureScheme.ed25519 })),
-      ...ILLEGAL,
-    ],
-    [
-      'CertificateVerify with a scheme for another curve',
-      verify((m) => ({ ...m, scheme: SignatureScheme.ecdsa_secp384r1_sha384 })),
-      ...ILLEGAL,
-    ],
-    [
-      'CertificateVerify with a scheme for certificates only',
-      verify((m) => ({ ...m, scheme: SignatureScheme.rsa_pkcs1_sha256 })),
-      ...ILLEGAL,
-    ],
-    ['CertificateVerify with SHA-1', verify((m) => ({ ...m, scheme: 0x0203 })), ...ILLEGAL],
-    [
-      'CertificateVerify cut short',
-      changingBody('server', HandshakeType.certificate_verify, (body) => body.subarray(0, -1)),
-      ...DECODE,
-    ],
-    [
-      'CertificateVerify left out: no proof of the key',
-      leftOut(HandshakeType.certificate_verify),
-      ...UNEXPECTED,
-    ],
+    ...authenticationFaults('server'),
     [
       'Certificate and CertificateVerify left out',
       both(leftOut(HandshakeType.certificate), leftOut(HandshakeType.certificate_verify)),
       ...UNEXPECTED,
-    ],
-    [
-      'Finished with one bit changed',
-      changingBody('server', HandshakeType.finished, (body) => flipBit(body)),
-      ...FINISHED,
-    ],
-    [
-      'Finished of zeros',
-      changingBody('server', HandshakeType.finished, (body) => new Uint8Array(body.length)),
-      ...FINISHED,
-    ],
-    [
-      'Finished cut short',
-      changingBody('server', HandshakeType.finished, (body) => body.subarray(0, -1)),
-      ...DECODE,
-    ],
-    [
-      'Finished too long',
-      changingBody('server', HandshakeType.finished, (body) => concat([body, Uint8Array.of(0)])),
-      ...DECODE,
     ],
     [
       'KeyUpdate instead of Finished',
@@ -454,25 +342,18 @@ describe("the server's authentication", () => {
       replaced(HandshakeType.finished, HandshakeType.new_session_ticket, new Uint8Array(20)),
       ...UNEXPECTED,
     ],
-    [
-      'a message after Finished in its record',
-      changing('server', HandshakeType.finished, ({ raw }) => [
-        raw,
-        withBody(HandshakeType.key_update, Uint8Array.of(0)),
-      ]),
-      ...UNEXPECTED,
-    ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
-    const pair = run(tamper);
+    const pair = runTampered(tamper);
     expectFound(pair, 'client', code, alert);
     expect(pair.client.connected || pair.server.connected).toBe(false);
   });
 
   test('a scheme that this client did not offer, though it could verify it', () => {
     const schemes = [SignatureScheme.ecdsa_secp256r1_sha256];
-    const tamper = verify((m) => ({ ...m, scheme: SignatureScheme.ecdsa_secp384r1_sha384 }));
-    expectFound(run(tamper, { schemes }), 'client', ...ILLEGAL);
+    const scheme = SignatureScheme.ecdsa_secp384r1_sha384;
+    const tamper = changingCertificateVerify('server', (m) => ({ ...m, scheme }));
+    expectFound(runTampered(tamper, { schemes }), 'client', ...ILLEGAL);
   });
 
   test('the server signs wrongly', () => {
@@ -499,20 +380,20 @@ describe("the server's authentication", () => {
     const verifyPeer = (): never => {
       throw new CertificateError(code, 'test');
     };
-    expectFound(run(undefined, { verifyPeer }), 'client', code, alert);
+    expectFound(runTampered(undefined, { verifyPeer }), 'client', code, alert);
   });
 
   test('a judge that fails: internal_error', () => {
     const verifyPeer = (): never => {
       throw new RangeError('bug');
     };
-    expectFound(run(undefined, { verifyPeer }), 'client', 'ERR_TLS_INTERNAL', 'internal_error');
+    expectFound(runTampered(undefined, { verifyPeer }), 'client', 'ERR_TLS_INTERNAL', 'internal_error');
   });
 });
 
 describe('CertificateRequest', () => {
   const asked = (tamper: Tamper | undefined) =>
-    run(tamper, { identities: [clientIdentity] }, { clientCertificate: 'request' });
+    runTampered(tamper, { identities: [clientIdentity] }, { clientCertificate: 'request' });
   const request = (
     change: (m: ReturnType<typeof parseCertificateRequest>) => ReturnType<typeof parseCertificateRequest>,
   ) =>
@@ -555,14 +436,14 @@ describe('CertificateRequest', () => {
 
   test('in a resumed session is refused', () => {
     const tickets = testTickets;
-    const session = run(undefined, {}, { tickets }).client.tickets[0];
+    const session = runTampered(undefined, {}, { tickets }).client.tickets[0];
     const message = buildCertificateRequest({ context: NOTHING, extensions: [] });
     const tamper = changing('server', HandshakeType.finished, ({ raw }) => [message, raw]);
-    expectFound(run(tamper, { session }, { tickets }), 'client', ...UNEXPECTED);
+    expectFound(runTampered(tamper, { session }, { tickets }), 'client', ...UNEXPECTED);
   });
 
   test('for schemes that we have no key for is answered with an empty list', () => {
-    const pair = run(
+    const pair = runTampered(
       undefined,
       { identities: [clientIdentity] },
       { clientCertificate: 'request', schemes: [SignatureScheme.ed25519] },
@@ -574,8 +455,8 @@ describe('CertificateRequest', () => {
 
 describe('a resumption', () => {
   const tickets = testTickets;
-  const session = () => run(undefined, {}, { tickets }).client.tickets[0];
-  const resumed = (tamper: Tamper) => run(tamper, { session: session() }, { tickets });
+  const session = () => runTampered(undefined, {}, { tickets }).client.tickets[0];
+  const resumed = (tamper: Tamper) => runTampered(tamper, { session: session() }, { tickets });
 
   const faults: Fault[] = [
     [
@@ -628,7 +509,7 @@ describe('after the handshake', () => {
       ...change,
     });
   const inject = (message: Uint8Array) =>
-    run(undefined).inject('server', { type: ContentType.handshake, content: message });
+    runTampered(undefined).inject('server', { type: ContentType.handshake, content: message });
 
   const faults: [string, Uint8Array, TlsErrorCode, AlertName][] = [
     ['a HelloRequest of TLS 1.2', withBody(0, NOTHING), ...UNEXPECTED],
@@ -705,7 +586,7 @@ describe('after the handshake', () => {
     ['a ticket with the longest nonce', ticket({ nonce: new Uint8Array(255) }), [60]],
     ['a ticket of 60,000 bytes', ticket({ ticket: new Uint8Array(60_000) }), [60]],
   ])('%s is taken', (_what, message, lifetimes) => {
-    const pair = run(undefined);
+    const pair = runTampered(undefined);
     for (let at = 0; at < message.length; at += 16_000) {
       pair.inject('server', { type: ContentType.handshake, content: message.subarray(at, at + 16_000) });
     }

@@ -8,7 +8,7 @@ import { MAX_EMPTY_RECORDS } from '../../src/record/tls/record-layer.ts';
 import { ContentType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { clientConfig, clientIdentity, serverConfig, testTickets } from '../setup/engine-config.ts';
-import { expectAlive, expectFound, expectUnharmed, NOTHING, withBody } from '../setup/faults.ts';
+import { expectAlive, expectFound, expectUnharmed, NOTHING, UNEXPECTED, withBody } from '../setup/faults.ts';
 import { clearRecord, Pair, type PairSetup, peerOf, randomNumbers, type Tamper } from '../setup/pair.ts';
 
 /* Peers that stall, flood, or send noise. */
@@ -18,7 +18,6 @@ const roles = ['client', 'server'] as const;
 const start = (setup: Partial<PairSetup> = {}) =>
   new Pair({ client: clientConfig(), server: serverConfig(), ...setup });
 const connected = () => start().run();
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
 const update = (request: 0 | 1) => withBody(HandshakeType.key_update, Uint8Array.of(request));
 
 describe('stalls', () => {

@@ -3,12 +3,7 @@ import type { AlertName } from '../../src/errors/alerts.ts';
 import { CertificateError, TlsError, type TlsErrorCode } from '../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import { MAX_PSKS_TRIED } from '../../src/handshake/tls13/server-psk.ts';
-import {
-  buildCertificate,
-  buildCertificateVerify,
-  parseCertificate,
-  parseCertificateVerify,
-} from '../../src/messages/authentication.ts';
+import { buildCertificate } from '../../src/messages/authentication.ts';
 import {
   type Extension,
   keyShareClientHello,
@@ -30,39 +25,33 @@ import {
   SignatureScheme,
 } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
-import {
-  clientConfig,
-  clientIdentity,
-  serverConfig,
-  testIdentity,
-  testTickets,
-} from '../setup/engine-config.ts';
+import { clientConfig, clientIdentity, serverConfig, testTickets } from '../setup/engine-config.ts';
 import {
   changing,
   changingBody,
   changingClientHello,
+  DECODE,
   expectAlive,
   expectFound,
+  type Fault,
+  ILLEGAL,
+  MISSING,
   NOTHING,
+  SIGNATURE,
   setExtension,
+  UNEXPECTED,
+  VERSION,
   withBody,
 } from '../setup/faults.ts';
+import { runTampered } from '../setup/handshakes.ts';
 import { clearRecord, flipBit, Pair, type Tamper } from '../setup/pair.ts';
+import {
+  authenticationFaults,
+  changingCertificate,
+  changingCertificateVerify,
+} from './engine-authentication-faults.ts';
 
 /* What our server finds in a client's handshake: the code here, and the alert that the client receives. */
-
-type Fault = readonly [what: string, tamper: Tamper, code: TlsErrorCode, alert: AlertName];
-
-const run = (
-  tamper: Tamper | undefined,
-  client: Partial<ClientConfig> = {},
-  server: Partial<ServerConfig> = {},
-) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper ? { tamper } : {}),
-  }).run();
 
 const extension = (type: number, body: Uint8Array | undefined) =>
   changingClientHello((hello) => setExtension(hello, type, body));
@@ -74,12 +63,6 @@ const share = (group: number, length: number, fill = 9) => ({
   keyExchange: new Uint8Array(length).fill(fill),
 });
 const { x25519, secp256r1, secp384r1 } = NamedGroup;
-
-const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
-const MISSING = ['ERR_TLS_MISSING_EXTENSION', 'missing_extension'] as const;
-const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
-const VERSION = ['ERR_TLS_UNSUPPORTED_VERSION', 'protocol_version'] as const;
 
 describe('ClientHello', () => {
   const faults: Fault[] = [
@@ -225,7 +208,7 @@ describe('ClientHello', () => {
     ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
-    expectFound(run(tamper), 'server', code, alert);
+    expectFound(runTampered(tamper), 'server', code, alert);
   });
 
   test('larger than any hello: refused at its header', () => {
@@ -239,17 +222,17 @@ describe('ClientHello', () => {
     'in its place %s',
     (_name, type) => {
       const tamper = changing('client', HandshakeType.client_hello, ({ body }) => [withBody(type, body)]);
-      expectFound(run(tamper), 'server', ...UNEXPECTED);
+      expectFound(runTampered(tamper), 'server', ...UNEXPECTED);
     },
   );
 
   test('with no protocol that is served here', () => {
-    const pair = run(undefined, { alpnProtocols: ['h3'] }, { selectProtocol: () => undefined });
+    const pair = runTampered(undefined, { alpnProtocols: ['h3'] }, { selectProtocol: () => undefined });
     expectFound(pair, 'server', 'ERR_TLS_NO_APPLICATION_PROTOCOL', 'no_application_protocol');
   });
 
   test('with a protocol selected that was not offered: our own callback is wrong, and that is what the client is told', () => {
-    const pair = run(undefined, { alpnProtocols: ['h3'] }, { selectProtocol: () => 'h2' });
+    const pair = runTampered(undefined, { alpnProtocols: ['h3'] }, { selectProtocol: () => 'h2' });
     expectFound(pair, 'server', 'ERR_TLS_INTERNAL', 'internal_error');
   });
 
@@ -258,7 +241,7 @@ describe('ClientHello', () => {
       throw new TlsError('ERR_TLS_UNRECOGNIZED_NAME', 'no such name');
     };
     expectFound(
-      run(undefined, {}, { selectIdentities }),
+      runTampered(undefined, {}, { selectIdentities }),
       'server',
       'ERR_TLS_UNRECOGNIZED_NAME',
       'unrecognized_name',
@@ -269,21 +252,26 @@ describe('ClientHello', () => {
     const selectIdentities = (): never => {
       throw new RangeError('bug');
     };
-    expectFound(run(undefined, {}, { selectIdentities }), 'server', 'ERR_TLS_INTERNAL', 'internal_error');
+    expectFound(
+      runTampered(undefined, {}, { selectIdentities }),
+      'server',
+      'ERR_TLS_INTERNAL',
+      'internal_error',
+    );
   });
 
   test('with a second one instead of what comes next', () => {
     const tamper = changing('client', HandshakeType.finished, () => [
       withBody(HandshakeType.client_hello, NOTHING),
     ]);
-    expectFound(run(tamper), 'server', ...UNEXPECTED);
+    expectFound(runTampered(tamper), 'server', ...UNEXPECTED);
   });
 });
 
 describe('what a server must tolerate in ClientHello (RFC 8446 §4.1.2, §9.3, RFC 8701)', () => {
   /** The server must go on to ServerHello. The client then finds that its hello was changed. */
   const accepted = (tamper: Tamper, client: Partial<ClientConfig> = {}) => {
-    const pair = run(tamper, client, { tickets: testTickets });
+    const pair = runTampered(tamper, client, { tickets: testTickets });
     expect(pair.server.error?.code).toMatch(/^ERR_TLS_ALERT_/);
     // A hello and change_cipher_spec, at least: not just an alert.
     expect(pair.sent.server.length).toBeGreaterThanOrEqual(2);
@@ -440,19 +428,19 @@ describe('the second ClientHello, after HelloRetryRequest (RFC 8446 §4.1.2)', (
     ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
-    expectFound(run(tamper, retry, p256Only), 'server', code, alert);
+    expectFound(runTampered(tamper, retry, p256Only), 'server', code, alert);
   });
 
   test('unchanged, it is taken', () => {
-    expectAlive(run(undefined, retry, p256Only));
+    expectAlive(runTampered(undefined, retry, p256Only));
   });
 });
 
 describe('a ticket', () => {
   const session = () =>
-    run(undefined, {}, { tickets: testTickets }).client.tickets[0] ?? expect.fail('no ticket');
+    runTampered(undefined, {}, { tickets: testTickets }).client.tickets[0] ?? expect.fail('no ticket');
   const resume = (tamper: Tamper | undefined) =>
-    run(tamper, { session: session() }, { tickets: testTickets });
+    runTampered(tamper, { session: session() }, { tickets: testTickets });
   const psks = (
     change: (offer: ReturnType<typeof offeredPsks.parse>) => ReturnType<typeof offeredPsks.parse>,
   ) =>
@@ -556,21 +544,13 @@ describe('a ticket', () => {
 
 describe("the client's authentication", () => {
   const asked = (tamper: Tamper, client: Partial<ClientConfig> = {}, server: Partial<ServerConfig> = {}) =>
-    run(tamper, { identities: [clientIdentity], ...client }, { clientCertificate: 'require', ...server });
-  const certificate = (
-    change: (m: ReturnType<typeof parseCertificate>) => ReturnType<typeof parseCertificate>,
-  ) =>
-    changing('client', HandshakeType.certificate, ({ body }) => [
-      buildCertificate(change(parseCertificate(body))),
-    ]);
-  const verify = (
-    change: (m: ReturnType<typeof parseCertificateVerify>) => ReturnType<typeof parseCertificateVerify>,
-  ) =>
-    changing('client', HandshakeType.certificate_verify, ({ body }) => [
-      buildCertificateVerify(change(parseCertificateVerify(body))),
-    ]);
-  const SIGNATURE = ['ERR_TLS_BAD_SIGNATURE', 'decrypt_error'] as const;
-  const FINISHED = ['ERR_TLS_BAD_FINISHED', 'decrypt_error'] as const;
+    runTampered(
+      tamper,
+      { identities: [clientIdentity], ...client },
+      { clientCertificate: 'require', ...server },
+    );
+  const certificate = (change: Parameters<typeof changingCertificate>[1]) =>
+    changingCertificate('client', change);
 
   const faults: Fault[] = [
     [
@@ -596,86 +576,7 @@ describe("the client's authentication", () => {
       'ERR_TLS_UNSUPPORTED_EXTENSION',
       'unsupported_extension',
     ],
-    [
-      'Certificate with an empty certificate',
-      changingBody('client', HandshakeType.certificate, () => Uint8Array.of(0, 0, 0, 5, 0, 0, 0, 0, 0)),
-      ...DECODE,
-    ],
-    [
-      'Certificate that is not a key',
-      certificate((m) => ({
-        ...m,
-        entries: m.entries.map((e) => ({ ...e, certData: Uint8Array.of(0x30, 0) })),
-      })),
-      'CERT_MALFORMED',
-      'bad_certificate',
-    ],
-    [
-      'Certificate of another key',
-      certificate((m) => ({
-        ...m,
-        entries: [{ certData: testIdentity().chain[0] as Uint8Array, extensions: [] }],
-      })),
-      ...SIGNATURE,
-    ],
-    ['Certificate left out', changing('client', HandshakeType.certificate, () => []), ...UNEXPECTED],
-    [
-      'Certificate twice',
-      changing('client', HandshakeType.certificate, ({ raw }) => [raw, raw]),
-      ...UNEXPECTED,
-    ],
-    [
-      'CertificateVerify with one bit changed',
-      verify((m) => ({ ...m, signature: flipBit(m.signature) })),
-      ...SIGNATURE,
-    ],
-    [
-      'CertificateVerify with an empty signature',
-      verify((m) => ({ ...m, signature: NOTHING })),
-      ...SIGNATURE,
-    ],
-    [
-      'CertificateVerify with a scheme for another kind of key',
-      verify((m) => ({ ...m, scheme: SignatureScheme.rsa_pss_rsae_sha256 })),
-      ...ILLEGAL,
-    ],
-    [
-      'CertificateVerify with a scheme for another curve',
-      verify((m) => ({ ...m, scheme: SignatureScheme.ecdsa_secp384r1_sha384 })),
-      ...ILLEGAL,
-    ],
-    [
-      'CertificateVerify with a scheme for certificates only',
-      verify((m) => ({ ...m, scheme: SignatureScheme.rsa_pkcs1_sha256 })),
-      ...ILLEGAL,
-    ],
-    ['CertificateVerify with an unknown scheme', verify((m) => ({ ...m, scheme: 0x0a0a })), ...ILLEGAL],
-    [
-      'CertificateVerify left out',
-      changing('client', HandshakeType.certificate_verify, () => []),
-      ...UNEXPECTED,
-    ],
-    [
-      'CertificateVerify cut short',
-      changingBody('client', HandshakeType.certificate_verify, (body) => body.subarray(0, -1)),
-      ...DECODE,
-    ],
-    [
-      'Finished with one bit changed',
-      changingBody('client', HandshakeType.finished, (body) => flipBit(body)),
-      ...FINISHED,
-    ],
-    [
-      'Finished cut short',
-      changingBody('client', HandshakeType.finished, (body) => body.subarray(0, -1)),
-      ...DECODE,
-    ],
-    [
-      'Finished too long',
-      changingBody('client', HandshakeType.finished, (body) => concat([body, body])),
-      ...DECODE,
-    ],
-    ['Finished empty', changingBody('client', HandshakeType.finished, () => NOTHING), ...DECODE],
+    ...authenticationFaults('client'),
     [
       'Finished before Certificate',
       changing('client', HandshakeType.certificate, () => [
@@ -699,14 +600,6 @@ describe("the client's authentication", () => {
       ]),
       ...UNEXPECTED,
     ],
-    [
-      'a message after Finished in its record',
-      changing('client', HandshakeType.finished, ({ raw }) => [
-        raw,
-        withBody(HandshakeType.key_update, Uint8Array.of(0)),
-      ]),
-      ...UNEXPECTED,
-    ],
   ];
   test.each(faults)('%s', (_what, tamper, code, alert) => {
     const pair = asked(tamper);
@@ -719,16 +612,16 @@ describe("the client's authentication", () => {
       buildCertificate({ context: NOTHING, entries: [] }),
       raw,
     ]);
-    expectFound(run(tamper), 'server', ...UNEXPECTED);
+    expectFound(runTampered(tamper), 'server', ...UNEXPECTED);
   });
 
   test('a certificate where one is only requested must be proven as well', () => {
-    const tamper = verify((m) => ({ ...m, signature: flipBit(m.signature) }));
+    const tamper = changingCertificateVerify('client', (m) => ({ ...m, signature: flipBit(m.signature) }));
     expectFound(asked(tamper, {}, { clientCertificate: 'request' }), 'server', ...SIGNATURE);
   });
 
   test('none where one is required', () => {
-    const pair = run(undefined, {}, { clientCertificate: 'require' });
+    const pair = runTampered(undefined, {}, { clientCertificate: 'require' });
     expectFound(pair, 'server', 'ERR_TLS_CERTIFICATE_REQUIRED', 'certificate_required');
   });
 
@@ -755,7 +648,7 @@ describe("the client's authentication", () => {
     const verifyPeer = (): never => {
       throw new CertificateError(code, 'test');
     };
-    const pair = run(
+    const pair = runTampered(
       undefined,
       { identities: [clientIdentity] },
       { clientCertificate: 'require', verifyPeer },
@@ -786,7 +679,7 @@ describe('after the handshake', () => {
     ['a long KeyUpdate', withBody(HandshakeType.key_update, Uint8Array.of(0, 0)), ...DECODE],
   ];
   test.each(faults)('%s', (_what, message, code, alert) => {
-    const pair = run(undefined).inject('client', { type: ContentType.handshake, content: message });
+    const pair = runTampered(undefined).inject('client', { type: ContentType.handshake, content: message });
     expectFound(pair, 'server', code, alert);
   });
 });

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { CertificateError } from '../../src/errors/errors.ts';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
+import type { ClientConfig } from '../../src/handshake/config.ts';
 import { EarlySecret } from '../../src/handshake/key-schedule.ts';
 import type { ExternalPsk } from '../../src/handshake/psk.ts';
 import { findExtension, pskKeyExchangeModes } from '../../src/messages/extensions.ts';
 import { parseClientHello, parseServerHello } from '../../src/messages/hello.ts';
 import { ExtensionType, HandshakeType, NamedGroup, PskKeyExchangeMode } from '../../src/wire/codepoints.ts';
-import { clientConfig, clientIdentity, serverConfig, testTickets } from '../setup/engine-config.ts';
+import { clientIdentity, testTickets } from '../setup/engine-config.ts';
 import {
   changingClientHello,
   changingServerHello,
@@ -15,7 +15,8 @@ import {
   expectFound,
   setExtension,
 } from '../setup/faults.ts';
-import { Pair, splitMessages, type Tamper } from '../setup/pair.ts';
+import { connectPair } from '../setup/handshakes.ts';
+import { splitMessages, type Tamper } from '../setup/pair.ts';
 
 /* psk_ke, RFC 8446 §2.2 and §4.2.9: a PSK without a key exchange, where both sides were told to take it. */
 
@@ -51,18 +52,11 @@ const seen = (hellos: (readonly number[])[]): Tamper => {
   };
 };
 
-const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig>, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
-
 describe('a PSK without a key exchange', () => {
   test('serves where no group is shared', () => {
     const hellos: (readonly number[])[] = [];
     const client = { ...P256, ...ALONE, psks: [psk], verifyPeer };
-    const pair = run(client, { ...P384, ...ALONE, findPsk }, seen(hellos));
+    const pair = connectPair(client, { ...P384, ...ALONE, findPsk }, seen(hellos));
     expectAlive(pair);
     for (const { connection } of [pair.client, pair.server]) {
       expect(connection.info).toMatchObject({ group: undefined, pskIdentity: psk.identity, resumed: false });
@@ -76,7 +70,7 @@ describe('a PSK without a key exchange', () => {
 
   test('serves a client without groups, and exports the same keys', () => {
     const hellos: (readonly number[])[] = [];
-    const pair = run({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, seen(hellos));
+    const pair = connectPair({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, seen(hellos));
     expectAlive(pair);
     expect(hellos[0]).not.toContain(ExtensionType.key_share);
     expect(hellos[0]).not.toContain(ExtensionType.supported_groups);
@@ -89,21 +83,21 @@ describe('a PSK without a key exchange', () => {
   test('resumes a session, and goes on judging its certificates', () => {
     const both = { server: { ...ALONE, tickets: testTickets, clientCertificate: 'require' as const } };
     const identities = [clientIdentity];
-    const first = run({ identities, ...ALONE }, both.server);
+    const first = connectPair({ identities, ...ALONE }, both.server);
     const session = first.client.tickets[0];
-    const pair = run({ identities, ...ALONE, ...P256, session }, { ...both.server, ...P384 });
+    const pair = connectPair({ identities, ...ALONE, ...P256, session }, { ...both.server, ...P384 });
     expectAlive(pair);
     expect(pair.server.connection.info).toMatchObject({ resumed: true, group: undefined });
     expect(pair.server.connection.info?.peer?.chain).toEqual(clientIdentity.chain);
     expect(pair.client.tickets).toHaveLength(1);
-    const again = run({ identities, ...ALONE, session }, { ...both.server, verifyPeer });
+    const again = connectPair({ identities, ...ALONE, session }, { ...both.server, verifyPeer });
     expectFound(again, 'server', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'unknown_ca');
   });
 
   test('gives way to one with a key exchange, even if that costs a HelloRetryRequest', () => {
-    const near = run({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk });
+    const near = connectPair({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk });
     expect(near.server.connection.info?.group).toBe(NamedGroup.x25519);
-    const far = run({ ...ALONE, psks: [psk] }, { ...ALONE, ...P384, findPsk });
+    const far = connectPair({ ...ALONE, psks: [psk] }, { ...ALONE, ...P384, findPsk });
     expectAlive(far);
     expect(far.server.connection.info).toMatchObject({
       group: NamedGroup.secp384r1,
@@ -114,7 +108,7 @@ describe('a PSK without a key exchange', () => {
   test('is offered behind the one with a key exchange, and not unless asked for', () => {
     const modesOf = (client: Partial<ClientConfig>): readonly number[] => {
       let modes: readonly number[] = [];
-      run(
+      connectPair(
         { psks: [psk], ...client },
         { findPsk },
         changingClientHello((hello) => {
@@ -133,7 +127,7 @@ describe('a PSK without a key exchange', () => {
 
   test('proves nothing with another key', () => {
     const other = { ...psk, key: new Uint8Array(32).fill(2) };
-    const pair = run({ ...ALONE, ...NO_GROUP, psks: [other] }, { ...ALONE, findPsk });
+    const pair = connectPair({ ...ALONE, ...NO_GROUP, psks: [other] }, { ...ALONE, findPsk });
     expectFound(pair, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
   });
 
@@ -148,17 +142,17 @@ describe('a PSK without a key exchange', () => {
 
 describe('without the option', () => {
   test('a server shares no group with such a client', () => {
-    const pair = run({ ...P256, ...ALONE, psks: [psk] }, { ...P384, findPsk });
+    const pair = connectPair({ ...P256, ...ALONE, psks: [psk] }, { ...P384, findPsk });
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_GROUP', 'handshake_failure');
   });
 
   test('a server misses the key exchange of a client without groups', () => {
-    const pair = run({ ...NO_GROUP, ...ALONE, psks: [psk] }, { findPsk });
+    const pair = connectPair({ ...NO_GROUP, ...ALONE, psks: [psk] }, { findPsk });
     expectFound(pair, 'server', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
   });
 
   test('a server with it selects no mode that a client does not list (§4.2.9)', () => {
-    const pair = run({ ...P256, psks: [psk] }, { ...P384, ...ALONE, findPsk });
+    const pair = connectPair({ ...P256, psks: [psk] }, { ...P384, ...ALONE, findPsk });
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_GROUP', 'handshake_failure');
   });
 
@@ -168,9 +162,9 @@ describe('without the option', () => {
         setExtension(hello, ExtensionType.psk_key_exchange_modes, pskKeyExchangeModes.build([0])),
       );
     // The change was on the way, so what the server signs is not what the client said: with a PSK nothing would be signed.
-    const passed = run({ ...ALONE, psks: [psk] }, { findPsk }, alone());
+    const passed = connectPair({ ...ALONE, psks: [psk] }, { findPsk }, alone());
     expectFound(passed, 'client', 'ERR_TLS_BAD_SIGNATURE', 'decrypt_error');
-    const taken = run({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, alone());
+    const taken = connectPair({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, alone());
     expectFound(taken, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
   });
 });
@@ -180,7 +174,7 @@ describe('a peer that is not honest about it', () => {
 
   test('leaves key_share out for a client that offers no psk_ke', () => {
     expectFound(
-      run({ psks: [psk] }, { findPsk }, without),
+      connectPair({ psks: [psk] }, { findPsk }, without),
       'client',
       'ERR_TLS_MISSING_EXTENSION',
       'missing_extension',
@@ -188,7 +182,7 @@ describe('a peer that is not honest about it', () => {
   });
 
   test('leaves key_share out without selecting a PSK', () => {
-    const pair = run({ ...ALONE, psks: [psk] }, {}, without);
+    const pair = connectPair({ ...ALONE, psks: [psk] }, {}, without);
     expectFound(pair, 'client', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
   });
 
@@ -196,7 +190,7 @@ describe('a peer that is not honest about it', () => {
     const tamper = changingServerHello((hello) =>
       setExtension(hello, ExtensionType.key_share, Uint8Array.of(0, 29, 0, 1, 9)),
     );
-    const pair = run({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, tamper);
+    const pair = connectPair({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, tamper);
     expectFound(pair, 'client', 'ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension');
   });
 
@@ -204,13 +198,13 @@ describe('a peer that is not honest about it', () => {
     'offers groups and shares apart (%i missing, §9.2)',
     (type) => {
       const tamper = changingClientHello((hello) => setExtension(hello, type, undefined));
-      const pair = run({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, tamper);
+      const pair = connectPair({ ...ALONE, psks: [psk] }, { ...ALONE, findPsk }, tamper);
       expectFound(pair, 'server', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
     },
   );
 
   test('offers nothing but keys that nobody knows', () => {
-    const pair = run({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk: () => undefined });
+    const pair = connectPair({ ...NO_GROUP, ...ALONE, psks: [psk] }, { ...ALONE, findPsk: () => undefined });
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
   });
 });

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { type Suite, suiteById } from '../../src/crypto/suites.ts';
 import { CertificateError } from '../../src/errors/errors.ts';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import {
   type ExternalPsk,
   type ImportablePsk,
@@ -20,13 +19,7 @@ import {
   ProtocolVersion,
   SignatureScheme,
 } from '../../src/wire/codepoints.ts';
-import {
-  clientConfig,
-  clientIdentity,
-  serverConfig,
-  serverIdentity,
-  testTickets,
-} from '../setup/engine-config.ts';
+import { clientIdentity, serverIdentity, testTickets } from '../setup/engine-config.ts';
 import {
   changingClientHello,
   changingEncryptedExtensions,
@@ -36,7 +29,8 @@ import {
   expectUnharmed,
   setExtension,
 } from '../setup/faults.ts';
-import { flipBit, Pair, splitMessages, type Tamper } from '../setup/pair.ts';
+import { connectPair } from '../setup/handshakes.ts';
+import { flipBit, splitMessages, type Tamper } from '../setup/pair.ts';
 
 /* Keys that both sides were given beforehand: RFC 8446 §4.2.11, imported ones RFC 9258. */
 
@@ -53,13 +47,6 @@ const among =
   (identity: Uint8Array) =>
     psks.find((psk) => Buffer.from(psk.identity).equals(identity));
 
-const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig>, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
-
 const SHA256 = [suiteById(CipherSuite.TLS_AES_128_GCM_SHA256) as Suite];
 const SHA384 = [suiteById(CipherSuite.TLS_AES_256_GCM_SHA384) as Suite];
 const noCertificate = { selectIdentities: () => [] };
@@ -71,7 +58,7 @@ const verifyPeer = () => {
 describe('an external PSK', () => {
   test('authenticates both sides without a certificate', () => {
     const psks = [external('device 7')];
-    const pair = run(
+    const pair = connectPair(
       { psks, verifyPeer },
       { findPsk: among(...psks), ...noCertificate, clientCertificate: 'require' },
     );
@@ -95,14 +82,14 @@ describe('an external PSK', () => {
     ['sha384', SHA384],
   ] as const)('of %s selects a suite with its hash', (hash, [suite]) => {
     const psks = [external('device', 1, hash)];
-    const pair = run({ psks }, { findPsk: among(...psks) });
+    const pair = connectPair({ psks }, { findPsk: among(...psks) });
     expectAlive(pair);
     expect(pair.client.connection.info?.suite).toBe(suite);
   });
 
   test('is the first of several that the server knows', () => {
     const psks = [external('a'), external('b', 2, 'sha384'), external('c', 3)];
-    const pair = run({ psks }, { findPsk: among(external('c', 3), external('b', 2, 'sha384')) });
+    const pair = connectPair({ psks }, { findPsk: among(external('c', 3), external('b', 2, 'sha384')) });
     expectAlive(pair);
     expect(pair.server.connection.info?.pskIdentity).toEqual(ascii('b'));
   });
@@ -113,7 +100,7 @@ describe('an external PSK', () => {
       { ...external('a'), preference: 1 },
       { ...external('b', 2), preference: 0 },
     ];
-    const pair = run({ psks }, { findPsk: among(...known) });
+    const pair = connectPair({ psks }, { findPsk: among(...known) });
     expectAlive(pair);
     expect(pair.server.connection.info?.pskIdentity).toEqual(ascii('b'));
   });
@@ -121,10 +108,10 @@ describe('an external PSK', () => {
   test('gives way to a certificate that the client takes, where the server prefers that', () => {
     const psks = [external('a')];
     const server = { findPsk: among(...psks), preferCertificate: true };
-    const shown = run({ psks }, server);
+    const shown = connectPair({ psks }, server);
     expectAlive(shown);
     expect(shown.client.connection.info).toMatchObject({ pskIdentity: undefined, peer: expect.anything() });
-    const none = run({ psks, schemes: [SignatureScheme.ed25519] }, server);
+    const none = connectPair({ psks, schemes: [SignatureScheme.ed25519] }, server);
     expectAlive(none);
     expect(none.client.connection.info?.pskIdentity).toEqual(ascii('a'));
   });
@@ -132,14 +119,17 @@ describe('an external PSK', () => {
   test('survives a HelloRetryRequest when its hash is that of the suite', () => {
     const psks = [external('a', 1, 'sha384'), external('b', 2)];
     const retry = { keyShares: [NamedGroup.secp256r1] };
-    const pair = run({ psks, ...retry }, { findPsk: among(external('b', 2)), groups: [NamedGroup.x25519] });
+    const pair = connectPair(
+      { psks, ...retry },
+      { findPsk: among(external('b', 2)), groups: [NamedGroup.x25519] },
+    );
     expectAlive(pair);
     expect(pair.client.connection.info?.pskIdentity).toEqual(ascii('b'));
     expect(pair.sent.client.filter(([type]) => type === 22)).toHaveLength(2);
   });
 
   test('is not offered for suites with another hash', () => {
-    const pair = run(
+    const pair = connectPair(
       { psks: [external('a', 1, 'sha384')], suites: SHA256 },
       { findPsk: () => expect.fail() },
     );
@@ -148,7 +138,7 @@ describe('an external PSK', () => {
   });
 
   test('that the server does not know leads to a certificate', () => {
-    const pair = run({ psks: [external('a')] }, { findPsk: () => undefined });
+    const pair = connectPair({ psks: [external('a')] }, { findPsk: () => undefined });
     expectAlive(pair);
     expect(pair.client.connection.info).toMatchObject({ pskIdentity: undefined, peer: expect.anything() });
   });
@@ -156,12 +146,12 @@ describe('an external PSK', () => {
   test('goes with a ticket, which comes first', () => {
     const psks = [external('a')];
     const tickets = { tickets: testTickets };
-    const first = run({}, tickets);
+    const first = connectPair({}, tickets);
     const session = first.client.tickets[0];
-    const pair = run({ session, psks }, { ...tickets, findPsk: among(...psks) });
+    const pair = connectPair({ session, psks }, { ...tickets, findPsk: among(...psks) });
     expectAlive(pair);
     expect(pair.server.connection.info).toMatchObject({ resumed: true, pskIdentity: undefined });
-    const other = run({ session, psks }, { findPsk: among(...psks) });
+    const other = connectPair({ session, psks }, { findPsk: among(...psks) });
     expect(other.server.connection.info).toMatchObject({ resumed: false, pskIdentity: ascii('a') });
   });
 
@@ -169,12 +159,12 @@ describe('an external PSK', () => {
     const psks = [external('a')];
     const server = { findPsk: among(...psks), tickets: testTickets, ...noCertificate };
     const sessionOf = () => {
-      const [ticket] = run({ psks }, server).client.tickets;
+      const [ticket] = connectPair({ psks }, server).client.tickets;
       return parseSession(serializeSession(ticket ?? expect.fail('no ticket')));
     };
 
     test('and says by which key the session began', () => {
-      const pair = run({ psks, session: sessionOf(), verifyPeer }, server);
+      const pair = connectPair({ psks, session: sessionOf(), verifyPeer }, server);
       expectUnharmed(pair);
       for (const side of [pair.client, pair.server])
         expect(side.connection.info).toMatchObject({
@@ -185,26 +175,29 @@ describe('an external PSK', () => {
     });
 
     test('again and again', () => {
-      const [session] = run({ psks, session: sessionOf() }, server).client.tickets;
-      expect(run({ psks, session }, server).server.connection.info).toMatchObject({
+      const [session] = connectPair({ psks, session: sessionOf() }, server).client.tickets;
+      expect(connectPair({ psks, session }, server).server.connection.info).toMatchObject({
         resumed: true,
         pskIdentity: ascii('a'),
       });
     });
 
     test('unless the client has been given another key since', () => {
-      const pair = run({ psks: [external('b')], session: sessionOf() }, server);
+      const pair = connectPair({ psks: [external('b')], session: sessionOf() }, server);
       expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
       expect(pair.client.error).toBeDefined();
     });
 
     test('unless the server no longer knows the key', () => {
-      const pair = run({ psks, session: sessionOf() }, { ...server, findPsk: () => undefined });
+      const pair = connectPair({ psks, session: sessionOf() }, { ...server, findPsk: () => undefined });
       expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
     });
 
     test('and is for no one without that key', () => {
-      const pair = run({ session: sessionOf() }, { ...server, selectIdentities: () => [serverIdentity] });
+      const pair = connectPair(
+        { session: sessionOf() },
+        { ...server, selectIdentities: () => [serverIdentity] },
+      );
       expectAlive(pair);
       expect(pair.client.connection.info).toMatchObject({ resumed: false, pskIdentity: undefined });
     });
@@ -212,7 +205,7 @@ describe('an external PSK', () => {
 
   test('makes the server ask for no certificate', () => {
     const psks = [external('a')];
-    const pair = run(
+    const pair = connectPair(
       { psks, identities: [clientIdentity] },
       { findPsk: among(...psks), clientCertificate: 'require', selectIdentities: () => [serverIdentity] },
     );
@@ -225,26 +218,31 @@ describe('faults', () => {
   const psks = [external('a')];
 
   test('another key under the same identity: decrypt_error', () => {
-    const pair = run({ psks: [external('a', 2)] }, { findPsk: among(...psks) });
+    const pair = connectPair({ psks: [external('a', 2)] }, { findPsk: among(...psks) });
     expectFound(pair, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
   });
 
   test('the binder of an imported key for an external one, and the other way round: decrypt_error', () => {
     const imported: ExternalPsk = { ...external('a'), binder: 'imported' };
     expectFound(
-      run({ psks: [imported] }, { findPsk: among(...psks) }),
+      connectPair({ psks: [imported] }, { findPsk: among(...psks) }),
       'server',
       'ERR_TLS_BAD_BINDER',
       'decrypt_error',
     );
-    expectFound(run({ psks }, { findPsk: among(imported) }), 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
+    expectFound(
+      connectPair({ psks }, { findPsk: among(imported) }),
+      'server',
+      'ERR_TLS_BAD_BINDER',
+      'decrypt_error',
+    );
   });
 
   test.each([
     ['an unknown identity', psks],
     ['none', []],
   ])('%s where there is no certificate: handshake_failure', (_what, offered) => {
-    const pair = run({ psks: offered }, { findPsk: () => undefined, ...noCertificate });
+    const pair = connectPair({ psks: offered }, { findPsk: () => undefined, ...noCertificate });
     expectFound(pair, 'server', 'ERR_TLS_NO_SHARED_PSK', 'handshake_failure');
   });
 
@@ -261,7 +259,7 @@ describe('faults', () => {
       }),
       1,
     );
-    const pair = run(retried.client, retried.server, change);
+    const pair = connectPair(retried.client, retried.server, change);
     expectFound(pair, 'server', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
   });
 
@@ -272,14 +270,14 @@ describe('faults', () => {
       const body = offeredPsks.build({ identities: others, binders });
       return setExtension(hello, ExtensionType.pre_shared_key, body);
     }, 1);
-    const pair = run(retried.client, retried.server, change);
+    const pair = connectPair(retried.client, retried.server, change);
     expectFound(pair, 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
   });
 
   test('a server that selects no key, where the client takes nothing else: missing_extension', () => {
-    const pair = run({ psks, requirePsk: true }, {});
+    const pair = connectPair({ psks, requirePsk: true }, {});
     expectFound(pair, 'client', 'ERR_TLS_MISSING_EXTENSION', 'missing_extension');
-    expectAlive(run({ psks, requirePsk: true }, { findPsk: among(...psks) }));
+    expectAlive(connectPair({ psks, requirePsk: true }, { findPsk: among(...psks) }));
   });
 
   test('a bit of the binder, or of the hello under it: decrypt_error', () => {
@@ -290,7 +288,7 @@ describe('faults', () => {
       }),
       changingClientHello((hello) => ({ ...hello, random: flipBit(hello.random) })),
     ]) {
-      const pair = run({ psks }, { findPsk: among(...psks) }, change);
+      const pair = connectPair({ psks }, { findPsk: among(...psks) }, change);
       expectFound(pair, 'server', 'ERR_TLS_BAD_BINDER', 'decrypt_error');
     }
   });
@@ -302,7 +300,7 @@ describe('faults', () => {
     const tamper = changingServerHello((hello) =>
       setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(index)),
     );
-    const pair = run({ psks: [external('a', 1, hash)] }, { suites: SHA256 }, tamper);
+    const pair = connectPair({ psks: [external('a', 1, hash)] }, { suites: SHA256 }, tamper);
     expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
   });
 
@@ -310,14 +308,19 @@ describe('faults', () => {
     const tamper = changingServerHello((hello) =>
       setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(0)),
     );
-    expectFound(run({}, {}, tamper), 'client', 'ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension');
+    expectFound(
+      connectPair({}, {}, tamper),
+      'client',
+      'ERR_TLS_UNSUPPORTED_EXTENSION',
+      'unsupported_extension',
+    );
   });
 
   test('the server selects the key and shows a certificate all the same: unexpected_message', () => {
     const tamper = changingServerHello((hello) =>
       setExtension(hello, ExtensionType.pre_shared_key, selectedIdentity.build(0)),
     );
-    const pair = run({ psks }, { findPsk: () => undefined, suites: SHA256 }, tamper);
+    const pair = connectPair({ psks }, { findPsk: () => undefined, suites: SHA256 }, tamper);
     expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 
@@ -328,7 +331,7 @@ describe('faults', () => {
       const certificate = Uint8Array.of(HandshakeType.certificate, 0, 0, 4, 0, 0, 0, 0);
       return [{ type, content: Buffer.concat([extensions as Uint8Array, certificate, ...rest]) }];
     };
-    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    const pair = connectPair({ psks }, { findPsk: among(...psks) }, tamper);
     expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 
@@ -338,7 +341,7 @@ describe('faults', () => {
       const body = offeredPsks.build({ identities: [...identities, ...identities], binders });
       return setExtension(hello, ExtensionType.pre_shared_key, body);
     });
-    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    const pair = connectPair({ psks }, { findPsk: among(...psks) }, tamper);
     expectFound(pair, 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
   });
 
@@ -347,7 +350,7 @@ describe('faults', () => {
       ...list,
       { type: ExtensionType.key_share, body: key(0) },
     ]);
-    const pair = run({ psks }, { findPsk: among(...psks) }, tamper);
+    const pair = connectPair({ psks }, { findPsk: among(...psks) }, tamper);
     expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
   });
 });
@@ -401,7 +404,7 @@ describe('an imported PSK', () => {
   test('agrees with either hash, whichever suite there is', () => {
     const psks = [importPsk(nodeCrypto, psk, 'sha256'), importPsk(nodeCrypto, psk, 'sha384')];
     for (const suites of [SHA256, SHA384]) {
-      const pair = run({ psks }, { suites, findPsk: among(...psks), ...noCertificate });
+      const pair = connectPair({ psks }, { suites, findPsk: among(...psks), ...noCertificate });
       expectAlive(pair);
     }
   });

@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ClientConfig, ServerConfig } from '../../src/handshake/config.ts';
 import { recordSizeLimit } from '../../src/messages/extensions.ts';
 import { ContentType, ExtensionType } from '../../src/wire/codepoints.ts';
-import { clientConfig, serverConfig } from '../setup/engine-config.ts';
 import {
   changingClientHello,
   changingEncryptedExtensions,
@@ -11,16 +9,10 @@ import {
   setExtension,
   withExtension,
 } from '../setup/faults.ts';
-import { Pair, type Tamper } from '../setup/pair.ts';
+import { connectPair } from '../setup/handshakes.ts';
+import type { Pair } from '../setup/pair.ts';
 
 /* RFC 8449: each side says how long a record it takes, content type and padding included. */
-
-const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig>, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
 
 /** Longest protected record so far: header, tag of 16 bytes, and what the limit counts. */
 const longest = (pair: Pair, from: 'client' | 'server') =>
@@ -35,33 +27,33 @@ const bothSend = (pair: Pair, length: number) => {
 
 describe('record_size_limit', () => {
   test('bounds the records of both sides, the handshake included', () => {
-    const pair = run({ recordSizeLimit: 64 }, { recordSizeLimit: 100 });
+    const pair = connectPair({ recordSizeLimit: 64 }, { recordSizeLimit: 100 });
     bothSend(pair, 1000);
     expect([longest(pair, 'client'), longest(pair, 'server')]).toEqual([100, 64]);
     expectAlive(pair);
   });
 
   test('bounds padded records too', () => {
-    const pair = run({ recordSizeLimit: 70, padTo: 48 }, { recordSizeLimit: 90, padTo: 64 });
+    const pair = connectPair({ recordSizeLimit: 70, padTo: 48 }, { recordSizeLimit: 90, padTo: 64 });
     bothSend(pair, 500);
     expect([longest(pair, 'client'), longest(pair, 'server')]).toEqual([90, 70]);
   });
 
   test('of 2^14 + 1 bounds nothing', () => {
-    const pair = run({ recordSizeLimit: 16_385 }, {});
+    const pair = connectPair({ recordSizeLimit: 16_385 }, {});
     bothSend(pair, 20_000);
     expect(longest(pair, 'server')).toBe(16_385);
   });
 
   test('is not spoken of by a server unless a client does', () => {
-    const pair = run({}, { recordSizeLimit: 64 });
+    const pair = connectPair({}, { recordSizeLimit: 64 });
     bothSend(pair, 1000);
     expect(longest(pair, 'client')).toBe(1001);
   });
 
   test('holds for the receiver: a longer record is record_overflow', () => {
     for (const from of ['client', 'server'] as const) {
-      const pair = run({ recordSizeLimit: 64 }, { recordSizeLimit: 64 });
+      const pair = connectPair({ recordSizeLimit: 64 }, { recordSizeLimit: 64 });
       const type = ContentType.application_data;
       pair.inject(from, { type, content: new Uint8Array(63) });
       expectAlive(pair);
@@ -86,18 +78,28 @@ describe('record_size_limit', () => {
 
   test('below 64 is illegal_parameter, from either side', () => {
     const own = { recordSizeLimit: 64 };
-    expectFound(run(own, {}, offering(63)), 'server', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
-    expectFound(run(own, {}, answering(63)), 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
+    expectFound(
+      connectPair(own, {}, offering(63)),
+      'server',
+      'ERR_TLS_ILLEGAL_PARAMETER',
+      'illegal_parameter',
+    );
+    expectFound(
+      connectPair(own, {}, answering(63)),
+      'client',
+      'ERR_TLS_ILLEGAL_PARAMETER',
+      'illegal_parameter',
+    );
   });
 
   test('beyond 2^14 + 1 is illegal_parameter from a server', () => {
-    const pair = run({ recordSizeLimit: 64 }, {}, answering(16_386));
+    const pair = connectPair({ recordSizeLimit: 64 }, {}, answering(16_386));
     expectFound(pair, 'client', 'ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter');
   });
 
   test('unasked is unsupported_extension', () => {
     expectFound(
-      run({}, {}, answering(64)),
+      connectPair({}, {}, answering(64)),
       'client',
       'ERR_TLS_UNSUPPORTED_EXTENSION',
       'unsupported_extension',
@@ -108,6 +110,6 @@ describe('record_size_limit', () => {
     const tamper = changingClientHello((hello) =>
       setExtension(hello, ExtensionType.record_size_limit, Uint8Array.of(1, 0, 0)),
     );
-    expectFound(run({ recordSizeLimit: 64 }, {}, tamper), 'server', 'ERR_TLS_DECODE', 'decode_error');
+    expectFound(connectPair({ recordSizeLimit: 64 }, {}, tamper), 'server', 'ERR_TLS_DECODE', 'decode_error');
   });
 });

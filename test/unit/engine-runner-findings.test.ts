@@ -7,7 +7,7 @@ import { MAX_KEY_UPDATES } from '../../src/handshake/established.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../src/messages/authentication.ts';
 import { ContentType, ExtensionType, HandshakeType, NamedGroup } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
-import { clientConfig, clientIdentity, serverConfig } from '../setup/engine-config.ts';
+import { clientIdentity } from '../setup/engine-config.ts';
 import {
   changing,
   changingClientHello,
@@ -16,21 +16,11 @@ import {
   NOTHING,
   setExtension,
 } from '../setup/faults.ts';
-import { Pair, peerOf, type Tamper } from '../setup/pair.ts';
+import { runTampered } from '../setup/handshakes.ts';
+import { type Pair, peerOf, type Tamper } from '../setup/pair.ts';
 import { hex } from '../vectors/rfc8448.ts';
 
 /* What BoringSSL's runner found in the TLS 1.3 engine (docs/conformance.md), each with its smallest form here. */
-
-const run = (
-  tamper: Tamper | undefined,
-  client: Partial<ClientConfig> = {},
-  server: Partial<ServerConfig> = {},
-) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig(server),
-    ...(tamper ? { tamper } : {}),
-  }).run();
 
 describe('nothing may follow in the record of a message that the peer must answer (RFC 8446 §5.1)', () => {
   const RETRY = [{ keyShares: [NamedGroup.x25519] }, { groups: [NamedGroup.secp256r1] }] as const satisfies [
@@ -43,12 +33,12 @@ describe('nothing may follow in the record of a message that the peer must answe
     changing(from, type, ({ raw }) => [raw, Uint8Array.of(type)], 0);
 
   test('after the first ClientHello', () => {
-    const pair = run(goingOn('client', HandshakeType.client_hello), ...RETRY);
+    const pair = runTampered(goingOn('client', HandshakeType.client_hello), ...RETRY);
     expectFound(pair, 'server', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 
   test('after a HelloRetryRequest', () => {
-    const pair = run(goingOn('server', HandshakeType.server_hello), ...RETRY);
+    const pair = runTampered(goingOn('server', HandshakeType.server_hello), ...RETRY);
     expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 });
@@ -63,7 +53,7 @@ describe('certificate_authorities must be well-formed (RFC 8446 §4.2.4)', () =>
   test.each(malformed)('in ClientHello: %s', (_what, body) => {
     const type = ExtensionType.certificate_authorities;
     const tamper = changingClientHello((hello) => setExtension(hello, type, hex(body)));
-    expectFound(run(tamper), 'server', 'ERR_TLS_DECODE', 'decode_error');
+    expectFound(runTampered(tamper), 'server', 'ERR_TLS_DECODE', 'decode_error');
   });
 
   test.each(malformed)('in CertificateRequest: %s', (_what, list) => {
@@ -71,7 +61,7 @@ describe('certificate_authorities must be well-formed (RFC 8446 §4.2.4)', () =>
     const tamper = changing('server', HandshakeType.certificate_request, ({ body }) => [
       buildCertificateRequest(setExtension(parseCertificateRequest(body), type, hex(list))),
     ]);
-    const pair = run(tamper, { identities: [clientIdentity] }, { clientCertificate: 'request' });
+    const pair = runTampered(tamper, { identities: [clientIdentity] }, { clientCertificate: 'request' });
     expectFound(pair, 'client', 'ERR_TLS_DECODE', 'decode_error');
   });
 });
@@ -81,7 +71,7 @@ describe.each(['client', 'server'] as const)('KeyUpdates that a %s asks for (RFC
   const keyUpdates = (pair: Pair, before: number): number => pair.sent[peer].length - before;
 
   test('are answered once while the other side is silent, and again when it has spoken', () => {
-    const pair = run(undefined);
+    const pair = runTampered(undefined);
     const before = pair.sent[peer].length;
     for (let i = 0; i < 5; i++) {
       pair[asker].connection.updateKeys(true);
@@ -98,7 +88,7 @@ describe.each(['client', 'server'] as const)('KeyUpdates that a %s asks for (RFC
   });
 
   test('do not let a flood of them make a flood of answers', () => {
-    const pair = run(undefined);
+    const pair = runTampered(undefined);
     const before = pair.sent[peer].length;
     for (let i = 0; i <= MAX_KEY_UPDATES; i++) {
       pair[asker].connection.updateKeys(true);
@@ -137,6 +127,6 @@ describe('what comes in one record', () => {
       from === 'client' && nth === 0 && type === ContentType.handshake
         ? [{ type, content: concat([content, content]) }]
         : undefined;
-    expectFound(run(tamper), 'server', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
+    expectFound(runTampered(tamper), 'server', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 });

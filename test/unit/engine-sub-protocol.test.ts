@@ -16,6 +16,7 @@ import {
   expectAlive,
   expectFound,
   expectUnharmed,
+  UNEXPECTED,
   withBody,
   withExtension,
 } from '../setup/faults.ts';
@@ -26,7 +27,6 @@ import { Pair, type PairSetup, peerOf } from '../setup/pair.ts';
 const EXTENSION = 0xff99;
 const CONTENT = 29;
 const MESSAGE = 240;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
 
 /** What a protocol was told, in order, and what it was given to speak with. */
 interface Notes {

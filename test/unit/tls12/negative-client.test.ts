@@ -1,6 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import type { AlertName } from '../../../src/errors/alerts.ts';
-import type { TlsErrorCode } from '../../../src/errors/errors.ts';
 import type { ClientConfig } from '../../../src/handshake/config.ts';
 import { protocolNameList, selectedVersion } from '../../../src/messages/extensions.ts';
 import { handshakeMessage } from '../../../src/messages/handshake.ts';
@@ -24,25 +22,23 @@ import {
   changing,
   changingBody,
   changingServerHello,
+  DECODE,
   expectAlive,
   expectFound,
+  FAILURE,
+  type Fault,
+  ILLEGAL,
   NOTHING,
   setExtension,
+  UNEXPECTED,
+  UNSUPPORTED,
+  VERSION,
   withBody,
 } from '../../setup/faults.ts';
 import { flipBit, type Tamper } from '../../setup/pair.ts';
 import { connect12, EVERY_IDENTITY, TLS12 } from './kit.ts';
 
 /* What our client finds in a server's TLS 1.2 handshake: the code here, and the alert that the server receives. */
-
-type Fault = readonly [what: string, tamper: Tamper, code: TlsErrorCode, alert: AlertName];
-
-const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
-const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
-const UNSUPPORTED = ['ERR_TLS_UNSUPPORTED_EXTENSION', 'unsupported_extension'] as const;
-const VERSION = ['ERR_TLS_UNSUPPORTED_VERSION', 'protocol_version'] as const;
-const FAILURE = ['ERR_TLS_HANDSHAKE_FAILURE', 'handshake_failure'] as const;
 
 const hello = (change: Partial<ServerHello>) => changingServerHello((whole) => ({ ...whole, ...change }));
 const extension = (type: number, body: Uint8Array | undefined) =>

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_WARNING_ALERTS } from '../../../src/connection/session.ts';
-import { AlertDescription, type AlertName } from '../../../src/errors/alerts.ts';
-import { CertificateError, type TlsErrorCode } from '../../../src/errors/errors.ts';
+import { AlertDescription } from '../../../src/errors/alerts.ts';
+import { CertificateError } from '../../../src/errors/errors.ts';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
 import { supportedGroups, supportedVersions } from '../../../src/messages/extensions.ts';
 import type { ClientHello } from '../../../src/messages/hello.ts';
@@ -20,11 +20,17 @@ import {
   changing,
   changingBody,
   changingClientHello,
+  DECODE,
   expectAlive,
   expectFound,
   expectUnharmed,
+  FAILURE,
+  type Fault,
+  ILLEGAL,
   NOTHING,
   setExtension,
+  UNEXPECTED,
+  VERSION,
   withBody,
 } from '../../setup/faults.ts';
 import { clearRecord, flipBit, type Tamper } from '../../setup/pair.ts';
@@ -32,13 +38,6 @@ import { connect12, TLS12 } from './kit.ts';
 
 /* What our server finds in a client's TLS 1.2 handshake: the code here, and the alert that the client receives. */
 
-type Fault = readonly [what: string, tamper: Tamper, code: TlsErrorCode, alert: AlertName];
-
-const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
-const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
-const VERSION = ['ERR_TLS_UNSUPPORTED_VERSION', 'protocol_version'] as const;
-const FAILURE = ['ERR_TLS_HANDSHAKE_FAILURE', 'handshake_failure'] as const;
 const FALLBACK = ['ERR_TLS_INAPPROPRIATE_FALLBACK', 'inappropriate_fallback'] as const;
 
 const hello = (change: Partial<ClientHello>) => changingClientHello((whole) => ({ ...whole, ...change }));

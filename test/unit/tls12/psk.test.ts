@@ -8,7 +8,16 @@ import { MemorySessionStore } from '../../../src/node/session-store.ts';
 import { HandshakeType } from '../../../src/wire/codepoints.ts';
 import { concat } from '../../../src/wire/writer.ts';
 import { testTickets } from '../../setup/engine-config.ts';
-import { changing, changingBody, expectAlive, expectFound, NOTHING } from '../../setup/faults.ts';
+import {
+  changing,
+  changingBody,
+  DECODE,
+  expectAlive,
+  expectFound,
+  ILLEGAL,
+  NOTHING,
+  UNEXPECTED,
+} from '../../setup/faults.ts';
 import { flipBit, type Tamper } from '../../setup/pair.ts';
 import { both12, connect12, PSK, TLS12, WITH_PSK } from './kit.ts';
 
@@ -17,9 +26,6 @@ import { both12, connect12, PSK, TLS12, WITH_PSK } from './kit.ts';
 const named = (name: string) => ({ ...TLS12, suites: TLS12_SUITES.filter((suite) => suite.name === name) });
 const EPHEMERAL = named('ECDHE-PSK-AES128-GCM-SHA256');
 const PLAIN = named('PSK-AES128-GCM-SHA256');
-const DECODE = ['ERR_TLS_DECODE', 'decode_error'] as const;
-const ILLEGAL = ['ERR_TLS_ILLEGAL_PARAMETER', 'illegal_parameter'] as const;
-const UNEXPECTED = ['ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message'] as const;
 const { server_key_exchange, client_key_exchange, server_hello_done } = HandshakeType;
 
 const connect = (tls12 = EPHEMERAL, tamper?: Tamper, client = {}, server = {}) =>
