@@ -23,7 +23,7 @@ import {
 import { START } from '../test/setup/pair.ts';
 import { recordsOf } from './connection-targets.ts';
 import { mutate, Random } from './mutate.ts';
-import { isVerdict, type Target } from './target.ts';
+import { type Target, tryAll } from './target.ts';
 
 /** Datagrams from a stranger, into everything that takes them. */
 
@@ -153,13 +153,7 @@ const messageTarget: Target = {
   },
   run(input) {
     const readers = [parseFragments, parseAck, parseNewConnectionId, parseRequestConnectionId];
-    for (const read of [...readers, parseHelloVerifyRequest, peekClientHello]) {
-      try {
-        read(input);
-      } catch (error) {
-        if (!isVerdict(error)) throw error;
-      }
-    }
+    tryAll(input, [...readers, parseHelloVerifyRequest, peekClientHello]);
   },
 };
 

@@ -43,7 +43,7 @@ import { TrustStore } from '../src/x509/trust-store.ts';
 import { binding, contextFor, optionsFor, signatureOf, signerOf } from '../test/unit/formats/kit.ts';
 import { bytes, MemoryArchive, SignPair } from '../test/unit/sign/kit.ts';
 import { mutate, Random } from './mutate.ts';
-import { isVerdict, type Target } from './target.ts';
+import { isVerdict, type Target, tryAll } from './target.ts';
 import { TIME_STAMP_RESPONSE, TIME_STAMP_ROOT } from './time-stamp-seed.ts';
 
 /** What TLS Sign reads: objects and receipts of each format, its framing, sessions, and the archive's encodings. */
@@ -238,13 +238,7 @@ const tokenTarget: Target = {
     return [token];
   },
   run(input) {
-    for (const read of [timeOfToken, certificatesOfToken]) {
-      try {
-        read(input);
-      } catch (error) {
-        if (!isVerdict(error)) throw error;
-      }
-    }
+    tryAll(input, [timeOfToken, certificatesOfToken]);
     verifyTimeStampToken(nodeCrypto, input, { digest: TOKEN_DIGEST, trust: tokenTrust });
   },
 };
@@ -260,13 +254,7 @@ const objectsTarget: Target = {
   ],
   run(input) {
     const residue = (der: Uint8Array) => decodeResidue(der, true);
-    for (const read of [decodeCertificateSign, decodeUnsignedObject, decodeBinding, residue]) {
-      try {
-        read(input);
-      } catch (error) {
-        if (!isVerdict(error)) throw error;
-      }
-    }
+    tryAll(input, [decodeCertificateSign, decodeUnsignedObject, decodeBinding, residue]);
   },
 };
 
@@ -286,13 +274,7 @@ const decoders: readonly Target[] = [
     seeds: evidenceSeeds,
     run(input) {
       const readers = [decodeLeaf, decodeSession, decodeChain, decodeRevocation, decodeTreeHead];
-      for (const read of [...readers, checkpointsFromFile]) {
-        try {
-          read(input);
-        } catch (error) {
-          if (!isVerdict(error)) throw error;
-        }
-      }
+      tryAll(input, [...readers, checkpointsFromFile]);
     },
   },
   {
@@ -325,13 +307,7 @@ const decoders: readonly Target[] = [
       objectOf(FORMATS.pkcs7),
     ],
     run(input) {
-      for (const read of [timeOfToken, certificatesOfToken]) {
-        try {
-          read(input);
-        } catch (error) {
-          if (!isVerdict(error)) throw error;
-        }
-      }
+      tryAll(input, [timeOfToken, certificatesOfToken]);
       readTimeStampResponse(input);
     },
   },

@@ -12,6 +12,17 @@ export function isVerdict(error: unknown): boolean {
   return error instanceof TrellisError && error.code !== 'ERR_TLS_INTERNAL';
 }
 
+/** Gives `input` to each of them, whatever the others make of it. */
+export function tryAll(input: Uint8Array, readers: readonly ((input: Uint8Array) => unknown)[]): void {
+  for (const read of readers) {
+    try {
+      read(input);
+    } catch (error) {
+      if (!isVerdict(error)) throw error;
+    }
+  }
+}
+
 /** A target that takes what its function returns for nothing. */
 export function decoder(
   name: string,

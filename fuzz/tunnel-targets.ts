@@ -3,7 +3,7 @@ import { parseGreeting, parseRequest } from '../src/tunnel/socks.ts';
 import { HeadReader, readChunkSize, readRequest, readResponse } from '../src/tunnel/units/http-head.ts';
 import { ONLY_TLS12 } from '../test/setup/engine-config.ts';
 import { recordsOf } from './connection-targets.ts';
-import { decoder, isVerdict, type Target } from './target.ts';
+import { decoder, type Target, tryAll } from './target.ts';
 
 /** What applications on this machine say to the tunnel, and servers to `trellis probe`. */
 
@@ -52,13 +52,7 @@ export const TUNNEL_TARGETS: readonly Target[] = [
     () => [bytes(POST), bytes(OK), bytes('1a;name=value\r\n')],
     (input) => {
       const heads = [readRequest, (head: Uint8Array) => readResponse(head, undefined), readChunkSize];
-      for (const read of heads) {
-        try {
-          read(input);
-        } catch (error) {
-          if (!isVerdict(error)) throw error;
-        }
-      }
+      tryAll(input, heads);
       const reader = new HeadReader();
       for (let at = 0; at < input.length; ) at = reader.take(input.subarray(0, at + 7), at, 'head').at;
     },

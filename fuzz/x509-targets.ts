@@ -13,7 +13,7 @@ import { verifyPeer } from '../src/x509/verify.ts';
 import { ca, type Identity, NOW, server } from '../test/unit/x509/pki.ts';
 import { crl, ocspResponse } from '../test/unit/x509/revocation-kit.ts';
 import { traceCertificates } from './seeds.ts';
-import { decoder, isVerdict, type Target } from './target.ts';
+import { decoder, type Target, tryAll } from './target.ts';
 
 /** Certificates and what is said about them. */
 
@@ -32,16 +32,6 @@ function pki(): Pki {
     made = { root, between, leaf: server('a.test', { issuer: between }) };
   }
   return made;
-}
-
-function tryAll(input: Uint8Array, readers: readonly ((input: Uint8Array) => unknown)[]): void {
-  for (const read of readers) {
-    try {
-      read(input);
-    } catch (error) {
-      if (!isVerdict(error)) throw error;
-    }
-  }
 }
 
 export const X509_TARGETS: readonly Target[] = [

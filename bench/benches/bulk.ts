@@ -1,5 +1,6 @@
 import { defineBench } from '../harness.ts';
 import { runFile } from '../support/child.ts';
+import { pour } from '../support/pour.ts';
 import { type Files, makeFiles, nodes, once, ours, type Stack } from '../support/stacks.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -33,17 +34,7 @@ async function measure(which: 'ours' | 'peer', make: (files: Files) => Stack): P
     await once(socket, 'secureConnect');
     const answered = once(socket, 'data');
     const start = performance.now();
-    let left = TOTAL / CHUNK.length;
-    const write = (): void => {
-      while (left > 0) {
-        left--;
-        if (!socket.write(CHUNK)) {
-          socket.once('drain', write);
-          return;
-        }
-      }
-    };
-    write();
+    pour(socket, CHUNK, TOTAL);
     await answered;
     const seconds = (performance.now() - start) / 1000;
     socket.destroy();

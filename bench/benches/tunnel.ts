@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { initPki } from '../../src/tunnel/init.ts';
 import { defineBench } from '../harness.ts';
 import { type Child, run, runFile } from '../support/child.ts';
+import { pour } from '../support/pour.ts';
 import { listen, once } from '../support/stacks.ts';
 
 const TOTAL = 512 * 1024 * 1024;
@@ -79,7 +80,7 @@ async function measure(start: Tunnel): Promise<number> {
     const socket = await dialWhenUp(local);
     const answered = once(socket, 'data');
     const began = performance.now();
-    send(socket);
+    pour(socket, CHUNK, TOTAL);
     await answered;
     const seconds = (performance.now() - began) / 1000;
     socket.destroy();
@@ -88,20 +89,6 @@ async function measure(start: Tunnel): Promise<number> {
     await Promise.all(children.map((child) => child.stop()));
     rmSync(directory, { recursive: true });
   }
-}
-
-function send(socket: Socket): void {
-  let left = TOTAL / CHUNK.length;
-  const write = (): void => {
-    while (left > 0) {
-      left--;
-      if (!socket.write(CHUNK)) {
-        socket.once('drain', write);
-        return;
-      }
-    }
-  };
-  write();
 }
 
 /** The tunnel's two processes need a moment before they listen. */

@@ -42,34 +42,49 @@ export interface ForeignReceiptFacts extends Omit<ReceiptFacts, 'binding' | 'sig
 /** Not exported: who cannot name it cannot construct a proof. */
 const PROVEN = Symbol('proven');
 
-/** Proof that an object is what its signer signed, under a certificate that was accepted. */
-export class VerifiedObject implements ObjectFacts {
+/** What all proofs tell. Each has a `#proof` of its own, which makes its type nominal: no other object has that field, whatever its shape. */
+abstract class VerifiedSignature implements SignatureFacts {
   readonly format: ContentFormat;
   readonly signer: SignerIdentity;
   readonly objectDigest: Uint8Array;
-  readonly signingTime: number;
-  readonly binding: Binding;
-  /** A view on the object. */
-  readonly content: Uint8Array;
+
+  constructor(facts: SignatureFacts) {
+    this.format = facts.format;
+    this.signer = facts.signer;
+    this.objectDigest = facts.objectDigest;
+  }
+}
+
+/** What proofs of objects tell of the content. */
+abstract class VerifiedContent extends VerifiedSignature {
   readonly contentLength: number;
   readonly contentDigest: Uint8Array;
   readonly receiptRequested: boolean;
   readonly reference: ObjectReference;
-  /** Makes the type nominal: no other object has this field, whatever its shape. */
-  readonly #proof: typeof PROVEN;
 
-  constructor(proof: typeof PROVEN, facts: ObjectFacts, content: Uint8Array) {
-    this.#proof = checkProof(proof);
-    this.format = facts.format;
-    this.signer = facts.signer;
-    this.objectDigest = facts.objectDigest;
-    this.signingTime = facts.signingTime;
-    this.binding = facts.binding;
-    this.content = content;
+  constructor(facts: Omit<ObjectFacts, 'binding' | 'signingTime'>) {
+    super(facts);
     this.contentLength = facts.contentLength;
     this.contentDigest = facts.contentDigest;
     this.receiptRequested = facts.receiptRequested;
     this.reference = facts.reference;
+  }
+}
+
+/** Proof that an object is what its signer signed, under a certificate that was accepted. */
+export class VerifiedObject extends VerifiedContent implements ObjectFacts {
+  readonly signingTime: number;
+  readonly binding: Binding;
+  /** A view on the object. */
+  readonly content: Uint8Array;
+  readonly #proof: typeof PROVEN;
+
+  constructor(proof: typeof PROVEN, facts: ObjectFacts, content: Uint8Array) {
+    super(facts);
+    this.#proof = checkProof(proof);
+    this.signingTime = facts.signingTime;
+    this.binding = facts.binding;
+    this.content = content;
   }
 
   static is(value: object): value is VerifiedObject {
@@ -78,29 +93,16 @@ export class VerifiedObject implements ObjectFacts {
 }
 
 /** As `VerifiedObject`, for one whose content has gone by in pieces: they are verified with this. */
-export class VerifiedStream implements ObjectFacts {
-  readonly format: ContentFormat;
-  readonly signer: SignerIdentity;
-  readonly objectDigest: Uint8Array;
+export class VerifiedStream extends VerifiedContent implements ObjectFacts {
   readonly signingTime: number;
   readonly binding: Binding;
-  readonly contentLength: number;
-  readonly contentDigest: Uint8Array;
-  readonly receiptRequested: boolean;
-  readonly reference: ObjectReference;
   readonly #proof: typeof PROVEN;
 
   constructor(proof: typeof PROVEN, facts: ObjectFacts) {
+    super(facts);
     this.#proof = checkProof(proof);
-    this.format = facts.format;
-    this.signer = facts.signer;
-    this.objectDigest = facts.objectDigest;
     this.signingTime = facts.signingTime;
     this.binding = facts.binding;
-    this.contentLength = facts.contentLength;
-    this.contentDigest = facts.contentDigest;
-    this.receiptRequested = facts.receiptRequested;
-    this.reference = facts.reference;
   }
 
   static is(value: object): value is VerifiedStream {
@@ -109,20 +111,15 @@ export class VerifiedStream implements ObjectFacts {
 }
 
 /** Proof that the signer acknowledges an object. */
-export class VerifiedReceipt implements ReceiptFacts {
-  readonly format: ContentFormat;
-  readonly signer: SignerIdentity;
-  readonly objectDigest: Uint8Array;
+export class VerifiedReceipt extends VerifiedSignature implements ReceiptFacts {
   readonly signingTime: number;
   readonly binding: Binding;
   readonly acknowledged: ObjectReference;
   readonly #proof: typeof PROVEN;
 
   constructor(proof: typeof PROVEN, facts: ReceiptFacts) {
+    super(facts);
     this.#proof = checkProof(proof);
-    this.format = facts.format;
-    this.signer = facts.signer;
-    this.objectDigest = facts.objectDigest;
     this.signingTime = facts.signingTime;
     this.binding = facts.binding;
     this.acknowledged = facts.acknowledged;
@@ -134,30 +131,17 @@ export class VerifiedReceipt implements ReceiptFacts {
 }
 
 /** Proof that someone signed some content with other software. It is bound to no session. */
-export class ForeignObject implements ForeignFacts {
-  readonly format: ContentFormat;
-  readonly signer: SignerIdentity;
-  readonly objectDigest: Uint8Array;
+export class ForeignObject extends VerifiedContent implements ForeignFacts {
   readonly signingTime: number | undefined;
   /** A view on the object. */
   readonly content: Uint8Array;
-  readonly contentLength: number;
-  readonly contentDigest: Uint8Array;
-  readonly receiptRequested: boolean;
-  readonly reference: ObjectReference;
   readonly #proof: typeof PROVEN;
 
   constructor(proof: typeof PROVEN, facts: ForeignFacts) {
+    super(facts);
     this.#proof = checkProof(proof);
-    this.format = facts.format;
-    this.signer = facts.signer;
-    this.objectDigest = facts.objectDigest;
     this.signingTime = facts.signingTime;
     this.content = facts.content;
-    this.contentLength = facts.contentLength;
-    this.contentDigest = facts.contentDigest;
-    this.receiptRequested = facts.receiptRequested;
-    this.reference = facts.reference;
   }
 
   static is(value: object): value is ForeignObject {
@@ -166,19 +150,14 @@ export class ForeignObject implements ForeignFacts {
 }
 
 /** Proof that someone acknowledges an object with other software. */
-export class ForeignReceipt implements ForeignReceiptFacts {
-  readonly format: ContentFormat;
-  readonly signer: SignerIdentity;
-  readonly objectDigest: Uint8Array;
+export class ForeignReceipt extends VerifiedSignature implements ForeignReceiptFacts {
   readonly signingTime: number | undefined;
   readonly acknowledged: ObjectReference;
   readonly #proof: typeof PROVEN;
 
   constructor(proof: typeof PROVEN, facts: ForeignReceiptFacts) {
+    super(facts);
     this.#proof = checkProof(proof);
-    this.format = facts.format;
-    this.signer = facts.signer;
-    this.objectDigest = facts.objectDigest;
     this.signingTime = facts.signingTime;
     this.acknowledged = facts.acknowledged;
   }

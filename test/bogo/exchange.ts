@@ -49,7 +49,7 @@ export async function runConnection(
     : Engine.client(clientSettings(settings, shared, resumes, observed), shared.now, subProtocols);
   const wire = flags.dtls
     ? await PacketWire.open({ ...flags, signal })
-    : await Wire.open({ ...flags, byteByByte: flags.async, signal });
+    : await Wire.open({ ...flags, signal }, flags.async);
   try {
     const driver = new Driver(connection, wire, shared);
     const early = await startEarly(flags, driver);

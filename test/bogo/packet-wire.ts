@@ -1,5 +1,6 @@
-import net from 'node:net';
+import type net from 'node:net';
 import { Unexpected } from './report.ts';
+import { dialRunner, listenTo, type RunnerAddress } from './runner-socket.ts';
 
 /** What the runner may ask of a DTLS shim beside taking packets (`packet_adapter.go`). */
 export interface PacketControl {
@@ -25,38 +26,21 @@ export class PacketWire {
 
   private constructor(socket: net.Socket) {
     this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on('data', (bytes: Buffer) => {
-      this.#arrived = Buffer.concat([this.#arrived, bytes]);
-      this.#wake?.();
-    });
-    const end = (): void => {
-      this.#ended = true;
-      this.#wake?.();
-    };
-    socket.on('end', end).on('error', end).on('close', end);
+    listenTo(
+      socket,
+      (bytes) => {
+        this.#arrived = Buffer.concat([this.#arrived, bytes]);
+        this.#wake?.();
+      },
+      () => {
+        this.#ended = true;
+        this.#wake?.();
+      },
+    );
   }
 
-  static async open(options: {
-    readonly port: number;
-    readonly ipv6: boolean;
-    readonly shimId: bigint;
-    readonly signal: AbortSignal | undefined;
-  }): Promise<PacketWire> {
-    const { port, ipv6, shimId, signal } = options;
-    const socket = net.connect({ port, host: ipv6 ? '::1' : '127.0.0.1', allowHalfOpen: true });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve).once('error', reject);
-    });
-    const abort = (): void => {
-      socket.destroy();
-    };
-    signal?.addEventListener('abort', abort);
-    socket.once('close', () => signal?.removeEventListener('abort', abort));
-    const id = Buffer.alloc(8);
-    id.writeBigUInt64LE(shimId);
-    socket.write(id);
-    return new PacketWire(socket);
+  static async open(to: RunnerAddress): Promise<PacketWire> {
+    return new PacketWire(await dialRunner(to));
   }
 
   /** The next packet; what else the runner asks for is done on the way. `undefined` once it has closed. */

@@ -1,6 +1,7 @@
-import net from 'node:net';
+import type net from 'node:net';
 import { RECORD_HEADER_LENGTH } from '../../src/record/tls/deframer.ts';
 import { ContentType } from '../../src/wire/codepoints.ts';
+import { dialRunner, listenTo, type RunnerAddress } from './runner-socket.ts';
 
 /**
  * The socket to the runner, read one piece after the other as a blocking program would. A piece never goes beyond a
@@ -20,43 +21,21 @@ export class Wire {
   private constructor(socket: net.Socket, byteByByte: boolean) {
     this.#socket = socket;
     this.#byteByByte = byteByByte;
-    socket.setNoDelay(true);
-    socket.on('data', (bytes: Buffer) => {
-      this.#arrived.push(new Uint8Array(bytes));
-      this.#wake?.();
-    });
-    const end = (): void => {
-      this.#ended = true;
-      this.#wake?.();
-    };
-    socket.on('end', end).on('error', end).on('close', end);
+    listenTo(
+      socket,
+      (bytes) => {
+        this.#arrived.push(new Uint8Array(bytes));
+        this.#wake?.();
+      },
+      () => {
+        this.#ended = true;
+        this.#wake?.();
+      },
+    );
   }
 
-  /** Connects to the runner and says which test this is for. */
-  static async open(options: {
-    readonly port: number;
-    readonly ipv6: boolean;
-    readonly shimId: bigint;
-    readonly byteByByte: boolean;
-    readonly signal: AbortSignal | undefined;
-  }): Promise<Wire> {
-    const socket = net.connect({
-      port: options.port,
-      host: options.ipv6 ? '::1' : '127.0.0.1',
-      allowHalfOpen: true,
-    });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve).once('error', reject);
-    });
-    const abort = (): void => {
-      socket.destroy();
-    };
-    options.signal?.addEventListener('abort', abort);
-    socket.once('close', () => options.signal?.removeEventListener('abort', abort));
-    const id = Buffer.alloc(8);
-    id.writeBigUInt64LE(options.shimId);
-    socket.write(id);
-    return new Wire(socket, options.byteByByte);
+  static async open(to: RunnerAddress, byteByByte: boolean): Promise<Wire> {
+    return new Wire(await dialRunner(to), byteByByte);
   }
 
   /** The next piece; `undefined` once the runner has closed. */

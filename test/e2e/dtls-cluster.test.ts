@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, it, onTestFinished } from 'vitest';
 import { ROOT } from '../../scripts/root.mjs';
-import { ask, dialed, rebindingRelay } from './dtls-kit.ts';
+import { ask } from '../setup/datagrams.ts';
+import { dialed, rebindingRelay } from './dtls-kit.ts';
 import { SERVER } from './node-kit.ts';
 
 interface Answer {

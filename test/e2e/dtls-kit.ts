@@ -24,12 +24,6 @@ export async function dtlsServer(
   return { server, port: server.address()?.port as number };
 }
 
-/** Sends every datagram back. */
-export function echo(socket: DtlsSocket): void {
-  socket.on('error', () => {});
-  socket.on('message', (datagram) => socket.send(datagram));
-}
-
 export function dial(port: number, options: Partial<DtlsConnectOptions> = {}): DtlsSocket {
   const socket = connect({ host: '127.0.0.1', port, ca: CA, servername: 'localhost', ...options });
   onTestFinished(() => void socket.destroy());
@@ -40,13 +34,6 @@ export async function dialed(port: number, options: Partial<DtlsConnectOptions> 
   const socket = dial(port, options);
   await once(socket, 'secureConnect');
   return socket;
-}
-
-export async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Promise<Buffer> {
-  const answer = once(socket, 'message');
-  socket.send(datagram);
-  const [message] = (await answer) as [Buffer];
-  return message;
 }
 
 /** A UDP relay before `port` that ends with the test. @returns its port */

@@ -14,7 +14,8 @@ import {
   SrtpProfile,
 } from '../../src/node/dtls/index.ts';
 import { muxSession } from '../../src/node/mux.ts';
-import { ask, dial, dialed, dtlsServer, echo, rebindingRelay, relay } from './dtls-kit.ts';
+import { ask, echo } from '../setup/datagrams.ts';
+import { dial, dialed, dtlsServer, rebindingRelay, relay } from './dtls-kit.ts';
 import { CA, CLIENT, OTHER_CA, SERVER } from './node-kit.ts';
 
 const VERSIONS = [

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { beforeAll, expect, it } from 'vitest';
+import { ask } from '../setup/datagrams.ts';
 import { describeWith } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
-import { ask, OurDtls } from './support/dtls.ts';
+import { OurDtls } from './support/dtls.ts';
 import { gnutlsClient, gnutlsServer, gnutlsVersion } from './support/gnutls.ts';
 import { OpensslClient, openssl, opensslVersion } from './support/openssl.ts';
 import { HOST, makePki, type Pki } from './support/pki.ts';

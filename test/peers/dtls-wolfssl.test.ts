@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import type { DtlsConnectOptions, DtlsSocket } from '../../src/node/dtls/index.ts';
+import { ask } from '../setup/datagrams.ts';
 import { describeWith, needThat } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
-import { ask, OurDtls } from './support/dtls.ts';
+import { OurDtls } from './support/dtls.ts';
 import { HOST, makePki, type Pki, type SigningKind } from './support/pki.ts';
 import { Program } from './support/program.ts';
 

@@ -1,4 +1,3 @@
-import crypto from 'node:crypto';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
 import { KeyObjectSigningKey } from '../../src/crypto/node/signing-key.ts';
 import { SCHEMES } from '../../src/crypto/schemes.ts';
@@ -9,6 +8,7 @@ import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../s
 import { TicketKeys } from '../../src/handshake/tickets.ts';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
 import { UnverifiedPeer } from '../../src/x509/verify.ts';
+import { generateKey } from './keys.ts';
 
 /*
  * Configurations for tests of the engine alone. A "certificate" here is a bare SubjectPublicKeyInfo, and whoever has
@@ -16,26 +16,11 @@ import { UnverifiedPeer } from '../../src/x509/verify.ts';
  */
 
 export function testIdentity(kind: 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa' = 'p256'): Identity {
-  const { privateKey, publicKey } = keyPair(kind);
+  const { privateKey, publicKey } = generateKey(kind === 'rsa' ? 'rsa2048' : kind);
   return {
     chain: [publicKey.export({ type: 'spki', format: 'der' })],
     key: new KeyObjectSigningKey(privateKey),
   };
-}
-
-function keyPair(kind: 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa'): crypto.KeyPairKeyObjectResult {
-  switch (kind) {
-    case 'p256':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    case 'p384':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-384' });
-    case 'p521':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-521' });
-    case 'ed25519':
-      return crypto.generateKeyPairSync('ed25519');
-    case 'rsa':
-      return crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
-  }
 }
 
 const BARE_KEY = new CertificateError('CERT_REJECTED', 'A bare public key has no certificate');

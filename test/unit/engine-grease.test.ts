@@ -12,14 +12,15 @@ import {
 import { asHandshakeMessage } from '../../src/messages/handshake.ts';
 import { type ClientHello, parseClientHello } from '../../src/messages/hello.ts';
 import { ExtensionType, NamedGroup } from '../../src/wire/codepoints.ts';
-import { clientConfig, serverConfig, testTickets } from '../setup/engine-config.ts';
+import { serverConfig, testTickets } from '../setup/engine-config.ts';
 import {
   changingEncryptedExtensions,
   changingServerHello,
   expectAlive,
   expectFound,
 } from '../setup/faults.ts';
-import { Pair, type Tamper } from '../setup/pair.ts';
+import { connectPair } from '../setup/handshakes.ts';
+import type { Pair, Tamper } from '../setup/pair.ts';
 
 /* RFC 8701. */
 
@@ -27,11 +28,7 @@ const isGrease = (value: number | undefined) =>
   value !== undefined && (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
 
 const run = (client: Partial<ClientConfig> = {}, server: Partial<ServerConfig> = {}, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig({ grease: true, ...client }),
-    server: serverConfig(server),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
+  connectPair({ grease: true, ...client }, server, tamper);
 
 /** The ClientHellos of a pair. */
 const hellos = (pair: Pair): ClientHello[] =>

@@ -8,7 +8,7 @@ import { parseEncryptedExtensions } from '../../src/messages/hello.ts';
 import { CertificateType, ContentType, ExtensionType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { concat } from '../../src/wire/writer.ts';
 import { VerifiedRawKey, verifyRawKey } from '../../src/x509/raw-key.ts';
-import { clientConfig, ONLY_TLS12, serverConfig, testIdentity, testTickets } from '../setup/engine-config.ts';
+import { ONLY_TLS12, testIdentity, testTickets } from '../setup/engine-config.ts';
 import {
   changingClientHello,
   changingEncryptedExtensions,
@@ -17,7 +17,8 @@ import {
   setExtension,
   withExtension,
 } from '../setup/faults.ts';
-import { Pair, splitMessages, type Tamper } from '../setup/pair.ts';
+import { connectPair } from '../setup/handshakes.ts';
+import { type Pair, splitMessages, type Tamper } from '../setup/pair.ts';
 
 /* RFC 7250. In these tests a "certificate" is a bare key too, so what tells them apart is how they were judged. */
 
@@ -43,11 +44,11 @@ interface Setup {
 }
 
 const run = (version: object, { client, server, tamper }: Setup): Pair =>
-  new Pair({
-    client: clientConfig({ ...version, ...client }),
-    server: serverConfig({ ...version, selectIdentities: () => [serverKey], ...server }),
-    ...(tamper && { tamper }),
-  }).run();
+  connectPair(
+    { ...version, ...client },
+    { ...version, selectIdentities: () => [serverKey], ...server },
+    tamper,
+  );
 
 describe.each([
   ['TLS 1.3', {}],

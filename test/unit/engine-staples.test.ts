@@ -10,6 +10,7 @@ import type { Extension } from '../../src/messages/extensions.ts';
 import { ExtensionType, HandshakeType } from '../../src/wire/codepoints.ts';
 import { clientConfig, serverConfig, serverIdentity } from '../setup/engine-config.ts';
 import { changing, changingClientHello, expectAlive, expectFound, setExtension } from '../setup/faults.ts';
+import { connectPair } from '../setup/handshakes.ts';
 import { Pair, type Tamper } from '../setup/pair.ts';
 
 /* What goes with the server's certificate: an OCSP response and timestamps, passed through (RFC 8446 §4.4.2.1). */
@@ -25,11 +26,7 @@ const stapled = {
 const both = { requestOcsp: true, requestScts: true };
 
 const run = (client: Partial<ClientConfig>, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig(client),
-    server: serverConfig({ selectIdentities: () => [stapled] }),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
+  connectPair(client, { selectIdentities: () => [stapled] }, tamper);
 
 describe('a stapling server', () => {
   test('sends what is asked for, and the verifier sees it', () => {

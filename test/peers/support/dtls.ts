@@ -7,6 +7,7 @@ import {
   type DtlsServerOptions,
   type DtlsSocket,
 } from '../../../src/node/dtls/index.ts';
+import { echo } from '../../setup/datagrams.ts';
 import { HOST, type Pki } from './pki.ts';
 
 /** Our end of DTLS, for tests with other programs. */
@@ -42,8 +43,7 @@ export class OurDtls {
     const accepted: DtlsSocket[] = [];
     server.on('secureConnection', (socket: DtlsSocket) => {
       accepted.push(socket);
-      socket.on('error', () => {});
-      socket.on('message', (datagram) => socket.send(datagram));
+      echo(socket);
     });
     const session = once(server, 'secureConnection').then(([socket]) => socket as DtlsSocket);
     server.on('tlsClientError', (error) => this.#rows.push(`refused: ${error.message}`));
@@ -60,11 +60,4 @@ export class OurDtls {
     await once(socket, 'secureConnect');
     return socket;
   }
-}
-
-export async function ask(socket: DtlsSocket, datagram: string | Uint8Array): Promise<Buffer> {
-  const answer = once(socket, 'message');
-  socket.send(datagram);
-  const [message] = (await answer) as [Buffer];
-  return message;
 }

@@ -5,7 +5,8 @@ import { Oid } from '../../../src/der/oids.ts';
 import { encodePem } from '../../../src/der/pem.ts';
 import { extKeyUsage } from '../../../src/x509/issue.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
-import { ca, client, DAY, type Identity, type KeyKind, replacing } from '../../unit/x509/pki.ts';
+import type { KeyKind } from '../../setup/keys.ts';
+import { ca, client, DAY, type Identity, replacing } from '../../unit/x509/pki.ts';
 import { openssl } from './openssl.ts';
 
 export interface TimeAuthorityOptions {

@@ -1,37 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_RECORDS_AT_ONCE } from '../../../src/connection/dtls-io.ts';
-import type { Identity } from '../../../src/handshake/config.ts';
 import { nextFrame } from '../../../src/record/dtls/frames.ts';
 import { faulty } from '../../setup/bad-network.ts';
-import { DtlsPair, LATENCY, type Network, perfect } from '../../setup/dtls-pair.ts';
-import {
-  clientConfig,
-  clientIdentity,
-  ONLY_TLS12,
-  serverConfig,
-  serverIdentity,
-} from '../../setup/engine-config.ts';
+import { type DtlsPair, LATENCY, type Network, perfect } from '../../setup/dtls-pair.ts';
+import { ONLY_TLS12 } from '../../setup/engine-config.ts';
+import { pairWithLongFlights } from './long-flights.ts';
 
 /* RFC 9147 §5.8.3: a flight of more than ten records goes in parts, and the next one when some are acknowledged. */
 
-const long = (identity: Identity): Identity => ({
-  ...identity,
-  chain: [...identity.chain, new Uint8Array(3000), new Uint8Array(3000)],
-});
-
 /** Both sides have thirty records and more to say. */
-function pairOver(only: object = {}): DtlsPair {
-  const datagrams = { mtu: 268, initialTimeout: 1000, maxTimeout: 60_000 };
-  const common = { ...only, datagrams, handshakeTimeout: 300_000 };
-  return new DtlsPair({
-    client: clientConfig({ ...common, identities: [long(clientIdentity)] }),
-    server: serverConfig({
-      ...common,
-      clientCertificate: 'require',
-      selectIdentities: () => [long(serverIdentity)],
-    }),
-  });
-}
+const pairOver = (only: object = {}): DtlsPair => pairWithLongFlights(3000, 268, only);
 
 /** Counts the records that a side sends at one moment. */
 function counting(pair: DtlsPair, network: Network): { most: number; all: number } {

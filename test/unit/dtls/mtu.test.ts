@@ -1,42 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { RESENT_BEFORE_SMALLER, SMALLER_FLIGHTS } from '../../../src/connection/dtls-io.ts';
-import type { Identity } from '../../../src/handshake/config.ts';
 import { ContentType } from '../../../src/wire/codepoints.ts';
-import { DtlsPair, LATENCY, type Network, perfect } from '../../setup/dtls-pair.ts';
-import {
-  clientConfig,
-  clientIdentity,
-  ONLY_TLS12,
-  serverConfig,
-  serverIdentity,
-} from '../../setup/engine-config.ts';
+import { type DtlsPair, LATENCY, type Network, perfect } from '../../setup/dtls-pair.ts';
+import { ONLY_TLS12 } from '../../setup/engine-config.ts';
+import { pairWithLongFlights } from './long-flights.ts';
 
 /** A path that carries so many bytes, and says nothing of what it does not. */
 function narrow(bytes: number): Network {
   return (datagram) => (datagram.length > bytes ? [] : [{ after: LATENCY, bytes: datagram }]);
 }
 
-/** With a chain as real ones are. */
-const long = (identity: Identity): Identity => ({
-  ...identity,
-  chain: [...identity.chain, new Uint8Array(400), new Uint8Array(400)],
-});
-
 const MTU = 1232;
-const datagrams = { mtu: MTU, initialTimeout: 1000, maxTimeout: 60_000 };
 
-function pairOver(network: Network, only: object): DtlsPair {
-  const common = { ...only, datagrams, handshakeTimeout: 300_000 };
-  return new DtlsPair({
-    client: clientConfig({ ...common, identities: [long(clientIdentity)] }),
-    server: serverConfig({
-      ...common,
-      clientCertificate: 'require',
-      selectIdentities: () => [long(serverIdentity)],
-    }),
-    network,
-  });
-}
+/** With a chain as real ones are. */
+const pairOver = (network: Network, only: object): DtlsPair => pairWithLongFlights(400, MTU, only, network);
 
 const longest = (sent: readonly Uint8Array[]): number => Math.max(...sent.map(({ length }) => length));
 

@@ -12,7 +12,8 @@ import {
 import { SignatureScheme } from '../../../src/wire/codepoints.ts';
 import { extKeyUsage } from '../../../src/x509/issue.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
-import { ca, client, type Identity, type KeyKind, NOW, replacing, sign } from '../x509/pki.ts';
+import type { KeyKind } from '../../setup/keys.ts';
+import { ca, client, type Identity, NOW, replacing, sign } from '../x509/pki.ts';
 
 /** Signers of every kind, all of one CA, and what goes with an object. For all formats. */
 

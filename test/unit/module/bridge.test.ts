@@ -10,7 +10,7 @@ import { muxServer } from '../../../src/mux/index.ts';
 import { type ConnectionOptions, connect } from '../../../src/node/connect.ts';
 import { InProcessTransport } from '../../../src/node/module/in-process.ts';
 import { SecurityModule } from '../../../src/node/module/security-module.ts';
-import { connectMux, muxSession } from '../../../src/node/mux.ts';
+import { connectMux, type MuxSession, muxSession } from '../../../src/node/mux.ts';
 import { createServer, type Server, type ServerOptions } from '../../../src/node/server.ts';
 import type { TLSSocket } from '../../../src/node/tls-socket.ts';
 import { signClient, signServer } from '../../../src/sign/index.ts';
@@ -110,6 +110,30 @@ describe.each([
   });
 });
 
+/** A session that carries many connections to an echo. */
+async function multiplexed(modules: Awaited<ReturnType<typeof both>>): Promise<MuxSession> {
+  const listening = createServer({
+    module: modules.server.module,
+    subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
+  });
+  servers.push(listening);
+  listening.on('secureConnection', (socket) => {
+    muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
+  });
+  listening.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  const { port } = listening.address() as AddressInfo;
+  const session = connectMux({
+    port,
+    host: '127.0.0.1',
+    servername: 'server.test',
+    module: modules.client.module,
+    mux: {},
+  });
+  await once(session, 'ready');
+  return session;
+}
+
 describe('bulk data', () => {
   it('takes one command for three full records', async () => {
     const { module, transport } = await openModule(cardWith({ kind: 'client' }));
@@ -207,25 +231,7 @@ describe('an offloaded session', () => {
 
   it('multiplexes', async () => {
     const modules = await both(offloaded);
-    const listening = createServer({
-      module: modules.server.module,
-      subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
-    });
-    servers.push(listening);
-    listening.on('secureConnection', (socket) => {
-      muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
-    });
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const { port } = listening.address() as AddressInfo;
-    const session = connectMux({
-      port,
-      host: '127.0.0.1',
-      servername: 'server.test',
-      module: modules.client.module,
-      mux: {},
-    });
-    await once(session, 'ready');
+    const session = await multiplexed(modules);
     const connection = session.open('echo');
     connection.end('through it');
     const heard: Buffer[] = [];
@@ -483,25 +489,7 @@ describe('a session in a module', () => {
 describe('sub-protocols over a module', () => {
   it('multiplex many connections in one session', async () => {
     const modules = await both();
-    const listening = createServer({
-      module: modules.server.module,
-      subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
-    });
-    servers.push(listening);
-    listening.on('secureConnection', (socket) => {
-      muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
-    });
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const { port } = listening.address() as AddressInfo;
-    const session = connectMux({
-      port,
-      host: '127.0.0.1',
-      servername: 'server.test',
-      module: modules.client.module,
-      mux: {},
-    });
-    await once(session, 'ready');
+    const session = await multiplexed(modules);
     const replies = await Promise.all(
       Array.from({ length: 5 }, async (_, i) => {
         const connection = session.open('echo');

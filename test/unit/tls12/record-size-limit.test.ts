@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
 import { findExtension, recordSizeLimit } from '../../../src/messages/extensions.ts';
 import { ContentType, ExtensionType } from '../../../src/wire/codepoints.ts';
-import { clientConfig, ONLY_TLS12, serverConfig, testTickets } from '../../setup/engine-config.ts';
+import { ONLY_TLS12, testTickets } from '../../setup/engine-config.ts';
 import {
   changingClientHello,
   changingServerHello,
@@ -10,16 +10,13 @@ import {
   expectFound,
   setExtension,
 } from '../../setup/faults.ts';
-import { Pair, type Tamper } from '../../setup/pair.ts';
+import { connectPair } from '../../setup/handshakes.ts';
+import type { Pair, Tamper } from '../../setup/pair.ts';
 
 /* RFC 8449 in TLS 1.2, where it counts content alone, of protected records. */
 
 const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig>, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig({ ...ONLY_TLS12, ...client }),
-    server: serverConfig({ ...ONLY_TLS12, ...server }),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
+  connectPair({ ...ONLY_TLS12, ...client }, { ...ONLY_TLS12, ...server }, tamper);
 
 /** Longest record of application data so far: header, nonce and tag of AES-GCM, and what the limit counts. */
 const longest = (pair: Pair, from: 'client' | 'server') =>

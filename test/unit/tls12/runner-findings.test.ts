@@ -19,6 +19,7 @@ import {
   testTickets,
 } from '../../setup/engine-config.ts';
 import { changing, expectAlive, expectFound, expectUnharmed, NOTHING } from '../../setup/faults.ts';
+import { connectPair } from '../../setup/handshakes.ts';
 import { Pair, peerOf, type Tamper } from '../../setup/pair.ts';
 
 /* What BoringSSL's runner found in the TLS 1.2 engine (docs/conformance.md), each with its smallest form here. */
@@ -37,11 +38,11 @@ const connect = (
   server: Partial<ServerConfig> = {},
   tamper?: Tamper | undefined,
 ) =>
-  new Pair({
-    client: clientConfig({ ...ONLY_TLS12, ...client }),
-    server: serverConfig({ ...ONLY_TLS12, selectIdentities: () => [p256], ...server }),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
+  connectPair(
+    { ...ONLY_TLS12, ...client },
+    { ...ONLY_TLS12, selectIdentities: () => [p256], ...server },
+    tamper,
+  );
 
 describe('nothing may follow in the record of a message that ends a flight', () => {
   test.each([

@@ -2,13 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ClientConfig, ServerConfig } from '../../../src/handshake/config.ts';
 import { buildServerHello, parseServerHello } from '../../../src/messages/hello.ts';
 import { ExtensionType, HandshakeType } from '../../../src/wire/codepoints.ts';
-import {
-  clientConfig,
-  ONLY_TLS12,
-  serverConfig,
-  serverIdentity,
-  testTickets,
-} from '../../setup/engine-config.ts';
+import { ONLY_TLS12, serverIdentity, testTickets } from '../../setup/engine-config.ts';
 import {
   changing,
   changingClientHello,
@@ -17,7 +11,8 @@ import {
   setExtension,
   withBody,
 } from '../../setup/faults.ts';
-import { Pair, type Tamper } from '../../setup/pair.ts';
+import { connectPair } from '../../setup/handshakes.ts';
+import type { Tamper } from '../../setup/pair.ts';
 
 /* What goes with a server's certificate in TLS 1.2: CertificateStatus (RFC 6066 §8), timestamps (RFC 6962 §3.3.1). */
 
@@ -27,11 +22,11 @@ const stapled = { ...serverIdentity, ocspResponse: OCSP, scts: SCTS };
 const both = { requestOcsp: true, requestScts: true };
 
 const run = (client: Partial<ClientConfig>, server: Partial<ServerConfig> = {}, tamper?: Tamper) =>
-  new Pair({
-    client: clientConfig({ ...ONLY_TLS12, ...client }),
-    server: serverConfig({ ...ONLY_TLS12, selectIdentities: () => [stapled], ...server }),
-    ...(tamper === undefined ? {} : { tamper }),
-  }).run();
+  connectPair(
+    { ...ONLY_TLS12, ...client },
+    { ...ONLY_TLS12, selectIdentities: () => [stapled], ...server },
+    tamper,
+  );
 
 describe('a stapling server', () => {
   test.each<[string, Partial<ClientConfig>, object]>([

@@ -12,13 +12,12 @@ import {
   keyIdentifier,
   serverExtensions,
 } from '../../../src/x509/issue.ts';
+import { generateKey, type KeyKind } from '../../setup/keys.ts';
 
 /** Certificates for tests: right ones by default, and wrong in whatever way a test asks for. */
 
 export const NOW = Date.UTC(2025, 5, 1);
 export const DAY = 86_400_000;
-
-export type KeyKind = 'p256' | 'p384' | 'p521' | 'ed25519' | 'rsa2048' | 'rsa4096' | 'rsa1024' | 'rsa-pss';
 
 export interface KeyPair {
   readonly privateKey: KeyObject;
@@ -65,7 +64,7 @@ export function client(name: string, options: IdentityOptions = {}): Identity {
 }
 
 export function newKey(kind: KeyKind = 'p256'): KeyPair {
-  const { privateKey, publicKey } = generate(kind);
+  const { privateKey, publicKey } = generateKey(kind);
   return {
     privateKey,
     spki: new Uint8Array(publicKey.export({ type: 'spki', format: 'der' })),
@@ -152,24 +151,3 @@ const ALGORITHM: Readonly<Record<KeyKind, SignatureAlgorithm>> = {
   rsa1024: { kind: 'rsa-pkcs1', hash: 'sha256' },
   'rsa-pss': { kind: 'rsa-pss', hash: 'sha256' },
 };
-
-function generate(kind: KeyKind): { privateKey: KeyObject; publicKey: KeyObject } {
-  switch (kind) {
-    case 'p256':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    case 'p384':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-384' });
-    case 'p521':
-      return crypto.generateKeyPairSync('ec', { namedCurve: 'P-521' });
-    case 'ed25519':
-      return crypto.generateKeyPairSync('ed25519');
-    case 'rsa2048':
-      return crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
-    case 'rsa4096':
-      return crypto.generateKeyPairSync('rsa', { modulusLength: 4096 });
-    case 'rsa1024':
-      return crypto.generateKeyPairSync('rsa', { modulusLength: 1024 });
-    case 'rsa-pss':
-      return crypto.generateKeyPairSync('rsa-pss', { modulusLength: 2048 });
-  }
-}

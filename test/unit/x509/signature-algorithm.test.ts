@@ -16,8 +16,9 @@ import { CertificateError } from '../../../src/errors/errors.ts';
 import { SignatureScheme } from '../../../src/wire/codepoints.ts';
 import { importPublicKey, keyFits } from '../../../src/x509/public-key.ts';
 import { encodeSignatureAlgorithm, readSignatureAlgorithm } from '../../../src/x509/signature-algorithm.ts';
+import type { KeyKind } from '../../setup/keys.ts';
 import { expectRefused, verify } from './expect.ts';
-import { ca, type KeyKind, newKey, server } from './pki.ts';
+import { ca, newKey, server } from './pki.ts';
 
 const HASHES: readonly HashName[] = ['sha256', 'sha384', 'sha512'];
 const ALGORITHMS: readonly SignatureAlgorithm[] = [
