@@ -2,19 +2,35 @@ import { buildFinished, parseFinished } from '../../messages/authentication.ts';
 import { type HandshakeMessage, unexpected } from '../../messages/handshake.ts';
 import { buildCertificateVerify12, parseNewSessionTicket12 } from '../../messages/tls12.ts';
 import { HandshakeType } from '../../wire/codepoints.ts';
+import type { ClientConfig } from '../config.ts';
 import type { HandshakeIO } from '../io.ts';
 import { keptOf } from '../kept-peer.ts';
 import { FinishedVerified, type PeerAuthenticated } from '../proofs.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
-import type { Greeted } from './client-server-flight.ts';
 import { type Agreement12, Established12 } from './established.ts';
-import { type MasterSecret12, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { type MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import type { Terms12 } from './protocol.ts';
+import type { ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
+import type { Transcript12 } from './transcript.ts';
 
 /*
  * From the master secret on: our Finished, and the server's. The diagram is in client.ts.
  */
+
+/** Common to all states after ServerHello. */
+export interface Greeted extends Terms12 {
+  readonly config: ClientConfig;
+  /** legacy_version of our ClientHello. */
+  readonly offeredVersion: number;
+  readonly randoms: Randoms;
+  readonly transcript: Transcript12;
+  readonly answer: ServerAnswer;
+  /** Of the server; empty when it keeps none. */
+  readonly sessionId: Uint8Array;
+  readonly ocspResponse?: Uint8Array | undefined;
+}
 
 /** Common to all states that have the master secret. */
 export interface Keyed extends Greeted {

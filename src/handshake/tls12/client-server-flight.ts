@@ -28,10 +28,8 @@ import { PeerAuthenticated } from '../proofs.ts';
 import type { ExternalPsk } from '../psk.ts';
 import type { Expect, Step } from '../step.ts';
 import { requireShown, suitedTo } from '../tls13/shared.ts';
-import { finishFlight, type Keyed, SigningAsClient } from './client-finish.ts';
-import { MasterSecret12, type Randoms } from './key-schedule.ts';
-import type { Terms12 } from './protocol.ts';
-import type { ServerAnswer } from './server-hello-check.ts';
+import { finishFlight, type Greeted, type Keyed, SigningAsClient } from './client-finish.ts';
+import { MasterSecret12 } from './key-schedule.ts';
 import {
   chooseIdentity12,
   keyExchangeInput,
@@ -46,19 +44,6 @@ import type { Transcript12 } from './transcript.ts';
 /*
  * The server's first flight, up to ServerHelloDone, and our answer to it. The diagram is in client.ts.
  */
-
-/** Common to all states after ServerHello. */
-export interface Greeted extends Terms12 {
-  readonly config: ClientConfig;
-  /** legacy_version of our ClientHello. */
-  readonly offeredVersion: number;
-  readonly randoms: Randoms;
-  readonly transcript: Transcript12;
-  readonly answer: ServerAnswer;
-  /** Of the server; empty when it keeps none. */
-  readonly sessionId: Uint8Array;
-  readonly ocspResponse?: Uint8Array | undefined;
-}
 
 export class ExpectCertificate implements Expect {
   readonly kind = 'expect';

@@ -1,8 +1,6 @@
-import { PREMASTER_LENGTH, unpadPremaster } from '../../crypto/premaster.ts';
-import type { DecryptingKey, KeyExchange } from '../../crypto/provider.ts';
+import type { KeyExchange } from '../../crypto/provider.ts';
 import { isCbc } from '../../crypto/suites12.ts';
 import { TlsError } from '../../errors/errors.ts';
-import { buildFinished, parseFinished } from '../../messages/authentication.ts';
 import {
   certificateStatus,
   type Extension,
@@ -11,54 +9,44 @@ import {
   recordSizeLimit,
   signedCertificateTimestamps,
 } from '../../messages/extensions.ts';
-import { type HandshakeMessage, handshakeMessage, unexpected } from '../../messages/handshake.ts';
+import { handshakeMessage } from '../../messages/handshake.ts';
 import { buildServerHello, type ClientHello } from '../../messages/hello.ts';
 import {
   buildCertificateChain,
   buildCertificateRequest12,
   buildEcdheKeyExchange,
-  buildNewSessionTicket12,
   buildPskKeyExchange,
   buildRawCertificate,
   buildServerHelloDone,
   ClientCertificateType,
   encodeEcdhParameters,
-  parseCertificateChain,
-  parseCertificateVerify12,
-  parseEcdheClientKeyExchange,
-  parsePskClientKeyExchange,
-  parseRsaClientKeyExchange,
 } from '../../messages/tls12.ts';
 import { ExtensionType, HandshakeType } from '../../wire/codepoints.ts';
-import type { PeerIdentity } from '../../x509/verify.ts';
-import {
-  type CertificateTypes,
-  isRaw,
-  judgeShown,
-  ONLY_X509,
-  resumedCertificateType,
-  shownAs,
-} from '../certificate-types.ts';
+import { isRaw, ONLY_X509, resumedCertificateType, shownAs } from '../certificate-types.ts';
 import type { HelloExtensions, Identity, ServerConfig } from '../config.ts';
 import { answerConnectionId } from '../dtls/connection-id.ts';
 import type { HandshakeIO } from '../io.ts';
-import { keptOf } from '../kept-peer.ts';
-import { FinishedVerified, PeerAuthenticated } from '../proofs.ts';
-import type { DecryptionWanted, Expect, SignatureWanted, Step, Waiting } from '../step.ts';
+import { PeerAuthenticated } from '../proofs.ts';
+import type { SignatureWanted, Step, Waiting } from '../step.ts';
 import { chooseProtocol } from '../tls13/client-hello-check.ts';
 import { markDowngrade } from '../versions.ts';
 import { type CheckedClientHello12, checkClientHello12 } from './client-hello-check.ts';
-import { type Agreement12, Established12 } from './established.ts';
-import { MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
-import { PROTOCOLS_12, prfHashOf, type Terms12 } from './protocol.ts';
+import { MasterSecret12 } from './key-schedule.ts';
+import { PROTOCOLS_12, prfHashOf } from './protocol.ts';
 import { type Choice, chooseSuite } from './server-choice.ts';
+import {
+  ExpectClientCertificate,
+  ExpectClientKeyExchange,
+  type KeysOffered,
+} from './server-client-flight.ts';
+import { ExpectChangeCipherSpec, type Greeted, type Keyed, say, sendFinished } from './server-finish.ts';
 import { findSession, SESSION_ID_LENGTH, type UsableSession } from './server-sessions.ts';
-import { buildState12, type SessionState12 } from './session.ts';
-import { hasConnectionIds, keyExchangeInput, pskPremaster, rawChain, UNCOMPRESSED_POINTS } from './shared.ts';
+import { hasConnectionIds, keyExchangeInput, UNCOMPRESSED_POINTS } from './shared.ts';
 import { Transcript12 } from './transcript.ts';
 
 /*
- * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message, or an answer from outside:
+ * RFC 5246 §7.3 and RFC 5077 §3.1. Each class awaits one message, or an answer from outside.
+ * Those of the client's flight are in server-client-flight.ts, what follows once there are keys in server-finish.ts:
  *
  *   ClientHello ┬ (psk) ServerHello…ServerHelloDone → ExpectClientKeyExchange, then as in full
  *               ├ (full) ServerHello, Certificate → (ECDHE: [SigningAsServer] → ServerKeyExchange) …ServerHelloDone
@@ -142,23 +130,6 @@ export function answerClientHello12(
   return session === undefined ? offerKeys(state, choice as Choice, io) : resume(state, session, io);
 }
 
-/** Common to all states after ServerHello. */
-interface Greeted extends Terms12 {
-  readonly config: ServerConfig;
-  readonly randoms: Randoms;
-  readonly transcript: Transcript12;
-  readonly checked: CheckedClientHello12;
-  readonly alpnProtocol: string | undefined;
-  /** ServerHello announces a NewSessionTicket. */
-  readonly givesTicket: boolean;
-  /** As in ServerHello. */
-  readonly sessionId: Uint8Array;
-  readonly types: CertificateTypes;
-  /** What goes with our certificate. */
-  readonly ocspResponse: Uint8Array | undefined;
-  readonly scts: readonly Uint8Array[] | undefined;
-}
-
 /** What the client has asked for and we have; nothing where no certificate is shown. */
 function staplesFor(identity: Identity | undefined, { wantsOcsp, wantsScts }: CheckedClientHello12) {
   const scts = identity?.scts;
@@ -166,10 +137,6 @@ function staplesFor(identity: Identity | undefined, { wantsOcsp, wantsScts }: Ch
     ocspResponse: wantsOcsp ? identity?.ocspResponse : undefined,
     scts: wantsScts && scts !== undefined && scts.length > 0 ? scts : undefined,
   };
-}
-
-function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeIO): void {
-  transcript.add(io.send(message));
 }
 
 function serverHelloExtensions(
@@ -284,14 +251,6 @@ function begin(io: HandshakeIO, group: number): KeyExchange {
   throw new TlsError('ERR_TLS_INTERNAL', `Group 0x${group.toString(16)} is not available`);
 }
 
-interface KeysOffered extends Greeted {
-  readonly group: number | undefined;
-  /** Absent without ECDHE. */
-  readonly keyExchange: KeyExchange | undefined;
-  /** Of the RSA key exchange. */
-  readonly decrypting?: DecryptingKey | undefined;
-}
-
 /** What comes behind the key exchange, or in its place. */
 function finishServerFlight(state: KeysOffered, io: HandshakeIO): Step {
   const { config, transcript } = state;
@@ -327,256 +286,6 @@ function certificateRequest({ config, protocol }: KeysOffered) {
   const { ecdsa_sign, rsa_sign } = ClientCertificateType;
   const schemes = protocol.namesSchemes ? config.schemes : undefined;
   return { types: [ecdsa_sign, rsa_sign], schemes, authorities: config.certificateAuthorities };
-}
-
-class ExpectClientCertificate implements Expect {
-  readonly kind = 'expect';
-  readonly #state: KeysOffered;
-
-  constructor(state: KeysOffered) {
-    this.#state = state;
-  }
-
-  receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.certificate) throw unexpected(message, "the client's Certificate");
-    const { config, transcript, types } = this.#state;
-    const raw = isRaw(types.client);
-    const chain = raw ? rawChain(message.body) : parseCertificateChain(message.body);
-    transcript.add(message.raw12);
-    if (chain.length === 0) {
-      if (config.clientCertificate === 'require') {
-        // RFC 5246 §7.4.6: a fatal handshake_failure.
-        throw new TlsError(
-          'ERR_TLS_NO_CLIENT_CERTIFICATE',
-          'The client showed no certificate, which is required here',
-        );
-      }
-      transcript.forgetMessages();
-      return new ExpectClientKeyExchange(this.#state, undefined);
-    }
-    const schemes = config.certificateSchemes ?? config.schemes;
-    const peer = judgeShown(config, types.client, chain, { now: io.now, serverName: undefined, schemes });
-    return new ExpectClientKeyExchange(this.#state, peer);
-  }
-}
-
-class ExpectClientKeyExchange implements Expect {
-  readonly kind = 'expect';
-  readonly #state: KeysOffered;
-  readonly #peer: PeerIdentity | undefined;
-
-  constructor(state: KeysOffered, peer: PeerIdentity | undefined) {
-    this.#state = state;
-    this.#peer = peer;
-  }
-
-  receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.client_key_exchange) throw unexpected(message, 'ClientKeyExchange');
-    const { transcript, decrypting } = this.#state;
-    if (decrypting !== undefined) {
-      const ciphertext = parseRsaClientKeyExchange(message.body);
-      transcript.add(message.raw12);
-      const wanted = { kind: 'decryption', key: decrypting, ciphertext } as const;
-      return new Decrypting(wanted, this.#state, this.#peer);
-    }
-    const { premaster, pskIdentity } = readKeyExchange(this.#state, message.body);
-    transcript.add(message.raw12);
-    return expectVerified({ pskIdentity, ...this.#state }, premaster, this.#peer, io);
-  }
-}
-
-/** The premaster secret waits for whoever holds the key (RFC 5246 §7.4.7.1). */
-class Decrypting implements Waiting {
-  readonly kind = 'waiting';
-  readonly wanted: DecryptionWanted;
-  readonly #state: KeysOffered;
-  readonly #peer: PeerIdentity | undefined;
-
-  constructor(wanted: DecryptionWanted, state: KeysOffered, peer: PeerIdentity | undefined) {
-    this.wanted = wanted;
-    this.#state = state;
-    this.#peer = peer;
-  }
-
-  provide(block: Uint8Array, io: HandshakeIO): Step {
-    const { hello } = this.#state.checked;
-    const otherwise = io.crypto.randomBytes(PREMASTER_LENGTH);
-    const premaster = unpadPremaster(block, hello.legacyVersion, otherwise);
-    return expectVerified(this.#state, premaster, this.#peer, io);
-  }
-}
-
-/** Both sides know the premaster secret. */
-function expectVerified(
-  state: KeysOffered & Pick<Keyed, 'pskIdentity'>,
-  premaster: Uint8Array,
-  peer: PeerIdentity | undefined,
-  io: HandshakeIO,
-): Step {
-  const { transcript, checked, randoms } = state;
-  const master = checked.extendedMasterSecret
-    ? MasterSecret12.extended(io.crypto, state, premaster, transcript.snapshot())
-    : MasterSecret12.ofRandoms(io.crypto, state, premaster, randoms);
-  io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
-  const next = { master, resumedSince: undefined, ...state };
-  return peer === undefined
-    ? new ExpectChangeCipherSpec({ peer: PeerAuthenticated.anonymousClient(), ...next })
-    : new ExpectCertificateVerify(next, peer);
-}
-
-/** @throws TlsError ERR_TLS_UNKNOWN_PSK_IDENTITY (RFC 4279 §2) */
-function readKeyExchange(
-  { config, suite, keyExchange }: KeysOffered,
-  body: Uint8Array,
-): { readonly premaster: Uint8Array; readonly pskIdentity?: Uint8Array | undefined } {
-  if (suite.authentication !== 'psk') {
-    if (keyExchange === undefined) throw new TlsError('ERR_TLS_INTERNAL', 'There is no key exchange');
-    return { premaster: keyExchange.complete(parseEcdheClientKeyExchange(body)) };
-  }
-  const { identity, point } = parsePskClientKeyExchange(body, suite.ephemeral);
-  const psk = config.findPsk?.(identity);
-  // An imported key is bound to TLS 1.3 (RFC 9258 §5.1).
-  if (psk === undefined || psk.binder !== 'external') {
-    throw new TlsError(
-      'ERR_TLS_UNKNOWN_PSK_IDENTITY',
-      'The client has a pre-shared key that is not known here',
-    );
-  }
-  const shared = point === undefined ? undefined : keyExchange?.complete(point);
-  return { premaster: pskPremaster(psk.key, shared), pskIdentity: new Uint8Array(identity) };
-}
-
-class ExpectCertificateVerify implements Expect {
-  readonly kind = 'expect';
-  readonly #state: Omit<Keyed, 'peer'>;
-  readonly #peer: PeerIdentity;
-
-  constructor(state: Omit<Keyed, 'peer'>, peer: PeerIdentity) {
-    this.#state = state;
-    this.#peer = peer;
-  }
-
-  receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.certificate_verify) {
-      throw unexpected(message, "the client's CertificateVerify");
-    }
-    const { transcript, config, protocol } = this.#state;
-    const peer = PeerAuthenticated.bySignature12(
-      io.crypto,
-      this.#peer,
-      transcript.messages(),
-      parseCertificateVerify12(message.body, protocol.namesSchemes),
-      config.schemes,
-    );
-    transcript.forgetMessages();
-    transcript.add(message.raw12);
-    return new ExpectChangeCipherSpec({ peer, ...this.#state });
-  }
-}
-
-// ── both ─────────────────────────────────────────────────────────────────────────────────────────
-
-/** Common to all states that have the master secret. */
-interface Keyed extends Greeted {
-  readonly master: MasterSecret12;
-  readonly pskIdentity?: Uint8Array | undefined;
-  readonly group: number | undefined;
-  /** When the session that is resumed began, Unix milliseconds. */
-  readonly resumedSince: number | undefined;
-  readonly peer: PeerAuthenticated;
-}
-
-class ExpectChangeCipherSpec implements Expect {
-  readonly kind = 'expect';
-  readonly #state: Keyed;
-
-  constructor(state: Keyed) {
-    this.#state = state;
-  }
-
-  receive(message: HandshakeMessage, _io: HandshakeIO): never {
-    throw unexpected(message, 'ChangeCipherSpec');
-  }
-
-  receiveChangeCipherSpec(io: HandshakeIO): Step {
-    const { master, randoms } = this.#state;
-    io.protectRead12(master.keys(randoms).client);
-    return new ExpectClientFinished(this.#state);
-  }
-}
-
-class ExpectClientFinished implements Expect {
-  readonly kind = 'expect';
-  readonly #state: Keyed;
-
-  constructor(state: Keyed) {
-    this.#state = state;
-  }
-
-  receive(message: HandshakeMessage, io: HandshakeIO): Step {
-    if (message.type !== HandshakeType.finished) throw unexpected(message, "the client's Finished");
-    const state = this.#state;
-    const { transcript, master, randoms, protocol, suite, group, checked, alpnProtocol, peer } = state;
-    const finished = FinishedVerified.check(
-      io.crypto,
-      master.verifyData('client', transcript.snapshot()),
-      parseFinished(message.body, VERIFY_DATA_LENGTH),
-    );
-    transcript.add(message.raw12);
-    const resumed = state.resumedSince !== undefined;
-    if (!resumed) {
-      sendFinished(state, io);
-      rememberSession(state, io);
-    }
-    const agreement: Agreement12 = {
-      version: protocol.version,
-      suite,
-      group,
-      serverName: checked.serverName,
-      alpnProtocol,
-      resumed,
-      pskIdentity: state.pskIdentity,
-      extendedMasterSecret: checked.extendedMasterSecret,
-    };
-    const secrets = { master, randoms, endOnRenegotiation: state.config.endOnRenegotiation };
-    return new Established12('server', agreement, secrets, transcript.snapshot(), undefined, finished, peer);
-  }
-}
-
-/** NewSessionTicket if announced, ChangeCipherSpec, and Finished under the new keys (RFC 5077 §3.3, RFC 5246 §7.4.9). */
-function sendFinished(state: Keyed, io: HandshakeIO): void {
-  const { transcript, master, randoms, givesTicket } = state;
-  if (givesTicket) say(state, newTicket(state, io), io);
-  io.sendChangeCipherSpec();
-  io.protectWrite12(master.keys(randoms).server);
-  say(state, buildFinished(master.verifyData('server', transcript.snapshot())), io);
-}
-
-function newTicket(state: Keyed, io: HandshakeIO): Uint8Array {
-  const { tickets } = state.config;
-  const ticket = tickets?.keys.sealBytes(io.crypto, buildState12(sessionState(state, io)));
-  // One that would be too long is left out; the message itself was announced (RFC 5077 §3.3).
-  return buildNewSessionTicket12({ lifetimeHint: tickets?.lifetime ?? 0, ticket: ticket ?? NOTHING });
-}
-
-function rememberSession(state: Keyed, io: HandshakeIO): void {
-  const { sessionId, config } = state;
-  if (sessionId.length > 0) config.sessions?.store.set(sessionId, buildState12(sessionState(state, io)));
-}
-
-function sessionState(state: Keyed, io: HandshakeIO): SessionState12 {
-  const { protocol, suite, master, checked, peer, resumedSince, pskIdentity, group } = state;
-  return {
-    version: protocol.version,
-    suite,
-    masterSecret: master.bytes,
-    extendedMasterSecret: checked.extendedMasterSecret,
-    createdAt: resumedSince ?? io.now,
-    serverName: checked.serverName,
-    pskIdentity,
-    group,
-    ...keptOf(peer.peer),
-  };
 }
 
 const NOTHING = new Uint8Array(0);
