@@ -29,7 +29,7 @@ const { countsOf, emptyTally, renderTally, total } = await import('./tally.mjs')
 if (!process.argv.includes('--no-install')) installPeers();
 
 const tally = emptyTally();
-const failedChecks = runChecks();
+const failedChecks = await runChecks();
 countsOf(tally, 'check').passed = CHECKS.length - failedChecks.length;
 for (const name of failedChecks) fail('check', name, `see above, or run: npm run check -- ${name}`);
 

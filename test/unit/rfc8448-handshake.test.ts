@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Connection } from '../../src/connection/connection.ts';
 import type { SubProtocolFactory } from '../../src/connection/sub-protocol.ts';
 import { nodeCrypto } from '../../src/crypto/node/provider.ts';
@@ -58,6 +58,14 @@ import {
  *   by `arrangement`, which wraps the builders of messages with extensions;
  * - the NewSessionTicket, whose ticket is opaque and NSS's own: whole, by the same means.
  */
+
+/** Modules that other files of tests have loaded are not wrapped, and those that are wrapped here are not for others. */
+vi.hoisted(() => vi.resetModules());
+afterAll(() => {
+  vi.doUnmock('../../src/messages/hello.ts');
+  vi.doUnmock('../../src/messages/post-handshake.ts');
+  vi.resetModules();
+});
 
 const arrangement = vi.hoisted(() => ({
   /** The extension blocks to be like, by message; without one, a message is left as it was built. */

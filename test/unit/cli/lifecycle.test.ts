@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runUntilStopped } from '../../../src/cli/lifecycle.ts';
 import type { LogFields, TunnelLog } from '../../../src/tunnel/log.ts';
 import type { Tunnel } from '../../../src/tunnel/options.ts';
@@ -28,7 +28,10 @@ function world() {
 }
 
 const listeners = () => process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');
-const before = listeners();
+let before = 0;
+beforeEach(() => {
+  before = listeners();
+});
 afterEach(() => {
   expect(listeners()).toBe(before);
 });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { hasStreamCipher } from '../../../src/crypto/node/stream-cipher.ts';
 import { createSecureContext } from '../../../src/index.ts';
 import { parseCiphers } from '../../../src/node/cipher-list.ts';
@@ -18,11 +18,18 @@ async function warningsOf(work: () => void): Promise<string[]> {
   return codes;
 }
 
+/** As in a process that has warned of nothing yet: other files of tests have run in this one. */
+async function unwarned(): Promise<typeof import('../../../src/index.ts')> {
+  vi.resetModules();
+  return import('../../../src/index.ts');
+}
+
 const option = (message: RegExp) =>
   expect.objectContaining({ code: 'ERR_TLS_OPTION', message: expect.stringMatching(message) });
 
 describe('option legacy', () => {
   test('warns once in the process of each item', async () => {
+    const { createSecureContext } = await unwarned();
     const twice = await warningsOf(() => {
       createSecureContext({ legacy: ['tls1.0', 'cbc'] });
       createSecureContext({ legacy: ['tls1.0', 'cbc'] });
@@ -48,6 +55,7 @@ describe('option legacy', () => {
   });
 
   test('knows DTLS 1.0 as what TLS 1.1 is over datagrams', async () => {
+    const { createSecureContext } = await unwarned();
     const warned = await warningsOf(() => void createSecureContext({ legacy: ['dtls1.0'] }));
     expect(warned).toContain('TRELLIS_LEGACY_DTLS10');
     const { legacy, tls12 } = createSecureContext({ legacy: ['dtls1.0'], maxVersion: 'TLSv1.1' });
