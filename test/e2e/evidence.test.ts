@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,10 +10,11 @@ import { describeWith, need } from '../setup/need.ts';
 import { closePair, exchange, openPair } from '../unit/evidence/parties.ts';
 import { openAt, plainRecord, sessionInfo, tamper } from '../unit/evidence/support.ts';
 import { root } from '../unit/formats/kit.ts';
+import { trellisHere, trellis as trellisProcess } from './tunnel-kit.ts';
 
 /** `trellis evidence …` as a user runs it. */
 
-const main = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+const here = process.cwd();
 const folder = mkdtempSync(join(tmpdir(), 'trellis-evidence-cli-'));
 const at = (name: string): string => join(folder, name);
 const openssl = need('openssl');
@@ -25,26 +25,15 @@ interface Ran {
   readonly err: string;
 }
 
-function trellis(...words: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'evidence', ...words], {
-    cwd: folder,
-    encoding: 'utf8',
-  });
-  return { code: status, out: stdout, err: stderr };
+async function trellis(...words: readonly string[]): Promise<Ran> {
+  const { code, stdout, stderr } = await trellisHere('evidence', ...words);
+  return { code, out: stdout, err: stderr };
 }
 
-/** One that does not hold up this process, which serves it. */
+/** In a process of its own. */
 async function trellisBeside(...words: readonly string[]): Promise<Ran> {
-  const child: ChildProcess = spawn(process.execPath, [main, 'evidence', ...words], { cwd: folder });
-  let [out, err] = ['', ''];
-  child.stdout?.on('data', (chunk: Buffer) => {
-    out += chunk.toString();
-  });
-  child.stderr?.on('data', (chunk: Buffer) => {
-    err += chunk.toString();
-  });
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, out, err };
+  const { code, stdout, stderr } = await trellisProcess('evidence', ...words);
+  return { code, out: stdout, err: stderr };
 }
 
 function json(ran: Ran): Record<string, unknown> {
@@ -53,52 +42,58 @@ function json(ran: Ran): Record<string, unknown> {
 }
 
 beforeAll(async () => {
+  process.chdir(folder);
   const pair = await openPair(folder);
   for (let i = 0; i < 8; i++) await exchange(pair.client, pair.server, `order ${i}`);
   await closePair(pair);
   writeFileSync(at('ca.pem'), encodePem('CERTIFICATE', root.der));
   writeFileSync(at('order.txt'), 'order 3');
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  process.chdir(here);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('find', () => {
-  it('prints a table, and finds a document with its receipt', () => {
-    const all = trellis('find', '--archive', 'server.db');
+  it('prints a table, and finds a document with its receipt', async () => {
+    const all = await trellisBeside('find', '--archive', 'server.db');
     expect(all).toMatchObject({ code: 0, err: '' });
     expect(all.out.split('\n')).toHaveLength(18);
     expect(all.out).toContain('receipt for 0');
     // What this side has made itself needs no verdict.
     expect(all.out).toMatch(/→ {2}receipt for 0 +made here/);
-    const byFile = json(trellis('find', '--archive', 'server.db', '--file', 'order.txt', '--json'));
+    const byFile = json(await trellis('find', '--archive', 'server.db', '--file', 'order.txt', '--json'));
     expect(byFile.records).toMatchObject([
       { index: 6, kind: 'data', application: 'orders', direction: 'received' },
       { index: 7, kind: 'receipt', target: 6, direction: 'sent' },
     ]);
-    expect(trellis('find', '--archive', 'server.db', '--file', 'ca.pem')).toMatchObject({
+    expect(await trellis('find', '--archive', 'server.db', '--file', 'ca.pem')).toMatchObject({
       code: 1,
       out: 'nothing found\n',
     });
   });
 
-  it('takes every filter', () => {
-    const indexes = (...words: readonly string[]): unknown =>
+  it('takes every filter', async () => {
+    const indexes = async (...words: readonly string[]): Promise<unknown> =>
       (
-        json(trellis('find', '--archive', 'server.db', '--json', ...words)).records as { index: number }[]
+        json(await trellis('find', '--archive', 'server.db', '--json', ...words)).records as {
+          index: number;
+        }[]
       ).map(({ index }) => index);
-    expect(indexes('--kind', 'receipt', '--limit', '2')).toEqual([1, 3]);
-    expect(indexes('--direction', 'received', '--after', '11')).toEqual([12, 14]);
-    expect(indexes('--peer', 'ecdsa_secp256r1', '--limit', '1')).toEqual([0]);
-    expect(indexes('--peer', 'nobody')).toEqual([]);
-    expect(indexes('--application', 'bills')).toEqual([]);
-    expect(indexes('--from', '2025-06-01', '--to', '2025-06-01', '--limit', '1')).toEqual([0]);
-    expect(indexes('--to', '2025-05-31T23:59:59Z')).toEqual([]);
-    expect(indexes('--status', 'verified', '--limit', '1')).toEqual([0]);
+    expect(await indexes('--kind', 'receipt', '--limit', '2')).toEqual([1, 3]);
+    expect(await indexes('--direction', 'received', '--after', '11')).toEqual([12, 14]);
+    expect(await indexes('--peer', 'ecdsa_secp256r1', '--limit', '1')).toEqual([0]);
+    expect(await indexes('--peer', 'nobody')).toEqual([]);
+    expect(await indexes('--application', 'bills')).toEqual([]);
+    expect(await indexes('--from', '2025-06-01', '--to', '2025-06-01', '--limit', '1')).toEqual([0]);
+    expect(await indexes('--to', '2025-05-31T23:59:59Z')).toEqual([]);
+    expect(await indexes('--status', 'verified', '--limit', '1')).toEqual([0]);
   });
 });
 
 describe('show, verify and report', () => {
-  it('give a page about a record', () => {
-    const shown = trellis('show', '6', '--archive', 'server.db', '--ca', 'ca.pem');
+  it('give a page about a record', async () => {
+    const shown = await trellis('show', '6', '--archive', 'server.db', '--ca', 'ca.pem');
     expect(shown.code).toBe(0);
     for (const word of [
       'WHO',
@@ -112,7 +107,7 @@ describe('show, verify and report', () => {
     ]) {
       expect(shown.out).toContain(word);
     }
-    const account = json(trellis('show', '6', '--archive', 'server.db', '--json'));
+    const account = json(await trellis('show', '6', '--archive', 'server.db', '--json'));
     expect(account).toMatchObject({
       record: { index: 6 },
       verification: { verdict: 'valid', certificate: 'not judged' },
@@ -121,8 +116,8 @@ describe('show, verify and report', () => {
     expect(account.missing).toContainEqual(expect.stringContaining('--ca'));
   });
 
-  it('verify again', () => {
-    const good = trellis('verify', '0-15', '--archive', 'client.db', '--ca', 'ca.pem');
+  it('verify again', async () => {
+    const good = await trellis('verify', '0-15', '--archive', 'client.db', '--ca', 'ca.pem');
     expect(good.code).toBe(0);
     expect(good.out.match(/: valid/g)).toHaveLength(16);
   });
@@ -133,56 +128,56 @@ describe('show, verify and report', () => {
     const session = archive.addSession(sessionInfo({ peerName: evil, ownName: `${evil}\u202e` }));
     await archive.append(plainRecord(session, 0, { application: evil, status: 'rejected', reason: evil }));
     await archive.close();
-    expect(trellis('report', '0', '--archive', 'hostile.db', '--html', 'page.html').code).toBe(0);
+    expect((await trellis('report', '0', '--archive', 'hostile.db', '--html', 'page.html')).code).toBe(0);
     const page = readFileSync(at('page.html'), 'utf8');
     expect(page).toContain('&#60;script&#62;');
     expect(page).not.toMatch(/<script|\u202e|<img|<a |href=|src=/);
     expect(page).toContain("default-src 'none'");
     // A terminal gets nothing that it would obey.
-    expect(trellis('find', '--archive', 'hostile.db').out).not.toMatch(/\p{Cf}/u);
+    expect((await trellis('find', '--archive', 'hostile.db')).out).not.toMatch(/\p{Cf}/u);
   });
 });
 
 describe('audit', () => {
-  it('finds an archive good, with the other party as witness', () => {
-    const ran = trellis('audit', '--archive', 'server.db', '--ca', 'ca.pem', '--witness', 'client.db');
+  it('finds an archive good, with the other party as witness', async () => {
+    const ran = await trellis('audit', '--archive', 'server.db', '--ca', 'ca.pem', '--witness', 'client.db');
     expect(ran.code, ran.out).toBe(0);
     expect(ran.out).toContain('GOOD');
     expect(ran.out).toContain('16 records the same');
-    const report = json(trellis('audit', '--archive', 'server.db', '--json', '--signatures', 'none'));
+    const report = json(await trellis('audit', '--archive', 'server.db', '--json', '--signatures', 'none'));
     expect(report).toMatchObject({ ok: true, records: 16, signatures: { mode: 'none' }, findingCount: 0 });
   });
 
-  it('names what was tampered with, and says so in its exit code', () => {
+  it('names what was tampered with, and says so in its exit code', async () => {
     const bytes = readFileSync(at('server.db'));
     writeFileSync(at('tampered.db'), bytes);
     tamper(at('tampered.db'), (database) => database.exec('DELETE FROM record WHERE idx = 9'));
-    const ran = trellis('audit', '--archive', 'tampered.db');
+    const ran = await trellisBeside('audit', '--archive', 'tampered.db');
     expect(ran.code).toBe(1);
     expect(ran.out).toContain('NOT GOOD, first at record 9');
     expect(ran.out).toContain('Record 9 was removed');
     writeFileSync(at('torn.db'), bytes.subarray(0, bytes.length / 2));
-    const torn = trellis('audit', '--archive', 'torn.db');
+    const torn = await trellis('audit', '--archive', 'torn.db');
     expect(torn.code).toBe(1);
     expect(torn.out).toContain('.recover');
   });
 
-  it('compares with a checkpoint that was kept', () => {
-    const taken = trellis('checkpoint', '--archive', 'server.db', '--out', 'kept.pem');
+  it('compares with a checkpoint that was kept', async () => {
+    const taken = await trellis('checkpoint', '--archive', 'server.db', '--out', 'kept.pem');
     expect(taken, taken.err).toMatchObject({ code: 0 });
     expect(readFileSync(at('kept.pem'), 'utf8')).toContain('BEGIN TRELLIS CHECKPOINT');
-    expect(trellis('audit', '--archive', 'server.db', '--checkpoint', 'kept.pem').out).toContain(
+    expect((await trellis('audit', '--archive', 'server.db', '--checkpoint', 'kept.pem')).out).toContain(
       'unwitnessed  nothing',
     );
-    const other = trellis('audit', '--archive', 'client.db', '--checkpoint', 'kept.pem');
+    const other = await trellisBeside('audit', '--archive', 'client.db', '--checkpoint', 'kept.pem');
     expect(other).toMatchObject({ code: 2, out: '' });
     expect(other.err).toContain('checkpoint of archive');
   });
 });
 
 describe('export, verify --bundle, import', () => {
-  it('hand records over', () => {
-    const exported = trellis(
+  it('hand records over', async () => {
+    const exported = await trellis(
       'export',
       '6',
       '--archive',
@@ -194,11 +189,11 @@ describe('export, verify --bundle, import', () => {
     );
     expect(exported, exported.err).toMatchObject({ code: 0 });
     expect(exported.out).toContain('records 6, 7');
-    const verified = trellis('verify', '--bundle', 'case.asice', '--ca', 'ca.pem');
+    const verified = await trellis('verify', '--bundle', 'case.asice', '--ca', 'ca.pem');
     expect(verified.code).toBe(0);
     expect(verified.out).toContain('GOOD');
-    expect(trellis('audit', '--archive', 'client.db', '--witness', 'case.asice').code).toBe(0);
-    const imported = json(trellis('import', 'case.asice', '--archive', 'own.db', '--json'));
+    expect((await trellis('audit', '--archive', 'client.db', '--witness', 'case.asice')).code).toBe(0);
+    const imported = json(await trellis('import', 'case.asice', '--archive', 'own.db', '--json'));
     expect(imported).toMatchObject({
       imported: [
         {
@@ -209,24 +204,33 @@ describe('export, verify --bundle, import', () => {
         },
       ],
     });
-    expect(trellis('audit', '--archive', 'own.db', '--ca', 'ca.pem').code).toBe(0);
+    expect((await trellis('audit', '--archive', 'own.db', '--ca', 'ca.pem')).code).toBe(0);
   });
 });
 
 describe('erase', () => {
-  it('takes contents away, and the archive stays good', () => {
+  it('takes contents away, and the archive stays good', async () => {
     for (const name of ['server.db', 'server.db.key']) {
       const copy = readFileSync(at(name));
       writeFileSync(at(name.replace('server', 'erased')), copy, { mode: 0o600 });
     }
-    expect(trellis('erase', '2', '--archive', 'erased.db').err).toContain('--content');
-    const erased = trellis('erase', '2', '4', '--content', '--reason', 'asked to', '--archive', 'erased.db');
+    expect((await trellis('erase', '2', '--archive', 'erased.db')).err).toContain('--content');
+    const erased = await trellis(
+      'erase',
+      '2',
+      '4',
+      '--content',
+      '--reason',
+      'asked to',
+      '--archive',
+      'erased.db',
+    );
     expect(erased, erased.err).toMatchObject({ code: 0 });
     expect(readFileSync(at('erased.db')).includes('order 1')).toBe(false);
-    const ran = trellis('audit', '--archive', 'erased.db', '--ca', 'ca.pem');
+    const ran = await trellis('audit', '--archive', 'erased.db', '--ca', 'ca.pem');
     expect(ran.code, ran.out).toBe(0);
     expect(ran.out).toContain('2 erased on purpose');
-    expect(trellis('show', '2', '--archive', 'erased.db').out).toContain('asked to');
+    expect((await trellis('show', '2', '--archive', 'erased.db')).out).toContain('asked to');
   });
 });
 
@@ -256,13 +260,13 @@ describeWith(openssl, 'timestamp', () => {
       expect(up, up.err).toMatchObject({ code: 0 });
       expect(up.out).toContain('1 fetched, 0 to be fetched later');
       const trust = ['--ca', 'ca.pem', '--tsa-ca', 'tsa/root.pem'];
-      const ran = json(trellis('audit', '--archive', 'client.db', '--json', ...trust));
+      const ran = json(await trellis('audit', '--archive', 'client.db', '--json', ...trust));
       // The CA of the tests signs for a time that is not ours, so records cannot be judged at the authority's.
       expect(ran).toMatchObject({
         timestamps: { valid: 1, pending: 0, invalid: 0 },
         covered: { byTimestamp: 16 },
       });
-      expect(trellis('show', '0', '--archive', 'client.db', ...trust).out).toContain(
+      expect((await trellis('show', '0', '--archive', 'client.db', ...trust)).out).toContain(
         'dated by CN=Time authority',
       );
       const dated = await trellisBeside(
@@ -295,8 +299,8 @@ describe('a mistake', () => {
     [['timestamp', '--archive', 'server.db'], '--authority URL is missing'],
     [['dance'], 'trellis evidence --help'],
     [['find', '--dance'], 'trellis evidence --help'],
-  ])('is one line that says what to do: %j', (words, says) => {
-    const ran = trellis(...words);
+  ])('is one line that says what to do: %j', async (words, says) => {
+    const ran = await trellis(...words);
     expect(ran.code).toBe(2);
     expect(ran.out).toBe('');
     expect(ran.err).toContain(says);
@@ -304,16 +308,16 @@ describe('a mistake', () => {
     expect(existsSync(at('nothing.db'))).toBe(false);
   });
 
-  it('is a JSON object for programs', () => {
-    expect(json(trellis('show', '99', '--archive', 'server.db', '--json'))).toMatchObject({
+  it('is a JSON object for programs', async () => {
+    expect(json(await trellisBeside('show', '99', '--archive', 'server.db', '--json'))).toMatchObject({
       event: 'error',
       code: 'ERR_EVIDENCE_NOT_FOUND',
     });
   });
 
-  it('is answered with help where that is asked for', () => {
-    expect(trellis('--help').out).toContain('checkpoint');
-    expect(trellis()).toMatchObject({ code: 2, err: expect.stringContaining('Say what to do') });
-    expect(trellis('audit', '--help').out).toContain('--witness');
+  it('is answered with help where that is asked for', async () => {
+    expect((await trellis('--help')).out).toContain('checkpoint');
+    expect(await trellis()).toMatchObject({ code: 2, err: expect.stringContaining('Say what to do') });
+    expect((await trellisBeside('audit', '--help')).out).toContain('--witness');
   });
 });

@@ -18,6 +18,7 @@ import {
   startServer,
   startTrellis,
   trellis,
+  trellisHere,
 } from './tunnel-kit.ts';
 
 const KEY = '0f'.repeat(32);
@@ -82,7 +83,7 @@ describe('pre-shared keys', () => {
   });
 
   it('that are wrong are refused, and never shown', async () => {
-    const made = await trellis('connect', '127.0.0.1:1', '--forward', '0=web', '--psk', `a:${KEY}0`);
+    const made = await trellisHere('connect', '127.0.0.1:1', '--forward', '0=web', '--psk', `a:${KEY}0`);
     expect(made.code).toBe(2);
     expect(made.stderr).toMatch(/^trellis: --psk: this key does not work: write IDENTITY:HEX/);
     expect(made.stderr).not.toContain(KEY);
@@ -169,7 +170,7 @@ describeWith(openssl, 'revocation lists', () => {
 
   it('are for someone', async () => {
     const certificates = await pki();
-    const made = await trellis(
+    const made = await trellisHere(
       ...['serve', '--listen', '127.0.0.1:0', '--cert', certificates.server, '--key', certificates.serverKey],
       ...['--app', 'a=127.0.0.1:1', '--crl', crl(certificates, [])],
     );

@@ -21,6 +21,7 @@ import {
   startServer,
   startTunnel,
   trellis,
+  trellisHere,
 } from './tunnel-kit.ts';
 
 const curl = need('curl');
@@ -197,7 +198,7 @@ describe('an application that is signed', () => {
     expect(String(await readAll(socket))).toBe('<order>three chairs</order>');
     const { client } = await tunnel.evidence();
     expect(client.records).toHaveLength(4);
-    const found = await trellis(
+    const found = await trellisHere(
       'evidence',
       'find',
       '--json',
@@ -351,7 +352,7 @@ describeWith(need('openssl'), 'an archive of the tunnel', () => {
     const audit = async () =>
       JSON.parse(
         (
-          await trellis(
+          await trellisHere(
             ...['evidence', 'audit', '--json', '--archive', archive],
             ...['--ca', tunnel.pki.ca, '--tsa-ca', authority.rootFile],
           )
@@ -562,7 +563,7 @@ describe('signing that one side wants and the other does not', () => {
     [['--sign', 'app=pkcs7', '--archive', '/proc/x.db'], '/proc/x.db'],
   ])('does not start with %j', async (words, says) => {
     const certificates = await pki();
-    const ran = await trellis(
+    const ran = await trellisHere(
       ...['serve', '--listen', '127.0.0.1:0', '--cert', certificates.server, '--key', certificates.serverKey],
       ...['--client-ca', certificates.ca, '--app', 'app=127.0.0.1:9', ...words],
     );
@@ -581,7 +582,7 @@ describe('signing that one side wants and the other does not', () => {
     );
     expect(serve).toMatchObject({ code: 2 });
     expect(serve.stderr).toContain('--client-ca');
-    const connect = await trellis(
+    const connect = await trellisHere(
       'connect',
       '127.0.0.1:9',
       '--ca',

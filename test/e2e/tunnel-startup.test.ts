@@ -3,11 +3,11 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../setup/ports.ts';
-import { echoServer, listen, pki, scratch, startTrellis, trellis } from './tunnel-kit.ts';
+import { echoServer, listen, pki, scratch, startTrellis, trellis, trellisHere } from './tunnel-kit.ts';
 
 /** Startup faults: one line on stderr, nothing on stdout, exit 2. */
-async function refused(words: string[], hint: RegExp): Promise<void> {
-  const { code, stdout, stderr } = await trellis(...words);
+async function refused(words: string[], hint: RegExp, run: typeof trellisHere = trellisHere): Promise<void> {
+  const { code, stdout, stderr } = await run(...words);
   expect(stderr).toMatch(/^trellis: [^\n]+\n$/);
   expect(stderr).toMatch(hint);
   expect(stdout).toBe('');
@@ -19,7 +19,7 @@ describe('trellis', () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(await trellis('--version')).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
     for (const command of [[], ['init'], ['serve'], ['connect']]) {
-      const { code, stdout, stderr } = await trellis(...command, '--help');
+      const { code, stdout, stderr } = await trellisHere(...command, '--help');
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(stdout).toContain('trellis init --out ./pki'.slice(0, command.length === 0 ? undefined : 7));
     }
@@ -28,7 +28,7 @@ describe('trellis', () => {
   it('says what to do when told nothing, or what it does not know', async () => {
     await refused([], /init, serve, connect or probe/);
     await refused(['frobnicate'], /trellis --help/);
-    await refused(['serve', '--lisen', 'x'], /Did you mean --listen/);
+    await refused(['serve', '--lisen', 'x'], /Did you mean --listen/, trellis);
     await refused(['connect'], /HOST:PORT is missing/);
   });
 });
@@ -63,17 +63,17 @@ describe('trellis init', () => {
 
   it('refuses to overwrite, unless forced', async () => {
     const folder = scratch();
-    expect((await trellis('init', '--out', folder)).code).toBe(0);
+    expect((await trellisHere('init', '--out', folder)).code).toBe(0);
     const before = readFileSync(join(folder, 'ca.key'), 'utf8');
     await refused(['init', '--out', folder], /would be overwritten.*--force/);
     expect(readFileSync(join(folder, 'ca.key'), 'utf8')).toBe(before);
-    expect((await trellis('init', '--out', folder, '--force')).code).toBe(0);
+    expect((await trellisHere('init', '--out', folder, '--force')).code).toBe(0);
     expect(readFileSync(join(folder, 'ca.key'), 'utf8')).not.toBe(before);
   });
 
   it('answers in JSON', async () => {
     const folder = scratch();
-    const { stdout } = await trellis('init', '--out', folder, '--json', '--host', 'gateway.example.org');
+    const { stdout } = await trellisHere('init', '--out', folder, '--json', '--host', 'gateway.example.org');
     expect(JSON.parse(stdout)).toMatchObject({
       event: 'created',
       directory: folder,
@@ -107,7 +107,11 @@ describe('startup errors', () => {
       'a=127.0.0.1:1',
       ...more,
     ];
-    await refused(serve('--cert', join(folder, 'none.pem'), '--key', serverKey), /--cert .*no such file/);
+    await refused(
+      serve('--cert', join(folder, 'none.pem'), '--key', serverKey),
+      /--cert .*no such file/,
+      trellis,
+    );
     await refused(serve('--cert', server, '--key', folder), /--key .*it is a folder/);
     await refused(serve('--cert', serverKey, '--key', serverKey), /--cert .*it holds a private key/);
     await refused(serve('--cert', server, '--key', server), /--key .*it holds a certificate/);
@@ -134,7 +138,11 @@ describe('startup errors', () => {
       ...['serve', '--listen', address, '--cert', server, '--key', serverKey],
       ...apps.flatMap((app) => ['--app', app]),
     ];
-    await refused(serve(`127.0.0.1:${port}`, 'a=127.0.0.1:1'), new RegExp(`127.0.0.1:${port} is in use`));
+    await refused(
+      serve(`127.0.0.1:${port}`, 'a=127.0.0.1:1'),
+      new RegExp(`127.0.0.1:${port} is in use`),
+      trellis,
+    );
     await refused(serve('192.0.2.1:0', 'a=127.0.0.1:1'), /192\.0\.2\.1:0.*not an address of this machine/);
     await refused(serve('name.invalid:0', 'a=127.0.0.1:1'), /name\.invalid/);
     await refused(serve('8443', 'a=127.0.0.1:1'), /--listen.*HOST:PORT/);
@@ -145,7 +153,7 @@ describe('startup errors', () => {
       ...['connect', '127.0.0.1:1', '--ca', ca],
       ...forwards.flatMap((forward) => ['--forward', forward]),
     ];
-    await refused(connect(`${port}=a`), new RegExp(`127.0.0.1:${port} is in use`));
+    await refused(connect(`${port}=a`), new RegExp(`127.0.0.1:${port} is in use`), trellis);
     await refused(connect(), /forward is needed: --forward, --socks or --reverse/);
     await refused(connect('0=a', '9=b', '9=c'), /both listen on 127.0.0.1:9/);
     await refused(
@@ -160,7 +168,7 @@ describe('startup errors', () => {
       writeFileSync(file, text);
       return ['serve', '--config', file];
     };
-    await refused(config('lisen = "x"'), /unknown option "lisen"; did you mean "listen"\?/);
+    await refused(config('lisen = "x"'), /unknown option "lisen"; did you mean "listen"\?/, trellis);
     await refused(config('forward = "1=a"'), /belongs to trellis connect/);
     await refused(config('listen = 5'), /trellis\.toml: listen: 5 does not work/);
     await refused(config('listen ='), /line 1.*not TOML/);
@@ -177,7 +185,7 @@ describe('startup errors', () => {
       code: 'ERR_TUNNEL_OPTION',
       message: expect.stringContaining('--listen'),
     });
-    expect(JSON.parse((await trellis('serve', '--json', '--bogus')).stdout)).toMatchObject({
+    expect(JSON.parse((await trellisHere('serve', '--json', '--bogus')).stdout)).toMatchObject({
       event: 'error',
     });
   });

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { itWith, need } from '../setup/need.ts';
 import { freePort } from '../setup/ports.ts';
-import { pki, run, startClient, startServer, startTrellis, trellis } from './tunnel-kit.ts';
+import { pki, run, startClient, startServer, startTrellis, trellisHere } from './tunnel-kit.ts';
 
 /** A UDP socket on 127.0.0.1 that goes with the test. */
 async function udpSocket(): Promise<Socket & { readonly port: number }> {
@@ -195,7 +195,7 @@ describe('sessions over UDP', () => {
     [['--app', 'dns/udp=127.0.0.1:53', '--mux-mode', 'channels'], '--mux-mode channels'],
   ])('serve %j is refused: it needs TCP', async (words, hint) => {
     const { server, serverKey } = await pki();
-    const result = await trellis(
+    const result = await trellisHere(
       ...['serve', '--listen', 'udp:127.0.0.1:0', '--cert', server, '--key', serverKey],
       ...words,
     );
@@ -206,7 +206,7 @@ describe('sessions over UDP', () => {
   it.each([[['--forward', '5300=dns']], [['--socks', '0']]])(
     'connect %j is refused: it needs TCP',
     async (words) => {
-      const result = await trellis('connect', 'udp:127.0.0.1:1', ...words);
+      const result = await trellisHere('connect', 'udp:127.0.0.1:1', ...words);
       expect(result.code).toBe(2);
       expect(result.stderr).toContain('TCP');
     },
@@ -230,14 +230,14 @@ describe('refusals', () => {
     ['--forward', '5300=dns/udp', 'write 5300/udp=dns'],
     ['--forward', 'x/udp=dns', 'does not work'],
   ])('%s %s is an error that says what to write', async (option, value, hint) => {
-    const result = await trellis('connect', '127.0.0.1:1', option, value);
+    const result = await trellisHere('connect', '127.0.0.1:1', option, value);
     expect(result.code).toBe(2);
     expect(result.stderr).toContain(hint);
   });
 
   it('--sign does not take a UDP application', async () => {
     const certificates = await pki();
-    const result = await trellis(
+    const result = await trellisHere(
       ...['serve', '--listen', '127.0.0.1:0', '--cert', certificates.server, '--key', certificates.serverKey],
       ...['--client-ca', certificates.ca, '--app', 'dns/udp=127.0.0.1:53', '--sign', 'dns/udp=pkcs7'],
       ...['--archive', `${certificates.ca}.db`],
