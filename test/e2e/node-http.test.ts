@@ -136,10 +136,16 @@ describe.each(PAIRINGS)('http, $name', (pairing) => {
   });
 
   it('survives idle connections that the server closes', async () => {
-    const { port, http: server } = await serveHttp(pairing, (_request, response) => response.end('ok'));
+    // Without the hint how long that is, by which an agent would not keep the connection.
+    const { port, http: server } = await serveHttp(pairing, (_request, response) =>
+      response.writeHead(200, { connection: 'keep-alive' }).end('ok'),
+    );
+    // One that listens to nothing itself knows no connections to close: there they end by their time.
+    server.keepAliveTimeout = 100;
     const agent = agentOf(pairing);
     await fetchFrom(port, agent);
     const [idle] = Object.values(agent.freeSockets).flat();
+    expect(idle).toBeDefined();
     server.closeIdleConnections();
     if (idle !== undefined && !idle.destroyed) await closed(idle);
     expect((await fetchFrom(port, agent)).text.toString()).toBe('ok');

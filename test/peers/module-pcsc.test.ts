@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect as netConnect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -40,16 +40,59 @@ const mini = needThat(await hasPcscMini(), 'no pcsc-mini here (npm install --no-
 const needs = [pcscdProgram, vpcd, alone];
 
 async function hasPcscMini(): Promise<boolean> {
-  const name = 'pcsc-mini';
-  return import(name).then(
+  return loadPcscMini().then(
     () => true,
     () => false,
   );
 }
 
+/** What of the optional package is used here, beside what src/ does. */
+interface PcscMini {
+  readonly Client: new () => EventEmitter & { start(): unknown; stop(): void };
+  readonly ReaderStatus: { readonly PRESENT: number };
+}
+interface Reader extends EventEmitter {
+  name(): string;
+}
+
+async function loadPcscMini(): Promise<PcscMini> {
+  const name = 'pcsc-mini';
+  return import(name);
+}
+
+/** Hears from pcscd whether there is a card in the virtual reader. */
+class ReaderWatch {
+  readonly #client: InstanceType<PcscMini['Client']>;
+  readonly #changes = new EventEmitter();
+  #hasCard = false;
+
+  constructor({ Client, ReaderStatus }: PcscMini) {
+    this.#client = new Client();
+    this.#client.on('error', () => undefined);
+    this.#client.on('reader', (reader: Reader) => {
+      // It has two slots; ours is the first.
+      if (!reader.name().startsWith('Virtual PCD') || !reader.name().endsWith('00 00')) return;
+      reader.on('change', (status: { has(flag: number): boolean }) => {
+        this.#hasCard = status.has(ReaderStatus.PRESENT);
+        this.#changes.emit('change');
+      });
+    });
+    this.#client.start();
+  }
+
+  async until(hasCard: boolean): Promise<void> {
+    while (this.#hasCard !== hasCard) await once(this.#changes, 'change');
+  }
+
+  stop(): void {
+    this.#client.stop();
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'trellis-pcsc-'));
 const caFile = join(folder, 'ca.pem');
 let pcscd: Program | undefined;
+let watch: ReaderWatch | undefined;
 let inserted: Socket | undefined;
 const servers: Server[] = [];
 const modules: SecurityModule[] = [];
@@ -59,6 +102,7 @@ beforeAll(async () => {
   if (needs.some(({ available }) => !available)) return;
   pcscd = new Program(pcscdProgram.path, ['--foreground', '--error']);
   for (let tries = 0; !(await listens(VPCD_PORT)) && tries < 50; tries++) await delay(100);
+  if (mini.available) watch = new ReaderWatch(await loadPcscMini());
 });
 
 afterEach(async () => {
@@ -68,11 +112,11 @@ afterEach(async () => {
   if (inserted === undefined) return;
   inserted.destroy();
   inserted = undefined;
-  // The reader notices within its polling.
-  await delay(1200);
+  await cardIs(false);
 });
 
 afterAll(async () => {
+  watch?.stop();
   pcscd?.child.kill('SIGTERM');
   await pcscd?.exited;
   rmSync(folder, { recursive: true });
@@ -93,7 +137,14 @@ async function listens(port: number): Promise<boolean> {
 async function insert(card: Card): Promise<void> {
   inserted = insertVirtualCard(card.applet);
   await once(inserted, 'connect');
-  await delay(1500);
+  await cardIs(true);
+}
+
+/** Waits until pcscd has seen it. */
+async function cardIs(inside: boolean): Promise<void> {
+  if (watch !== undefined) await watch.until(inside);
+  // Far longer than the interval in which it looks.
+  else await delay(1500);
 }
 
 async function open(card: Card, fragmentSize?: number): Promise<SecurityModule> {
@@ -270,7 +321,7 @@ describeWith([...needs, mini], 'a card in a reader', () => {
     const transport = await PcscTransport.connect('Virtual PCD');
     await expect(PcscTransport.connect('Virtual PCD')).rejects.toMatchObject({ code: 'ERR_MODULE_BUSY' });
     inserted?.destroy();
-    await delay(1500);
+    await cardIs(false);
     const command = Uint8Array.from([0xa0, 0x20, 0, 0, 8, ...pin('1234')]);
     await expect(transport.transmit(command)).rejects.toMatchObject({
       code: expect.stringMatching(/^ERR_MODULE_(REMOVED|GONE)$/),
@@ -283,6 +334,8 @@ describeWith([...needs, mini], 'a card in a reader', () => {
   it('is missed when pcscd has ended, and can be let go of then', async () => {
     await insert(new Card());
     const transport = await PcscTransport.connect('Virtual PCD');
+    watch?.stop();
+    watch = undefined;
     pcscd?.child.kill('SIGTERM');
     await pcscd?.exited;
     const command = Uint8Array.from([0xa0, 0x20, 0, 0]);
