@@ -3,15 +3,12 @@ import type { ConnectionEvent } from '../connection/connection.ts';
 import type { SessionEngine } from '../connection/engine.ts';
 import { asTrellisError, ConnectionError } from '../errors/errors.ts';
 import type { ResumableSession } from '../handshake/resumable-session.ts';
+import { joinSmall } from './small-writes.ts';
 import { freeNow, lingerAndClose, writePieces } from './transport.ts';
 import { doWanted } from './wanted.ts';
 
 /** Plaintext sealed and handed to the transport at once, before looking whether it still takes more. */
 const WRITE_SLICE = 256 * 1024;
-/** Writes shorter than this are joined into one record; longer ones are sealed where they are. */
-const SMALL_WRITE = 8 * 1024;
-/** Largest TLSPlaintext.fragment, RFC 8446 §5.1. */
-const RECORD_LENGTH = 16 * 1024;
 /**
  * Reading stops while the transport holds more unsent bytes than this. Writes wait much earlier; only answers that the
  * peer provokes (KeyUpdate, refusals of a sub-protocol) get here, and only when the peer does not read them.
@@ -563,28 +560,4 @@ export abstract class SessionStream extends Duplex {
     stream.#writeDone = undefined;
     done?.(stream.errored ?? new ConnectionError('ERR_TLS_CLOSED', 'The socket was destroyed'));
   }
-}
-
-/** Joins neighbouring short writes, so that many one-byte writes become one record instead of many. */
-function joinSmall(items: readonly { readonly chunk: Uint8Array }[]): Uint8Array[] {
-  const joined: Uint8Array[] = [];
-  let run: Uint8Array[] = [];
-  let length = 0;
-  const endRun = () => {
-    if (run.length > 0) joined.push(run.length === 1 ? (run[0] as Uint8Array) : Buffer.concat(run, length));
-    run = [];
-    length = 0;
-  };
-  for (const { chunk } of items) {
-    if (chunk.length >= SMALL_WRITE) {
-      endRun();
-      joined.push(chunk);
-      continue;
-    }
-    if (length + chunk.length > RECORD_LENGTH) endRun();
-    run.push(chunk);
-    length += chunk.length;
-  }
-  endRun();
-  return joined;
 }

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { nodeCrypto } from '../../../src/crypto/node/provider.ts';
 import { schemeById } from '../../../src/crypto/schemes.ts';
 import { Oid } from '../../../src/der/oids.ts';
 import { SignatureError, type SignatureErrorCode } from '../../../src/errors/errors.ts';
@@ -9,6 +10,7 @@ import {
   type Signer,
   type VerifyContext,
 } from '../../../src/formats/format.ts';
+import type { VerifiedObject } from '../../../src/formats/verified.ts';
 import { SignatureScheme } from '../../../src/wire/codepoints.ts';
 import { extKeyUsage } from '../../../src/x509/issue.ts';
 import { TrustStore } from '../../../src/x509/trust-store.ts';
@@ -79,6 +81,33 @@ export function binding(fields: Partial<Binding> = {}): Binding {
     treeHead: new Uint8Array(0),
     ...fields,
   };
+}
+
+/** What differs from `binding()` in one field each. */
+export const OTHER_BINDINGS: readonly (readonly [field: string, binding: Binding])[] = [
+  ['sessionBinding', binding({ sessionBinding: new Uint8Array(32) })],
+  ['sequence', binding({ sequence: 8 })],
+  ['role', binding({ role: 'server' })],
+  ['application', binding({ application: 'other' })],
+  ['peer', binding({ peer: new Uint8Array(0) })],
+  ['contentType', binding({ contentType: 28 })],
+];
+
+/** It says of `object` what was signed, with the options of `optionsFor`. */
+export function expectVerified(
+  verified: VerifiedObject,
+  object: Uint8Array,
+  content: Uint8Array,
+  { identity }: TestSigner,
+): void {
+  expect(verified.content).toEqual(content);
+  expect(verified.contentLength).toBe(content.length);
+  expect(verified.contentDigest).toEqual(nodeCrypto.digest('sha256', content));
+  expect(verified.objectDigest).toEqual(nodeCrypto.digest('sha256', object));
+  expect(verified.binding).toEqual(binding());
+  expect(verified.signingTime).toBe(NOW);
+  expect(verified.receiptRequested).toBe(true);
+  expect(verified.signer.leaf.raw).toEqual(identity.der);
 }
 
 /** As a sender of data has them. */

@@ -45,20 +45,25 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
+/** A server on a free port that ends with the test. */
+async function serving(options: ServerOptions): Promise<{ listening: Server; port: number }> {
+  const listening = createServer(options);
+  servers.push(listening);
+  listening.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  return { listening, port: (listening.address() as AddressInfo).port };
+}
+
 /** A server and a client connected to it; each side's module by option. */
 async function pair(
   serverOptions: ServerOptions,
   clientOptions: ConnectionOptions,
 ): Promise<{ client: TLSSocket; server: TLSSocket }> {
-  const listening = createServer(serverOptions);
-  servers.push(listening);
+  const { listening, port } = await serving(serverOptions);
   listening.on('tlsClientError', () => undefined);
-  listening.listen(0, '127.0.0.1');
-  await once(listening, 'listening');
   // A client may end a session that its server has begun.
   listening.on('secureConnection', (socket) => socket.on('error', () => undefined));
   const accepted = once(listening, 'secureConnection') as Promise<[TLSSocket]>;
-  const { port } = listening.address() as AddressInfo;
   const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ...clientOptions });
   sockets.push(client);
   await once(client, 'secureConnect');
@@ -112,17 +117,13 @@ describe.each([
 
 /** A session that carries many connections to an echo. */
 async function multiplexed(modules: Awaited<ReturnType<typeof both>>): Promise<MuxSession> {
-  const listening = createServer({
+  const { listening, port } = await serving({
     module: modules.server.module,
     subProtocols: [muxServer({ applications: [{ name: 'echo', port: 7 }] })],
   });
-  servers.push(listening);
   listening.on('secureConnection', (socket) => {
     muxSession(socket)?.on('connection', (connection) => connection.pipe(connection));
   });
-  listening.listen(0, '127.0.0.1');
-  await once(listening, 'listening');
-  const { port } = listening.address() as AddressInfo;
   const session = connectMux({
     port,
     host: '127.0.0.1',
@@ -197,12 +198,8 @@ describe('an offloaded session', () => {
 
   it('takes what the peer has sent right after its Finished', async () => {
     const server = await openModule(cardWith({ kind: 'server' }), offloaded);
-    const listening = createServer({ module: server.module });
-    servers.push(listening);
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
+    const { listening, port } = await serving({ module: server.module });
     const accepted = once(listening, 'secureConnection') as Promise<[TLSSocket]>;
-    const { port } = listening.address() as AddressInfo;
     const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
     sockets.push(client);
     // In one piece with the Finished.
@@ -242,12 +239,8 @@ describe('an offloaded session', () => {
 
   it('does not come about where the identity does not permit it', async () => {
     const server = await openModule(cardWith({ kind: 'server', permissions: 4 }), offloaded);
-    const listening = createServer({ module: server.module });
-    servers.push(listening);
+    const { listening, port } = await serving({ module: server.module });
     const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const { port } = listening.address() as AddressInfo;
     const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
     sockets.push(client);
     const [error] = (await once(client, 'error')) as [Error & { code: string }];
@@ -297,12 +290,8 @@ describe('a session in a module', () => {
   it('tells the peer what is wrong with its certificate, and the user too', async () => {
     const server = await openModule(cardWith({ kind: 'server' }));
     const client = await openModule(cardWith({ kind: 'client' }));
-    const listening = createServer({ module: server.module });
-    servers.push(listening);
+    const { listening, port } = await serving({ module: server.module });
     const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const { port } = listening.address() as AddressInfo;
     const socket = connect({ port, host: '127.0.0.1', servername: 'other.test', module: client.module });
     const [error] = (await once(socket, 'error')) as [Error & { code: string }];
     expect(error.code).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
@@ -334,12 +323,9 @@ describe('a session in a module', () => {
 
   it('is not opened before a client has said hello', async () => {
     const server = await openModule(cardWith({ kind: 'server' }));
-    const listening = createServer({ module: server.module });
-    servers.push(listening);
+    const { listening, port } = await serving({ module: server.module });
     listening.on('tlsClientError', () => undefined);
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const silent = netConnect((listening.address() as AddressInfo).port, '127.0.0.1');
+    const silent = netConnect(port, '127.0.0.1');
     await once(silent, 'connect');
     silent.write(Buffer.from('16030100ff0100', 'hex'));
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -349,12 +335,9 @@ describe('a session in a module', () => {
 
   it('answers what is no TLS with the right alert', async () => {
     const server = await openModule(cardWith({ kind: 'server' }));
-    const listening = createServer({ module: server.module });
-    servers.push(listening);
+    const { listening, port } = await serving({ module: server.module });
     const told = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const lost = netConnect((listening.address() as AddressInfo).port, '127.0.0.1');
+    const lost = netConnect(port, '127.0.0.1');
     lost.write('GET / HTTP/1.1\r\n\r\n');
     const [answer] = (await once(lost, 'data')) as [Buffer];
     expect(answer.toString('hex')).toBe('1503030002020a');
@@ -431,12 +414,8 @@ describe('a session in a module', () => {
 
   it('is refused to a client without a certificate where the host wants one, whatever the module asks for', async () => {
     const { module } = await openModule(cardWith({ kind: 'server', clientCertificate: 0 }));
-    const listening = createServer({ module, requestCert: true, ca: CA_PEM });
-    servers.push(listening);
+    const { listening, port } = await serving({ module, requestCert: true, ca: CA_PEM });
     const refused = once(listening, 'tlsClientError') as Promise<[Error & { code: string }]>;
-    listening.listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const { port } = listening.address() as AddressInfo;
     const client = connect({ port, host: '127.0.0.1', servername: 'server.test', ca: CA_PEM });
     const [error] = (await once(client, 'error')) as [Error & { code: string }];
     expect(error.code).toBe('ERR_TLS_ALERT_CERTIFICATE_REQUIRED');

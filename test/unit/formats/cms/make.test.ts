@@ -9,11 +9,12 @@ import { cmsVerifier } from '../../../../src/formats/cms/verify.ts';
 import type { ObjectOptions } from '../../../../src/formats/format.ts';
 import { SignatureScheme } from '../../../../src/wire/codepoints.ts';
 import { directoryName, dnsName } from '../../../../src/x509/issue.ts';
-import { ca, client, type Identity, NOW } from '../../x509/pki.ts';
+import { ca, client, type Identity } from '../../x509/pki.ts';
 import {
   binding,
   contextFor,
   expectRefused,
+  expectVerified,
   KEY_TYPES,
   type KeyType,
   optionsFor,
@@ -37,14 +38,7 @@ describe('cmsMaker.prepareObject', () => {
     const object = make(signer);
     const verified = cmsVerifier.verifyObject(nodeCrypto, object, contextFor());
     expect(verified.format).toBe('pkcs7');
-    expect(verified.content).toEqual(content);
-    expect(verified.contentLength).toBe(content.length);
-    expect(verified.binding).toEqual(binding());
-    expect(verified.signingTime).toBe(NOW);
-    expect(verified.receiptRequested).toBe(true);
-    expect(verified.signer.leaf.raw).toEqual(signer.identity.der);
-    expect(verified.objectDigest).toEqual(nodeCrypto.digest('sha256', object));
-    expect(verified.contentDigest).toEqual(nodeCrypto.digest('sha256', content));
+    expectVerified(verified, object, content, signer);
     expect(cmsVerifier.referenceTo(nodeCrypto, object)).toEqual(verified.reference);
   });
 

@@ -13,9 +13,9 @@ import {
   binding,
   contextFor,
   expectRefused,
+  expectVerified,
   KEY_TYPES,
   type KeyType,
-  NOW,
   optionsFor,
   root,
   signatureOf,
@@ -51,14 +51,7 @@ describe('xmlMaker.prepareObject', () => {
     const object = make(by);
     const verified = xmlVerifier.verifyObject(nodeCrypto, object, contextFor());
     expect(verified.format).toBe('xmldsig');
-    expect(verified.content).toEqual(content);
-    expect(verified.contentLength).toBe(content.length);
-    expect(verified.binding).toEqual(binding());
-    expect(verified.signingTime).toBe(NOW);
-    expect(verified.receiptRequested).toBe(true);
-    expect(verified.signer.leaf.raw).toEqual(by.identity.der);
-    expect(verified.objectDigest).toEqual(nodeCrypto.digest('sha256', object));
-    expect(hex(verified.contentDigest)).toBe(hex(nodeCrypto.digest('sha256', content)));
+    expectVerified(verified, object, content, by);
     expect(xmlVerifier.referenceTo(nodeCrypto, object)).toEqual(verified.reference);
     expect(xmlVerifier.verifyForeignObject(nodeCrypto, object, contextFor()).content).toEqual(content);
   });

@@ -15,6 +15,7 @@ import {
   KEY_TYPES,
   type KeyType,
   NOW,
+  OTHER_BINDINGS,
   root,
   signerOf,
   signerWith,
@@ -170,17 +171,10 @@ describe('what is signed', () => {
     );
   });
 
-  it.each<[string, Parameters<typeof binding>[0]]>([
-    ['sessionBinding', { sessionBinding: new Uint8Array(32) }],
-    ['sequence', { sequence: 8 }],
-    ['role', { role: 'server' }],
-    ['application', { application: 'other' }],
-    ['peer', { peer: new Uint8Array(0) }],
-    ['contentType', { contentType: 28 }],
-  ])('is bound to what is expected: %s', (field, expected) => {
+  it.each(OTHER_BINDINGS)('is bound to what is expected: %s', (field, other) => {
     const object = forge(signer);
     verify(object, { expect: binding() });
-    expectRefused(() => verify(object, { expect: binding(expected) }), 'ERR_SIGN_BINDING_MISMATCH', field);
+    expectRefused(() => verify(object, { expect: other }), 'ERR_SIGN_BINDING_MISMATCH', field);
   });
 
   it('says nothing twice', () => {
