@@ -31,6 +31,9 @@ export class Trellis {
   readonly exited: Promise<Exit>;
   stdout = '';
   stderr = '';
+  readonly #log: LogLine[] = [];
+  /** Where the first line of `stderr` begins that is not whole yet. */
+  #unread = 0;
   readonly #watchers = new Set<() => void>();
 
   constructor(words: readonly string[], environment: Record<string, string> = {}) {
@@ -54,11 +57,13 @@ export class Trellis {
     });
   }
 
-  get log(): LogLine[] {
-    return this.stderr
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line));
+  get log(): readonly LogLine[] {
+    const end = this.stderr.lastIndexOf('\n') + 1;
+    for (const line of this.stderr.slice(this.#unread, end).split('\n')) {
+      if (line.startsWith('{')) this.#log.push(JSON.parse(line));
+    }
+    this.#unread = end;
+    return this.#log;
   }
 
   events(event: string): LogLine[] {
