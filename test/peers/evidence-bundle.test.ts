@@ -164,7 +164,7 @@ describeWith([openssl, xmlsec], 'an exported bundle', () => {
     const changed = mkdtempSync(join(folder, 'changed-'));
     cpSync(unpacked, changed, { recursive: true });
     for (const change of changes) {
-      const [name] = CHANGES[change] as readonly [string];
+      const [name] = CHANGES[change] as readonly [string, string, string?];
       const bytes = readFileSync(join(changed, name));
       const at = bytes.length - 5;
       bytes[at] = (bytes[at] as number) ^ 1;
