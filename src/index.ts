@@ -48,10 +48,9 @@ export type {
   ServerConfig,
   SessionStore,
 } from './handshake/config.ts';
+export type { ALPNCallback, CertificateCallback, SNICallback } from './node/callbacks.ts';
 export { type ConnectionOptions, connect } from './node/connect.ts';
 export {
-  type ALPNCallback,
-  type CertificateCallback,
   type CheckServerIdentity,
   type ClientSettings,
   checkServerIdentity,
@@ -59,7 +58,6 @@ export {
   configureServer,
   type PeerSettings,
   type ServerSettings,
-  type SNICallback,
 } from './node/engine-config.ts';
 export { keyLogFile } from './node/keylog.ts';
 export { openModule } from './node/module/open.ts';

@@ -1,14 +1,7 @@
 import { legacyCertificate } from '../crypto/node/certificate-object.ts';
 import { nodeCrypto } from '../crypto/node/provider.ts';
-import { CertificateError, ConnectionError, TlsError } from '../errors/errors.ts';
-import type {
-  CertificateWishes,
-  ClientConfig,
-  EarlyDataPolicy,
-  IdentitySource,
-  PeerVerifier,
-  ServerConfig,
-} from '../handshake/config.ts';
+import { CertificateError } from '../errors/errors.ts';
+import type { ClientConfig, EarlyDataPolicy, PeerVerifier, ServerConfig } from '../handshake/config.ts';
 import type { EarlyDataGuard } from '../handshake/early-data-guard.ts';
 import { parseResumable, type ResumableSession } from '../handshake/resumable-session.ts';
 import { CertificateType, NamedGroup } from '../wire/codepoints.ts';
@@ -17,32 +10,23 @@ import { checkServerName, referenceName } from '../x509/names.ts';
 import { importRawKey, verifyRawKey } from '../x509/raw-key.ts';
 import { checkRevocation, type OcspMode } from '../x509/revocation.ts';
 import { acceptUnverified, UnverifiedPeer, verifyFingerprint, verifyPeer } from '../x509/verify.ts';
+import {
+  type ALPNCallback,
+  type CertificateCallback,
+  protocolSelector,
+  requestSource,
+  type SNICallback,
+  sniSource,
+} from './callbacks.ts';
 import { type CompressionName, compressionFor } from './certificate-compression.ts';
 import { parseFingerprints } from './fingerprints.ts';
 import { optionError, parseAlpn, requireInteger, requireSupported, sniFor } from './options.ts';
 import type { PeerCertificate } from './peer-certificate.ts';
 import { clientPsks, type PskInput, type PskLookup, pskFinder, readHint } from './psk.ts';
-import { type ContextOptions, contextOf, SecureContext } from './secure-context.ts';
+import { type ContextOptions, contextOf, type SecureContext } from './secure-context.ts';
 
 /** Says what is wrong with a certificate for a host, or nothing. As node:tls's option of this name. */
 export type CheckServerIdentity = (hostname: string, certificate: PeerCertificate) => Error | undefined;
-
-/** node:tls's callback; it may call back at once or later, within the time for the handshake. */
-export type SNICallback = (
-  servername: string,
-  callback: (error: Error | null, context?: SecureContext) => void,
-) => void;
-
-/**
- * Called when the server asks for a certificate.
- * @returns at once or later, a context with what may be shown; one without certificates shows none, and `undefined` leaves it
- *   to `cert` and `key`. What it throws or rejects with ends the session.
- */
-export type CertificateCallback = (
-  wishes: CertificateWishes,
-) => SecureContext | undefined | Promise<SecureContext | undefined>;
-
-export type ALPNCallback = (offer: { servername: string; protocols: string[] }) => string | undefined;
 
 /** Options about peer and session that both sides have. */
 export interface PeerSettings {
@@ -339,7 +323,7 @@ export function serverConfig(
     selectIdentities: (name) =>
       name === undefined ? context.identities : (contextFor(name) ?? context).identitiesFor(name),
     identitySource: callback === undefined ? undefined : sniSource(callback, context),
-    selectProtocol: protocolSelector(settings),
+    selectProtocol: protocolSelector(settings.ALPNProtocols, settings.ALPNCallback),
     clientCertificate: !requestsCertificate
       ? 'none'
       : settings.rejectUnauthorized === false
@@ -374,96 +358,6 @@ function earlyDataPolicy(maxBytes: number | undefined, guard: EarlyDataGuard): E
   requireInteger('maxEarlyData', maxBytes, 0, MAX_EARLY_DATA);
   if (maxBytes === undefined || maxBytes === 0) return undefined;
   return { maxBytes, firstUse: (...use) => guard.firstUse(...use) };
-}
-
-/**
- * Calls node:tls's callback, which may call back at once or later.
- * @returns a context, or `undefined` for the server's own
- */
-function askSni(
-  callback: SNICallback,
-  serverName: string,
-): SecureContext | undefined | Promise<SecureContext | undefined> {
-  let settle: ((error: Error | null, context?: SecureContext) => void) | undefined;
-  let answer: { error: Error | null; context: SecureContext | undefined } | undefined;
-  callback(serverName, (error, context) => {
-    if (settle !== undefined) settle(error, context);
-    else answer ??= { error, context };
-  });
-  if (answer !== undefined) return readSniAnswer(answer.error, answer.context);
-  return new Promise((resolve, reject) => {
-    settle = (error, context) => {
-      try {
-        resolve(readSniAnswer(error, context));
-      } catch (refusal) {
-        reject(refusal);
-      }
-    };
-  });
-}
-
-/** @throws TlsError ERR_TLS_UNRECOGNIZED_NAME with the callback's error; ConnectionError ERR_TLS_OPTION */
-function readSniAnswer(error: Error | null, context: SecureContext | undefined): SecureContext | undefined {
-  if (error) {
-    throw new TlsError('ERR_TLS_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error });
-  }
-  return ownContext('SNICallback', context);
-}
-
-/** JavaScript may bring node:tls's own context, which holds nothing that can be read. @throws ConnectionError ERR_TLS_OPTION */
-function ownContext(callback: string, context: SecureContext | undefined): SecureContext | undefined {
-  if (context !== undefined && context !== null && !(context instanceof SecureContext)) {
-    throw new ConnectionError(
-      'ERR_TLS_OPTION',
-      `${callback} must answer with a context of createSecureContext of trellis`,
-    );
-  }
-  return context ?? undefined;
-}
-
-/** Certificates by a client's `certificateCallback`. */
-function requestSource(callback: CertificateCallback, context: SecureContext): IdentitySource {
-  const read = (found: SecureContext | undefined) =>
-    (ownContext('certificateCallback', found) ?? context).identities;
-  return {
-    select(_serverName, wishes) {
-      const answer = callback(wishes);
-      return answer instanceof Promise ? answer.then(read) : read(answer);
-    },
-  };
-}
-
-/** Certificates by the user's `SNICallback`; a client that names no server gets those of the server's own context. */
-function sniSource(callback: SNICallback, context: SecureContext): IdentitySource {
-  return {
-    select(serverName) {
-      if (serverName === undefined) return context.identities;
-      const answer = askSni(callback, serverName);
-      return answer instanceof Promise
-        ? answer.then((found) => (found ?? context).identitiesFor(serverName))
-        : (answer ?? context).identitiesFor(serverName);
-    },
-  };
-}
-
-function protocolSelector({ ALPNProtocols, ALPNCallback }: ServerSettings): ServerConfig['selectProtocol'] {
-  if (ALPNCallback !== undefined) {
-    if (ALPNProtocols !== undefined) {
-      throw optionError('ALPNCallback', 'it cannot be combined with ALPNProtocols; give one of the two');
-    }
-    return (offered, serverName) => {
-      const protocol = ALPNCallback({ servername: serverName ?? '', protocols: [...offered] });
-      if (protocol !== undefined && !offered.includes(protocol)) {
-        throw new ConnectionError(
-          'ERR_TLS_OPTION',
-          `ALPNCallback answered '${protocol}', which the client did not offer`,
-        );
-      }
-      return protocol;
-    };
-  }
-  const ours = parseAlpn(ALPNProtocols);
-  return ours === undefined ? undefined : (offered) => ours.find((protocol) => offered.includes(protocol));
 }
 
 // ── for a Connection without a socket ──────────────────────────────────────────────────────────────
