@@ -4,7 +4,6 @@ import { NamedGroup } from '../../wire/codepoints.ts';
 import { concat } from '../../wire/writer.ts';
 import type { KeyExchange, KeyExchangeGroup } from '../provider.ts';
 import { CIPHERTEXT_LENGTH, ENCAPSULATION_KEY_LENGTH, mlKem768 } from './ml-kem.ts';
-import { takeX25519Pair } from './x25519-reserve.ts';
 
 /** Groups of RFC 8446 §4.2.7 that this provider has, and the hybrid one. */
 export function nodeGroup(id: number): KeyExchangeGroup | undefined {
@@ -39,9 +38,19 @@ function diffieHellman(id: number, begin: () => KeyExchange): KeyExchangeGroup {
 const X25519_LENGTH = 32;
 
 const x25519 = diffieHellman(NamedGroup.x25519, () => {
-  const { privateKey, publicKey } = takeX25519Pair();
-  return x25519Exchange(privateKey, publicKey);
+  const privateKey = newX25519Key();
+  return x25519Exchange(privateKey, crypto.createPublicKey(privateKey));
 });
+
+/**
+ * 32 random bytes (RFC 7748 §5), and not crypto.generateKeyPair: what that leaves to the garbage collector locks the key when it is
+ * collected, and so does an export of the key, which allocates. A collection in the middle of an export never ended, and the process
+ * stood still; Node 20.20 does it within some thousand pairs.
+ */
+function newX25519Key(): KeyObject {
+  const d = crypto.randomBytes(X25519_LENGTH).toString('base64url');
+  return crypto.createPrivateKey({ format: 'jwk', key: { kty: 'OKP', crv: 'X25519', d, x: '' } });
+}
 
 /** RFC 8446 §7.4.2. Keys cross as JWK: OpenSSL's DER encoders and decoders cost as much as the curve itself. */
 export function x25519Exchange(privateKey: KeyObject, publicKey: KeyObject): KeyExchange {

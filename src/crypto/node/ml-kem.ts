@@ -37,7 +37,10 @@ let chosen: MlKem | undefined;
 interface CryptoWithKem {
   encapsulate?(key: KeyObject): { readonly sharedKey: Buffer; readonly ciphertext: Buffer };
   decapsulate?(key: KeyObject, ciphertext: Uint8Array): Buffer;
-  generateKeyPairSync(type: string): { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  generateKeyPairSync(
+    type: string,
+    options?: { publicKeyEncoding: { type: 'spki'; format: 'der' } },
+  ): { readonly publicKey: Buffer; readonly privateKey: KeyObject };
 }
 const kem = crypto as unknown as Required<CryptoWithKem>;
 
@@ -57,9 +60,11 @@ const SPKI_PREFIX = Buffer.from('308204b2300b0609608648016503040402038204a100', 
 
 export const nativeMlKem768: MlKem = {
   generate() {
-    const { publicKey, privateKey } = kem.generateKeyPairSync('ml-kem-768');
+    // Encoded where it is made: see newX25519Key.
+    const publicKeyEncoding = { type: 'spki', format: 'der' } as const;
+    const { publicKey, privateKey } = kem.generateKeyPairSync('ml-kem-768', { publicKeyEncoding });
     return {
-      encapsulationKey: publicKey.export({ type: 'spki', format: 'der' }).subarray(SPKI_PREFIX.length),
+      encapsulationKey: publicKey.subarray(SPKI_PREFIX.length),
       decapsulate: (ciphertext) => kem.decapsulate(privateKey, ciphertext),
     };
   },

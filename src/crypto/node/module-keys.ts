@@ -1,4 +1,4 @@
-import crypto, { type KeyObject } from 'node:crypto';
+import crypto from 'node:crypto';
 import { privateKeyObject } from './import-key.ts';
 import { KeyObjectSigningKey } from './signing-key.ts';
 
@@ -16,7 +16,7 @@ class NodeModuleKey extends KeyObjectSigningKey {
 export const nodeModuleKeys = {
   /** @returns PKCS#8, DER */
   generate(algorithm: Algorithm): Uint8Array {
-    return generate(algorithm).export({ type: 'pkcs8', format: 'der' });
+    return generate(algorithm);
   },
   /** @throws ConnectionError ERR_TLS_OPTION */
   load(pkcs8: Uint8Array): NodeModuleKey {
@@ -24,16 +24,28 @@ export const nodeModuleKeys = {
   },
 };
 
-function generate(algorithm: Algorithm): KeyObject {
+/** PKCS#8, DER. Encoded where it is made: see newX25519Key. */
+function generate(algorithm: Algorithm): Uint8Array {
   switch (algorithm) {
     case 'P-256':
     case 'P-384':
-      return crypto.generateKeyPairSync('ec', { namedCurve: algorithm }).privateKey;
+      return crypto.generateKeyPairSync('ec', {
+        namedCurve: algorithm,
+        publicKeyEncoding: { type: 'spki', format: 'der' },
+        privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+      }).privateKey;
     case 'Ed25519':
-      return crypto.generateKeyPairSync('ed25519').privateKey;
+      return crypto.generateKeyPairSync('ed25519', {
+        publicKeyEncoding: { type: 'spki', format: 'der' },
+        privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+      }).privateKey;
     case 'RSA-2048':
     case 'RSA-3072':
-      return crypto.generateKeyPairSync('rsa', { modulusLength: Number(algorithm.slice(4)) }).privateKey;
+      return crypto.generateKeyPairSync('rsa', {
+        modulusLength: Number(algorithm.slice(4)),
+        publicKeyEncoding: { type: 'spki', format: 'der' },
+        privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+      }).privateKey;
   }
 }
 
