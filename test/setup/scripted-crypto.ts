@@ -63,7 +63,7 @@ const X25519_PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 function x25519FromScalar(scalar: Uint8Array): KeyExchange {
   const der = Buffer.concat([X25519_PKCS8, scalar]);
   const privateKey = crypto.createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  return x25519Exchange(privateKey, crypto.createPublicKey(privateKey));
+  return x25519Exchange(privateKey);
 }
 
 function p256FromScalar(scalar: Uint8Array): KeyExchange {

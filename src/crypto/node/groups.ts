@@ -37,10 +37,7 @@ function diffieHellman(id: number, begin: () => KeyExchange): KeyExchangeGroup {
 
 const X25519_LENGTH = 32;
 
-const x25519 = diffieHellman(NamedGroup.x25519, () => {
-  const privateKey = newX25519Key();
-  return x25519Exchange(privateKey, crypto.createPublicKey(privateKey));
-});
+const x25519 = diffieHellman(NamedGroup.x25519, () => x25519Exchange(newX25519Key()));
 
 /**
  * 32 random bytes (RFC 7748 §5), and not crypto.generateKeyPair: what that leaves to the garbage collector locks the key when it is
@@ -53,9 +50,10 @@ function newX25519Key(): KeyObject {
 }
 
 /** RFC 8446 §7.4.2. Keys cross as JWK: OpenSSL's DER encoders and decoders cost as much as the curve itself. */
-export function x25519Exchange(privateKey: KeyObject, publicKey: KeyObject): KeyExchange {
+export function x25519Exchange(privateKey: KeyObject): KeyExchange {
+  const { x: own = '' } = crypto.createPublicKey(privateKey).export({ format: 'jwk' });
   return {
-    share: Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url'),
+    share: Buffer.from(own, 'base64url'),
     complete(peerShare) {
       if (peerShare.length !== X25519_LENGTH) throw badShare('x25519', 'is not 32 bytes');
       const x = Buffer.from(peerShare.buffer, peerShare.byteOffset, peerShare.length).toString('base64url');
