@@ -489,7 +489,8 @@ export class TLSSocket extends SocketFace {
   /**
    * Changes the key of this direction (KeyUpdate, RFC 8446 §4.6.3); it also happens by itself at the cipher's limit.
    * @param requestPeer the peer shall change its key as well
-   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete, ERR_TLS_CLOSED after end
+   * @throws ConnectionError ERR_TLS_NOT_CONNECTED before the handshake is complete, ERR_TLS_CLOSED once the session is closed for
+   *   sending, by `end` or from outside: never while `writable` is true
    */
   updateKeys(requestPeer = false): void {
     this.connection.updateKeys(requestPeer);
