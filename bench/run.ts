@@ -10,10 +10,11 @@ const MAX_ROUNDS = 1000;
 const { name, json, rounds } = readArguments();
 const load = name === undefined || !Object.hasOwn(benches, name) ? undefined : benches[name];
 if (name === undefined) {
+  const width = Math.max(...Object.keys(benches).map((name) => name.length));
   for (const load of Object.values(benches)) {
     const { name, unit, higherIsBetter, peerName } = await load();
     console.log(
-      `${name.padEnd(12)} ${unit}, ${higherIsBetter ? 'higher' : 'lower'} is better, against ${peerName}`,
+      `${name.padEnd(width)} ${unit}, ${higherIsBetter ? 'higher' : 'lower'} is better, against ${peerName}`,
     );
   }
 } else if (load === undefined) {

@@ -56,8 +56,11 @@ export async function makeFiles(): Promise<Files> {
 
 /** A server certificate with an RSA key of 2048 bits, as most servers have, that vouches for itself. */
 export function makeRsaFiles(): Files {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const { privateKey: key, publicKey: spki } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
   const id = keyIdentifier(nodeCrypto, spki);
   const subject = [{ CN: 'localhost' }];
   const certificate = issueCertificate(
@@ -72,11 +75,11 @@ export function makeRsaFiles(): Files {
     },
     {
       algorithm: { kind: 'rsa-pkcs1', hash: 'sha256' },
-      sign: (tbs) => sign('sha256', tbs, privateKey),
+      sign: (tbs) => sign('sha256', tbs, key),
     },
   );
   const cert = Buffer.from(encodePem('CERTIFICATE', certificate));
-  return { ca: cert, cert, key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })) };
+  return { ca: cert, cert, key: Buffer.from(key) };
 }
 
 const DAY = 86_400_000;

@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import type { PeerCertificate } from 'node:tls';
 
 export type { X509Certificate };
 
@@ -9,6 +8,6 @@ export function x509Certificate(der: Uint8Array): X509Certificate {
 }
 
 /** The object that node:tls's `getPeerCertificate()` returns, for one certificate. */
-export function legacyCertificate(der: Uint8Array): PeerCertificate {
+export function legacyCertificate(der: Uint8Array): ReturnType<X509Certificate['toLegacyObject']> {
   return new X509Certificate(der).toLegacyObject();
 }
