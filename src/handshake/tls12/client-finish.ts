@@ -9,7 +9,7 @@ import { FinishedVerified, type PeerAuthenticated } from '../proofs.ts';
 import { MAX_TICKET_LIFETIME } from '../session.ts';
 import type { Expect, SignatureWanted, Step, Waiting } from '../step.ts';
 import { type Agreement12, Established12 } from './established.ts';
-import { type MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { type KeyPair12, type MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
 import type { Terms12 } from './protocol.ts';
 import type { ServerAnswer } from './server-hello-check.ts';
 import type { ClientSession12 } from './session.ts';
@@ -39,6 +39,7 @@ export interface Keyed extends Greeted {
   readonly pskIdentity?: Uint8Array | undefined;
   readonly pskIdentityHint?: Uint8Array | undefined;
   readonly master: MasterSecret12;
+  readonly keys: KeyPair12;
   readonly certificateRequested?: boolean;
   /** The session that is resumed. */
   readonly resumed: ClientSession12 | undefined;
@@ -70,9 +71,9 @@ export function finishFlight(state: Keyed, io: HandshakeIO): Step {
 }
 
 /** ChangeCipherSpec, and Finished as the first message under the new keys (RFC 5246 §7.1, §7.4.9). */
-function sendFinished({ transcript, master, randoms }: Keyed, io: HandshakeIO): void {
+function sendFinished({ transcript, master, keys }: Keyed, io: HandshakeIO): void {
   io.sendChangeCipherSpec();
-  io.protectWrite12(master.keys(randoms).client);
+  io.protectWrite12(keys.client);
   transcript.add(io.send(buildFinished(master.verifyData('client', transcript.snapshot()))));
 }
 
@@ -121,8 +122,7 @@ class ExpectChangeCipherSpec implements Expect {
   }
 
   receiveChangeCipherSpec(io: HandshakeIO): Step {
-    const { master, randoms } = this.#state;
-    io.protectRead12(master.keys(randoms).server);
+    io.protectRead12(this.#state.keys.server);
     return new ExpectFinished(this.#state, this.#ticket);
   }
 }

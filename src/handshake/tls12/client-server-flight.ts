@@ -285,7 +285,8 @@ class ExpectServerHelloDone implements Expect {
       ? MasterSecret12.extended(io.crypto, this.#state, premaster, transcript.snapshot())
       : MasterSecret12.ofRandoms(io.crypto, this.#state, premaster, randoms);
     const certificateRequested = this.#request !== undefined;
-    const next: Keyed = { master, resumed: undefined, certificateRequested, ...this.#state };
+    const keys = master.keys(randoms);
+    const next: Keyed = { master, keys, resumed: undefined, certificateRequested, ...this.#state };
     if (choice === undefined) return finishFlight(next, io);
     const wanted = {
       kind: 'signature',

@@ -86,6 +86,7 @@ export function acceptServerHello12(
   return expectServerFinish(
     {
       master,
+      keys: master.keys(state.randoms),
       group: resumed.session.group,
       pskIdentity: resumed.session.pskIdentity,
       peer: PeerAuthenticated.bySession12(resumed.peer),

@@ -15,6 +15,8 @@ export interface Randoms {
   readonly server: Uint8Array;
 }
 
+export type KeyPair12 = Readonly<Record<Role, Keys12>>;
+
 /** The master secret of a session of TLS 1.2 or before and what is derived from it (RFC 5246 §6.3, §7.4.9, §8.1). */
 export class MasterSecret12 {
   readonly bytes: Uint8Array;
@@ -56,8 +58,8 @@ export class MasterSecret12 {
     return new MasterSecret12(crypto, terms, bytes);
   }
 
-  /** Keys of both directions, cut from the key block in the order of RFC 5246 §6.3. */
-  keys({ client, server }: Randoms): Readonly<Record<Role, Keys12>> {
+  /** Keys of what client and server write, cut from the key block in the order of RFC 5246 §6.3. */
+  keys({ client, server }: Randoms): KeyPair12 {
     const { suite } = this.#terms;
     const { macKeyLength, keyLength } = suite.protection;
     const ivLength = fixedIvLength(this.#terms);

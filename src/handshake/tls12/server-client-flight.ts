@@ -121,7 +121,7 @@ function expectVerified(
     ? MasterSecret12.extended(io.crypto, state, premaster, transcript.snapshot())
     : MasterSecret12.ofRandoms(io.crypto, state, premaster, randoms);
   io.keylog('CLIENT_RANDOM', randoms.client, master.bytes);
-  const next = { master, resumedSince: undefined, ...state };
+  const next = { master, keys: master.keys(randoms), resumedSince: undefined, ...state };
   return peer === undefined
     ? new ExpectChangeCipherSpec({ peer: PeerAuthenticated.anonymousClient(), ...next })
     : new ExpectCertificateVerify(next, peer);

@@ -10,7 +10,7 @@ import { FinishedVerified, type PeerAuthenticated } from '../proofs.ts';
 import type { Expect, Step } from '../step.ts';
 import type { CheckedClientHello12 } from './client-hello-check.ts';
 import { type Agreement12, Established12 } from './established.ts';
-import { type MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
+import { type KeyPair12, type MasterSecret12, type Randoms, VERIFY_DATA_LENGTH } from './key-schedule.ts';
 import type { Terms12 } from './protocol.ts';
 import { buildState12, type SessionState12 } from './session.ts';
 import type { Transcript12 } from './transcript.ts';
@@ -39,6 +39,7 @@ export interface Greeted extends Terms12 {
 /** Common to all states that have the master secret. */
 export interface Keyed extends Greeted {
   readonly master: MasterSecret12;
+  readonly keys: KeyPair12;
   readonly pskIdentity?: Uint8Array | undefined;
   readonly group: number | undefined;
   /** When the session that is resumed began, Unix milliseconds. */
@@ -59,8 +60,7 @@ export class ExpectChangeCipherSpec implements Expect {
   }
 
   receiveChangeCipherSpec(io: HandshakeIO): Step {
-    const { master, randoms } = this.#state;
-    io.protectRead12(master.keys(randoms).client);
+    io.protectRead12(this.#state.keys.client);
     return new ExpectClientFinished(this.#state);
   }
 }
@@ -110,10 +110,10 @@ export function say({ transcript }: Greeted, message: Uint8Array, io: HandshakeI
 
 /** NewSessionTicket if announced, ChangeCipherSpec, and Finished under the new keys (RFC 5077 §3.3, RFC 5246 §7.4.9). */
 export function sendFinished(state: Keyed, io: HandshakeIO): void {
-  const { transcript, master, randoms, givesTicket } = state;
+  const { transcript, master, keys, givesTicket } = state;
   if (givesTicket) say(state, newTicket(state, io), io);
   io.sendChangeCipherSpec();
-  io.protectWrite12(master.keys(randoms).server);
+  io.protectWrite12(keys.server);
   say(state, buildFinished(master.verifyData('server', transcript.snapshot())), io);
 }
 

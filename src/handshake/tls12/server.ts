@@ -193,6 +193,7 @@ function resume(state: Greeted, { state: session, peer }: UsableSession, io: Han
   io.keylog('CLIENT_RANDOM', state.randoms.client, master.bytes);
   const next: Keyed = {
     master,
+    keys: master.keys(state.randoms),
     group: session.group,
     pskIdentity: session.pskIdentity,
     resumedSince: session.createdAt,
