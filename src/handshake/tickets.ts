@@ -95,6 +95,12 @@ export class TicketKeys {
     return state === undefined ? undefined : parseState(state);
   }
 
+  /** Under the key that seals now, and not under one that it has replaced. */
+  isCurrent(crypto: CryptoProvider, ticket: Uint8Array): boolean {
+    const { name } = this.#sets[0] as KeySet;
+    return crypto.equal(ticket.subarray(0, NAME_LENGTH), name);
+  }
+
   /** What `sealBytes` was given; `undefined` for every ticket that is not ours. */
   openBytes(crypto: CryptoProvider, ticket: Uint8Array): Uint8Array | undefined {
     const body = NAME_LENGTH + NONCE_LENGTH;

@@ -388,7 +388,10 @@ export class TLSSocket extends SocketFace {
     return this.handshakeDone && this.#info().resumed;
   }
 
-  /** Client: what a later connection needs to resume this session. `undefined` before the first 'session' event. */
+  /**
+   * Client: what a later connection needs to resume this session; `undefined` before the first 'session' event, unless this
+   * session was resumed itself.
+   */
   getSession(): Buffer | undefined {
     return this.#session === undefined ? undefined : Buffer.from(serializeResumable(this.#session));
   }

@@ -393,6 +393,22 @@ describe('options', () => {
     expect(secrets[0]).toBe(secrets[1]);
     expect(lines.join('')).toContain('CLIENT_TRAFFIC_SECRET_0');
   });
+
+  it('a session of DTLS 1.2, which gets no new ticket when it is resumed, can be resumed again', async () => {
+    const { port } = await dtlsServer({ maxVersion: 'TLSv1.2' }, echo);
+    const first = dial(port);
+    const [session] = (await once(first, 'session')) as [Buffer];
+    const second = await dialed(port, { session });
+    expect(second.isSessionReused()).toBe(true);
+    const again = second.getSession();
+    expect(again?.equals(session)).toBe(true);
+    expect((await dialed(port, { session: again })).isSessionReused()).toBe(true);
+    // Of a session that the server has forgotten nothing is left.
+    const { port: elsewhere } = await dtlsServer({ maxVersion: 'TLSv1.2' }, echo);
+    const third = await dialed(elsewhere, { session });
+    expect(third.isSessionReused()).toBe(false);
+    expect(third.getSession()?.equals(session)).not.toBe(true);
+  });
 });
 
 describe('multiplexing', () => {

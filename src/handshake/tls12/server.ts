@@ -88,7 +88,7 @@ export function answerClientHello12(
   const choice = session === undefined ? chooseSuite(config, protocol, checked) : undefined;
   const suite = session?.state.suite ?? (choice as Choice).suite;
   const alpnProtocol = chooseProtocol(config, checked, checked.serverName);
-  const givesTicket = config.tickets !== undefined && checked.ticket !== undefined;
+  const givesTicket = mayGiveTicket(config, checked, session !== undefined, io);
   const random = markDowngrade(io.crypto.randomBytes(32), config, version);
   const sessionId =
     session !== undefined
@@ -128,6 +128,20 @@ export function answerClientHello12(
   });
   say(state, answer, io);
   return session === undefined ? offerKeys(state, choice as Choice, io) : resume(state, session, io);
+}
+
+/**
+ * RFC 5077 §3.3. A ticket that was just resumed stays good until its session is too old, and another one would live no longer: it is
+ * replaced only when its key has been.
+ */
+function mayGiveTicket(
+  { tickets }: ServerConfig,
+  { ticket }: CheckedClientHello12,
+  resumes: boolean,
+  io: HandshakeIO,
+): boolean {
+  if (tickets === undefined || ticket === undefined) return false;
+  return !resumes || !tickets.keys.isCurrent(io.crypto, ticket);
 }
 
 /** What the client has asked for and we have; nothing where no certificate is shown. */

@@ -49,10 +49,11 @@ export class AttachedDtlsSocket extends DtlsSocket {
     transport: DatagramTransport,
     isServer: boolean,
     prepare: (made: SubProtocol[], wantsKeyLog: () => boolean) => () => DatagramEngine,
+    session?: Uint8Array,
   ) {
     const made: SubProtocol[] = [];
     const host = new TransportHost(transport);
-    super(host, isServer, NOWHERE, made);
+    super(host, isServer, NOWHERE, made, session);
     host.session = this;
     this.#make = prepare(made, () => this.listenerCount('keylog') > 0);
     // Listeners first, and nothing is sent before the caller has the session.
@@ -81,8 +82,12 @@ export class AttachedDtlsSocket extends DtlsSocket {
 }
 
 export function connectOver(options: AttachedConnectOptions): AttachedDtlsSocket {
-  return new AttachedDtlsSocket(options.transport, false, (made, wantsKeyLog) =>
-    prepareClient(options, made, wantsKeyLog),
+  const { transport, session } = options;
+  return new AttachedDtlsSocket(
+    transport,
+    false,
+    (made, wantsKeyLog) => prepareClient(options, made, wantsKeyLog),
+    session,
   );
 }
 

@@ -238,7 +238,7 @@ export class DtlsEndpoint extends EventEmitter<EndpointEvents> {
     if (port === undefined) throw optionError('port', 'where the peer listens is missing');
     const made: SubProtocol[] = [];
     const remote = { address: host, port };
-    const socket = new DtlsSocket(this.#host, false, remote, made);
+    const socket = new DtlsSocket(this.#host, false, remote, made, options.session);
     if (listener !== undefined) socket.once('secureConnect', listener);
     const wantsKeyLog = (): boolean => socket.listenerCount('keylog') + this.listenerCount('keylog') > 0;
     const make = prepareClient({ ...options, host }, made, wantsKeyLog);

@@ -111,9 +111,19 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   #received = 0;
   #dropped = 0;
 
-  /** @param subProtocols filled by the engine's factories when it is made */
-  constructor(host: SocketHost, isServer: boolean, remote: Remote, subProtocols: readonly SubProtocol[]) {
+  /**
+   * @param subProtocols filled by the engine's factories when it is made
+   * @param session what a client would like to resume
+   */
+  constructor(
+    host: SocketHost,
+    isServer: boolean,
+    remote: Remote,
+    subProtocols: readonly SubProtocol[],
+    session?: Uint8Array,
+  ) {
     super();
+    if (session !== undefined) this.#resumable = Buffer.from(session);
     this.#host = host;
     this.isServer = isServer;
     this.#remote = remote;
@@ -234,7 +244,10 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
     return this.#info?.resumed === true;
   }
 
-  /** Client: what a later connection needs to resume this session; `undefined` before the first 'session' event. */
+  /**
+   * Client: what a later connection needs to resume this session; `undefined` before the first 'session' event, unless this
+   * session was resumed itself.
+   */
   getSession(): Buffer | undefined {
     return this.#resumable;
   }
@@ -479,7 +492,9 @@ export class DtlsSocket extends EventEmitter<DtlsSocketEvents> {
   }
 
   #connected(): void {
-    const { alpnProtocol, serverName, peer, pskIdentity } = this.#started().info as ConnectionInfo;
+    const { alpnProtocol, serverName, peer, pskIdentity, resumed } = this.#started().info as ConnectionInfo;
+    // A server may send no new ticket after a resumption; the one that it took can be used again then.
+    if (!resumed) this.#resumable = undefined;
     this.#secured = true;
     this.alpnProtocol = alpnProtocol ?? false;
     this.servername = serverName ?? false;

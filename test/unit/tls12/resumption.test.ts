@@ -9,6 +9,7 @@ import { parseServerHello } from '../../../src/messages/hello.ts';
 import { parseNewSessionTicket12 } from '../../../src/messages/tls12.ts';
 import { MAX_SESSIONS, MemorySessionStore } from '../../../src/node/session-store.ts';
 import { ContentType, ExtensionType, HandshakeType } from '../../../src/wire/codepoints.ts';
+import { concat } from '../../../src/wire/writer.ts';
 import { clientIdentity, serverConfig, testTickets } from '../../setup/engine-config.ts';
 import {
   changing,
@@ -208,10 +209,45 @@ describe.each(KINDS)('resumption by %s', (kind, makeServer) => {
   });
 });
 
+const NEWEST = new Uint8Array(48).fill(8);
+
 describe('tickets', () => {
+  const resumed = (keys: TicketKeys, session: ClientSession12) => {
+    const pair = connect12({ session }, { tickets: { ...testTickets, keys } });
+    expectAlive(pair);
+    expect(pair.server.connection.info?.resumed).toBe(true);
+    return pair;
+  };
+
+  test('that were just taken stay good, and are not replaced', () => {
+    const session = onlySession(connect12({}, BY_TICKET));
+    const pair = resumed(testTickets.keys, session);
+    expect(pair.client.sessions).toEqual([]);
+    const types = splitMessages(pair.sent.server[0]?.subarray(5) ?? NOTHING).map(({ type }) => type);
+    expect(types).toEqual([HandshakeType.server_hello]);
+  });
+
+  test('under a key that was replaced are replaced, and live no longer for it', () => {
+    const session = onlySession(connect12({}, BY_TICKET));
+    const pair = resumed(new TicketKeys(concat([NEWEST, testTickets.keys.bytes])), session);
+    const renewed = onlySession(pair);
+    expect(renewed.createdAt).toBe(session.createdAt);
+    expect(renewed.ticket).not.toEqual(session.ticket);
+    resumed(new TicketKeys(NEWEST), renewed);
+  });
+
+  test('are given to who resumes by id and knows them', () => {
+    const sessions = byId();
+    const session = onlySession(connect12({}, sessions));
+    const pair = connect12({ session }, { ...sessions, ...BY_TICKET });
+    expectAlive(pair);
+    expect(pair.server.connection.info?.resumed).toBe(true);
+    expect(onlySession(pair).ticket).not.toHaveLength(0);
+  });
+
   test('of other keys are passed over', () => {
     const session = onlySession(connect12({}, BY_TICKET));
-    const keys = new TicketKeys(new Uint8Array(48).fill(8));
+    const keys = new TicketKeys(NEWEST);
     const pair = connect12({ session }, { tickets: { ...testTickets, keys } });
     expectAlive(pair);
     expect(pair.server.connection.info?.resumed).toBe(false);
@@ -233,7 +269,8 @@ describe('tickets', () => {
   test('are not sent unannounced', () => {
     const tamper = changingServerHello((h) => setExtension(h, ExtensionType.session_ticket, undefined));
     const session = onlySession(connect12({}, BY_TICKET));
-    const pair = connect12({ session }, BY_TICKET, { tamper });
+    const keys = new TicketKeys(concat([NEWEST, testTickets.keys.bytes]));
+    const pair = connect12({ session }, { tickets: { ...testTickets, keys } }, { tamper });
     expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 
