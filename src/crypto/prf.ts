@@ -1,3 +1,4 @@
+import { writeLatin1 } from '../wire/latin1.ts';
 import { type CryptoProvider, MAC_LENGTH, type MacName, type PrfHash } from './provider.ts';
 
 /**
@@ -33,9 +34,10 @@ function expand(
   const hashLength = MAC_LENGTH[hash];
   // A(i) ‖ label ‖ seed; A(0) is label ‖ seed.
   const seedLength = seed.reduce((sum, part) => sum + part.length, label.length);
-  const block = new Uint8Array(hashLength + seedLength);
-  let at = hashLength;
-  for (let i = 0; i < label.length; i++) block[at++] = label.charCodeAt(i);
+  const needed = hashLength + seedLength;
+  const block = needed <= SHARED_LENGTH ? shared.subarray(0, needed) : new Uint8Array(needed);
+  writeLatin1(label, block, hashLength);
+  let at = hashLength + label.length;
   for (const part of seed) {
     block.set(part, at);
     at += part.length;
@@ -47,7 +49,13 @@ function expand(
     const next = crypto.shortHmac(hash, secret, block);
     out.set(next.subarray(0, length - produced), produced);
     produced += hashLength;
-    if (produced >= length) return out;
+    if (produced >= length) break;
     a = crypto.shortHmac(hash, secret, a);
   }
+  block.fill(0);
+  return out;
 }
+
+/** Nothing of one call is there after it. Only an exporter's context is longer. */
+const SHARED_LENGTH = 512;
+const shared = new Uint8Array(SHARED_LENGTH);

@@ -1,6 +1,7 @@
 import type { Suite } from '../crypto/suites.ts';
 import { suiteById } from '../crypto/suites.ts';
 import { DecodeError } from '../errors/errors.ts';
+import { latin1Bytes, latin1Text } from '../wire/latin1.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
 
@@ -62,7 +63,7 @@ export function serializeSession(session: ClientSession): Uint8Array {
     .u32(Math.floor(session.receivedAt / 1000))
     .vector(2, utf8.encode(session.serverName ?? ''));
   writePeer(writer, session);
-  writer.u32(session.maxEarlyData ?? 0).vector(1, latin1(session.alpnProtocol ?? ''));
+  writer.u32(session.maxEarlyData ?? 0).vector(1, latin1Bytes(session.alpnProtocol ?? ''));
   writer.vector(2, session.pskIdentity ?? NOTHING);
   return writer.finish();
 }
@@ -87,7 +88,7 @@ export function parseSession(bytes: Uint8Array): ClientSession {
   const peer = readPeer(r);
   const session = {
     maxEarlyData: r.u32() || undefined,
-    alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined,
+    alpnProtocol: latin1Text(r.vector(1)) || undefined,
     pskIdentity: readIdentity(r),
     ...known,
     ...peer,
@@ -103,11 +104,6 @@ export function readIdentity(r: Reader): Uint8Array | undefined {
 }
 
 const NOTHING = new Uint8Array(0);
-
-/** Names of protocols are bytes, kept as latin1 strings. */
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-}
 
 /** Who the peer was: its certificates, or its raw key, or neither. */
 export function writePeer(writer: Writer, { peerChain, peerKey }: KeptPeer): void {

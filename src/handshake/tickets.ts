@@ -1,6 +1,7 @@
 import type { Aead, CryptoProvider } from '../crypto/provider.ts';
 import { type Suite, suiteById } from '../crypto/suites.ts';
 import { ConnectionError, DecodeError } from '../errors/errors.ts';
+import { latin1Bytes, latin1Text } from '../wire/latin1.ts';
 import { Reader } from '../wire/reader.ts';
 import { concat, Writer } from '../wire/writer.ts';
 import { readIdentity, readPeer, writePeer } from './session.ts';
@@ -149,7 +150,7 @@ function buildState(state: TicketState): Uint8Array {
   writer.vector(2, state.pskIdentity ?? NOTHING);
   const { early } = state;
   writer.u32(early?.maxBytes ?? 0);
-  if (early !== undefined) writer.u32(early.ageAdd).vector(1, latin1(early.alpnProtocol ?? ''));
+  if (early !== undefined) writer.u32(early.ageAdd).vector(1, latin1Bytes(early.alpnProtocol ?? ''));
   return writer.finish();
 }
 
@@ -181,10 +182,5 @@ function parseState(bytes: Uint8Array): TicketState | undefined {
 function readEarlyTerms(r: Reader): EarlyTerms | undefined {
   const maxBytes = r.u32();
   if (maxBytes === 0) return undefined;
-  return { maxBytes, ageAdd: r.u32(), alpnProtocol: String.fromCharCode(...r.vector(1)) || undefined };
-}
-
-/** Names of protocols are bytes, kept as latin1 strings. */
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+  return { maxBytes, ageAdd: r.u32(), alpnProtocol: latin1Text(r.vector(1)) || undefined };
 }

@@ -1,5 +1,6 @@
 import { DecodeError, TlsError } from '../errors/errors.ts';
 import { ExtensionType } from '../wire/codepoints.ts';
+import { latin1Bytes, latin1Text } from '../wire/latin1.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
 
@@ -117,7 +118,7 @@ export const serverNameList = codec<string | undefined>(
   },
   (w, name) => {
     if (name === undefined) return;
-    w.vector(2, (list) => list.u8(HOST_NAME).vector(2, ascii(name)));
+    w.vector(2, (list) => list.u8(HOST_NAME).vector(2, latin1Bytes(name)));
   },
 );
 const HOST_NAME = 0;
@@ -125,10 +126,10 @@ const HOST_NAME = 0;
 /** `ProtocolNameList`, RFC 7301 §3.1. Names are bytes; they are kept as latin1 strings, which is lossless. */
 export const protocolNameList = codec<readonly string[]>(
   'application_layer_protocol_negotiation',
-  (r) => r.list(2, (entry) => latin1(entry.vector(1, 1)), 2),
+  (r) => r.list(2, (entry) => latin1Text(entry.vector(1, 1)), 2),
   (w, names) =>
     w.vector(2, (list) => {
-      for (const name of names) list.vector(1, ascii(name));
+      for (const name of names) list.vector(1, latin1Bytes(name));
     }),
 );
 
@@ -346,17 +347,9 @@ export function selectedProtocol(body: Uint8Array): string {
   return name;
 }
 
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
-}
-
 /** A host_name is ASCII without a trailing dot and never a literal address (RFC 6066 §3); here only its bytes count. */
 function asciiName(bytes: Uint8Array): string {
   if (bytes.some((byte) => byte <= 0x20 || byte >= 0x7f))
     throw new DecodeError('server_name: not an ASCII host name');
-  return latin1(bytes);
-}
-
-function ascii(text: string): Uint8Array {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+  return latin1Text(bytes);
 }

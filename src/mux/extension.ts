@@ -1,4 +1,5 @@
 import { TlsError } from '../errors/errors.ts';
+import { latin1Bytes, latin1Text } from '../wire/latin1.ts';
 import { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';
 import { APPLICATION_LIST_MAX, APPLICATION_NAME_MAX, APPLICATIONS_MAX } from './limits.ts';
@@ -63,7 +64,7 @@ export function encodeDataMultiplexing(value: DataMultiplexing): Uint8Array {
 
   const writer = new Writer().vector(3, (list) => {
     for (const { name, port } of entries) {
-      list.vector(1, nameBytes(name)).u16(port);
+      list.vector(1, latin1Bytes(name)).u16(port);
     }
   });
   if (writer.length - 3 > APPLICATION_LIST_MAX) {
@@ -74,11 +75,7 @@ export function encodeDataMultiplexing(value: DataMultiplexing): Uint8Array {
 
 function decodeEntry(reader: Reader): Application {
   const name = reader.vector(1, 1, APPLICATION_NAME_MAX);
-  return { name: String.fromCharCode(...name), port: reader.u16() };
-}
-
-function nameBytes(name: string): Uint8Array {
-  return Uint8Array.from(name, (character) => character.charCodeAt(0));
+  return { name: latin1Text(name), port: reader.u16() };
 }
 
 function illegal(what: string): TlsError {

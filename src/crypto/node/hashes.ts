@@ -1,4 +1,5 @@
 import crypto from 'node:crypto';
+import { latin1Bytes, writeLatin1 } from '../../wire/latin1.ts';
 import { type HashName, MAC_LENGTH, type MacName, type PrfHash, type RunningHash } from '../provider.ts';
 
 /*
@@ -7,7 +8,7 @@ import { type HashName, MAC_LENGTH, type MacName, type PrfHash, type RunningHash
  */
 
 export function digest(name: HashName | 'sha1', data: Uint8Array): Uint8Array {
-  return bytesOf(crypto.hash(name, data, 'binary'));
+  return latin1Bytes(crypto.hash(name, data, 'binary'));
 }
 
 /**
@@ -53,7 +54,7 @@ class KeptHash implements RunningHash {
   }
 
   snapshot(): Uint8Array {
-    return bytesOf(
+    return latin1Bytes(
       this.#hash === undefined
         ? crypto.hash(this.#name, this.#kept.subarray(0, this.#length), 'binary')
         : this.#hash.copy().digest('binary'),
@@ -63,7 +64,7 @@ class KeptHash implements RunningHash {
   copy(): RunningHash {
     const copy = new KeptHash(this.#name);
     copy.#hash = this.#hash?.copy();
-    copy.#kept = Uint8Array.from(this.#kept);
+    copy.#kept = this.#kept.slice();
     copy.#length = this.#length;
     return copy;
   }
@@ -116,20 +117,24 @@ export function shortHmac(name: MacName, key: Uint8Array, data: Uint8Array): Uin
   outer.fill(OUTER_PAD, key.length, block);
   inner.set(data, block);
   const innerDigest = crypto.hash(name, inner.subarray(0, block + data.length), 'binary');
-  writeBytes(innerDigest, outer, block);
-  const mac = bytesOf(crypto.hash(name, outer.subarray(0, block + innerDigest.length), 'binary'));
+  writeLatin1(innerDigest, outer, block);
+  const mac = latin1Bytes(crypto.hash(name, outer.subarray(0, block + innerDigest.length), 'binary'));
   inner.fill(0, 0, block);
   outer.fill(0);
   return mac;
 }
 
+/** T(n - 1), info, n; nothing that is secret is there between calls. */
+const expanding = new Uint8Array(MAX_SHORT);
+
 /** RFC 5869 §2.3. Written out because crypto.hkdfSync always extracts first, which TLS 1.3 must not. */
 export function hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   // T(1) = HMAC(PRK, info ‖ 0x01); nearly every secret of TLS ends here.
   const hashLength = MAC_LENGTH[name];
-  const block = new Uint8Array(hashLength + info.length + 1);
+  const needed = hashLength + info.length + 1;
+  const block = needed <= MAX_SHORT ? expanding.subarray(0, needed) : new Uint8Array(needed);
   block.set(info, hashLength);
-  block[block.length - 1] = 1;
+  block[needed - 1] = 1;
   const first = shortHmac(name, prk, block.subarray(hashLength));
   if (length === hashLength) return first;
   // A copy of what is asked for: a key that is cut out of a longer buffer would keep the rest of it.
@@ -139,19 +144,9 @@ export function hkdfExpand(name: HashName, prk: Uint8Array, info: Uint8Array, le
   for (let at = hashLength, counter = 2; at < length; at += hashLength, counter++) {
     // T(n) = HMAC(PRK, T(n - 1) ‖ info ‖ n)
     block.set(out.subarray(at - hashLength, at));
-    block[block.length - 1] = counter;
+    block[needed - 1] = counter;
     out.set(shortHmac(name, prk, block), at);
   }
+  block.fill(0, 0, hashLength);
   return out.subarray(0, length);
-}
-
-function bytesOf(latin1: string): Uint8Array {
-  const bytes = new Uint8Array(latin1.length);
-  writeBytes(latin1, bytes, 0);
-  return bytes;
-}
-
-/** A loop, because for strings this short it is faster than what Buffer has. */
-function writeBytes(latin1: string, to: Uint8Array, at: number): void {
-  for (let i = 0; i < latin1.length; i++) to[at + i] = latin1.charCodeAt(i);
 }

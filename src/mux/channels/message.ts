@@ -1,4 +1,5 @@
 import { DecodeError, TlsError } from '../../errors/errors.ts';
+import { latin1Text } from '../../wire/latin1.ts';
 import { Reader } from '../../wire/reader.ts';
 import { Writer } from '../../wire/writer.ts';
 import { ADDRESS_MAX, ERROR_TEXT_MAX } from '../limits.ts';
@@ -261,7 +262,7 @@ function checkLength(length: number, expected: number): void {
 
 function readEndpoint(reader: Reader): Endpoint {
   const address = reader.vector(1, 1, ADDRESS_MAX);
-  return { address: String.fromCharCode(...address), port: reader.u16() };
+  return { address: latin1Text(address), port: reader.u16() };
 }
 
 function addressLength({ address }: Endpoint): number {
