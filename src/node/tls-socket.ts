@@ -167,11 +167,7 @@ export class TLSSocket extends SocketFace {
   #makeTransport(): Socket {
     const onread: OnReadOpts = {
       buffer: readBuffer(),
-      callback: (length, buffer) => {
-        const bytes = buffer.subarray(0, length);
-        // Handshake messages are kept as they came; what is decrypted later has memory of its own.
-        return this.receive(this.handshakeDone ? bytes : Uint8Array.from(bytes));
-      },
+      callback: (length, buffer) => this.receive(buffer.subarray(0, length)),
     };
     // Documented for this constructor; its type knows it for connect() only.
     const options: SocketConstructorOpts & { onread: OnReadOpts } = { allowHalfOpen: true, onread };

@@ -19,6 +19,8 @@ const MAX_KEPT = 2048;
 /** What a ClientHello and its answer fit in. */
 const FIRST_CAPACITY = 1024;
 
+const NOTHING = new Uint8Array(0);
+
 export function runningHash(name: PrfHash): RunningHash {
   return new KeptHash(name);
 }
@@ -45,7 +47,7 @@ class KeptHash implements RunningHash {
       return;
     }
     if (length > this.#kept.length) {
-      const longer = new Uint8Array(length > FIRST_CAPACITY ? MAX_KEPT : FIRST_CAPACITY);
+      const longer = length > FIRST_CAPACITY ? new Uint8Array(MAX_KEPT) : firstPlace();
       longer.set(this.#kept);
       this.#kept = longer;
     }
@@ -63,14 +65,22 @@ class KeptHash implements RunningHash {
 
   copy(): RunningHash {
     const copy = new KeptHash(this.#name);
-    copy.#hash = this.#hash?.copy();
-    copy.#kept = this.#kept.slice();
-    copy.#length = this.#length;
+    if (this.#hash === undefined) copy.update(this.#kept.subarray(0, this.#length));
+    else copy.#hash = this.#hash.copy();
     return copy;
   }
 }
 
-const NOTHING = new Uint8Array(0);
+/** Sixteen handshakes share the memory of their first kilobytes, and one allocation. Each place is used once. */
+const PLACES = 16;
+let places: Uint8Array = NOTHING;
+
+function firstPlace(): Uint8Array {
+  if (places.length === 0) places = new Uint8Array(PLACES * FIRST_CAPACITY);
+  const place = places.subarray(0, FIRST_CAPACITY);
+  places = places.subarray(FIRST_CAPACITY);
+  return place;
+}
 
 /** `CryptoProvider.hmac`: OpenSSL's own, whatever the length. */
 export function hmac(name: MacName, key: Uint8Array, data: Uint8Array): Uint8Array {

@@ -253,11 +253,18 @@ export class RecordLayer {
   }
 
   #writeFlight(): void {
-    const [first, ...more] = this.#flight;
-    if (first === undefined) return;
+    const flight = this.#flight;
+    if (flight.length === 0) return;
+    const length = this.#flightBytes;
     this.#flight = [];
     this.#flightBytes = 0;
-    this.#writeRecords(ContentType.handshake, more.length === 0 ? first : concat([first, ...more]));
+    if (this.#sealer === undefined && length <= this.#options.maxFragment)
+      this.#writeInClear(ContentType.handshake, flight, length);
+    else
+      this.#writeRecords(
+        ContentType.handshake,
+        flight.length === 1 ? (flight[0] as Uint8Array) : concat(flight),
+      );
   }
 
   #writeRecords(type: number, content: Uint8Array): void {
@@ -277,16 +284,25 @@ export class RecordLayer {
       this.#outBytes += this.#sealer.seal(type, content, this.#paddedLength(content.length), this.#out);
       return;
     }
-    const record = new Uint8Array(RECORD_HEADER_LENGTH + content.length);
+    this.#writeInClear(type, [content], content.length);
+  }
+
+  /** One record of `pieces`, which have `length` bytes together. */
+  #writeInClear(type: number, pieces: readonly Uint8Array[], length: number): void {
+    const record = new Uint8Array(RECORD_HEADER_LENGTH + length);
     record[0] = type;
     record[1] = 3;
     record[2] =
-      !this.#firstRecordSent && content[0] === CLIENT_HELLO
+      !this.#firstRecordSent && pieces[0]?.[0] === CLIENT_HELLO
         ? ProtocolVersion.tls10 & 0xff
         : (this.#version12 ?? ProtocolVersion.tls12) & 0xff;
-    record[3] = content.length >> 8;
-    record[4] = content.length;
-    record.set(content, RECORD_HEADER_LENGTH);
+    record[3] = length >> 8;
+    record[4] = length;
+    let at = RECORD_HEADER_LENGTH;
+    for (const piece of pieces) {
+      record.set(piece, at);
+      at += piece.length;
+    }
     this.#firstRecordSent = true;
     this.#changeCipherSpecAllowed = true;
     this.#push(record);
