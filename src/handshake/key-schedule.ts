@@ -193,7 +193,7 @@ export function hkdfExpandLabel(
   context: Uint8Array,
   length: number,
 ): Uint8Array {
-  const fullLabel = labelBytes(`${crypto.labelPrefix ?? 'tls13 '}${label}`);
+  const fullLabel = labelBytes(crypto.labelPrefix ?? 'tls13 ', label);
   const info = new Uint8Array(2 + fullLabel.length + 1 + context.length);
   info[0] = length >> 8;
   info[1] = length;
@@ -204,15 +204,18 @@ export function hkdfExpandLabel(
 }
 
 /** `opaque label<7..255>` with its length byte. A handshake derives some forty secrets from ten labels. */
-function labelBytes(label: string): Uint8Array {
-  const known = LABELS.get(label);
+function labelBytes(prefix: LabelPrefix, label: string): Uint8Array {
+  const labels = LABELS[prefix];
+  const known = labels.get(label);
   if (known !== undefined) return known;
-  const bytes = new Writer(32).vector(1, utf8.encode(label)).finish();
-  if (LABELS.size < MAX_CACHED_LABELS) LABELS.set(label, bytes);
+  const bytes = new Writer(32).vector(1, utf8.encode(prefix + label)).finish();
+  if (labels.size < MAX_CACHED_LABELS) labels.set(label, bytes);
   return bytes;
 }
 
-const LABELS = new Map<string, Uint8Array>();
+/** RFC 8446 §7.1, RFC 9147 §5.9. */
+const LABELS = { 'tls13 ': new Map<string, Uint8Array>(), dtls13: new Map<string, Uint8Array>() };
+type LabelPrefix = keyof typeof LABELS;
 /** The protocol has about fifteen labels; applications add exporter labels, which must not fill memory. */
 const MAX_CACHED_LABELS = 64;
 const NO_CONTEXT = new Uint8Array(0);
