@@ -17,18 +17,32 @@ export function runFile(file: string, args: readonly string[], flags: readonly s
   return run(process.execPath, [...flags, join(ROOT, 'scripts', 'run-ts.mjs'), join(ROOT, file), ...args]);
 }
 
-/** They must not outlive a bench that somebody stops. */
+/** They must not outlive a bench that somebody stops. Without any, signals are nobody's business here. */
 const running = new Set<ChildProcess>();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    for (const child of running) child.kill('SIGKILL');
-    process.kill(process.pid, signal);
-  });
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+function add(child: ChildProcess): void {
+  if (running.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal);
+  running.add(child);
+}
+
+function remove(child: ChildProcess): void {
+  if (running.delete(child) && running.size === 0) heedNoSignals();
+}
+
+function heedNoSignals(): void {
+  for (const signal of SIGNALS) process.off(signal, onSignal);
+}
+
+function onSignal(signal: NodeJS.Signals): void {
+  for (const child of running) child.kill('SIGKILL');
+  heedNoSignals();
+  process.kill(process.pid, signal);
 }
 
 export function run(command: string, args: readonly string[]): Child {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  running.add(child);
+  add(child);
   const lines: string[] = [];
   const waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];
   let partial = '';
@@ -43,7 +57,7 @@ export function run(command: string, args: readonly string[]): Child {
     }
   });
   const end = (why: string): void => {
-    running.delete(child);
+    remove(child);
     exited = new Error(`${command} ${why}`);
     for (const { reject } of waiting.splice(0)) reject(exited);
   };

@@ -6,7 +6,8 @@ export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** These ask a program that serves to end. */
+export const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** From here on, warnings of the process are lines of the log, as `--json` promises. */
 export function logWarnings(log: TunnelLog): void {

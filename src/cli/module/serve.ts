@@ -11,7 +11,7 @@ import { serveModule } from '../../node/module/unix.ts';
 import { insertVirtualCard } from '../../node/module/vpcd.ts';
 import { errorMessage, TunnelError } from '../../tunnel/errors.ts';
 import type { CommandContext } from '../context.ts';
-import { EXIT_FAILURE, EXIT_OK } from '../lifecycle.ts';
+import { EXIT_FAILURE, EXIT_OK, SIGNALS } from '../lifecycle.ts';
 import { readSecret } from './input.ts';
 
 interface ServeArguments {
@@ -42,6 +42,8 @@ export async function serve(options: ServeArguments, context: CommandContext): P
   try {
     if (path !== undefined) server = await serveModule({ state: file.state, path, sessions, onExchange });
     if (vpcd !== undefined) reader = await insert(file.state, vpcd, sessions, onExchange);
+    // Before anybody is told that it is ready: they may send a signal at once.
+    const stopped = untilStopped(reader);
     const places = [
       path === undefined ? [] : `unix:${path}`,
       vpcd === undefined ? [] : `vpcd at ${vpcd}`,
@@ -49,7 +51,7 @@ export async function serve(options: ServeArguments, context: CommandContext): P
     if (json === true)
       context.printResult({ event: 'ready', command: 'module serve', pid: process.pid, places });
     else context.printText(`module at ${places.join(' and ')}\n`);
-    return await untilStopped(reader);
+    return await stopped;
   } finally {
     server?.close();
     reader?.destroy();
@@ -88,7 +90,12 @@ function tracing(path: string | undefined): OnExchange | undefined {
 
 function untilStopped(reader: Socket | undefined): Promise<number> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(EXIT_OK));
-    reader?.once('close', () => resolve(EXIT_FAILURE));
+    const end = (code: number): void => {
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+      resolve(code);
+    };
+    const onSignal = (): void => end(EXIT_OK);
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+    reader?.once('close', () => end(EXIT_FAILURE));
   });
 }
