@@ -7,6 +7,7 @@ import { CertificateError } from '../../src/errors/errors.ts';
 import type { ClientConfig, Identity, PeerVerifier, ServerConfig } from '../../src/handshake/config.ts';
 import { TicketKeys } from '../../src/handshake/tickets.ts';
 import { NamedGroup } from '../../src/wire/codepoints.ts';
+import { concat } from '../../src/wire/writer.ts';
 import { UnverifiedPeer } from '../../src/x509/verify.ts';
 import { generateKey } from './keys.ts';
 
@@ -76,6 +77,11 @@ export function serverConfig(overrides: Partial<ServerConfig> = {}): ServerConfi
 
 /** Ticket issuing as a server would have it: one ticket a session, for a day. */
 export const testTickets = { keys: new TicketKeys(new Uint8Array(48).fill(7)), lifetime: 86_400, count: 1 };
+/** A newer key seals; that of `testTickets` still opens. */
+export const replacedTickets = {
+  ...testTickets,
+  keys: new TicketKeys(concat([new Uint8Array(48).fill(8), testTickets.keys.bytes])),
+};
 
 /** What is different in a configuration for TLS 1.2 alone. */
 export const ONLY_TLS12 = {

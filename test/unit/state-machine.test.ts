@@ -11,6 +11,7 @@ import {
   clientConfig,
   clientIdentity,
   ONLY_TLS12,
+  replacedTickets,
   serverConfig,
   testIdentity,
   testTickets,
@@ -28,9 +29,11 @@ import { type Cargo, Pair, peerOf, splitMessages, type Tamper } from '../setup/p
 interface Scenario {
   readonly name: string;
   readonly client?: Partial<ClientConfig>;
-  readonly server?: Partial<ServerConfig>;
+  readonly server?: Partial<ServerConfig> | undefined;
   /** Plays it a second time, with the session of the first. */
   readonly resumes?: boolean;
+  /** The server of the first time, where it is another. */
+  readonly earlier?: Partial<ServerConfig>;
 }
 
 const identity = testIdentity();
@@ -89,6 +92,13 @@ const TLS12: readonly Scenario[] = [
     client: ONLY_TLS12,
     server: { ...ONLY_TLS12, tickets: testTickets },
     resumes: true,
+  },
+  {
+    name: 'TLS 1.2, resumption under a key that was replaced',
+    client: ONLY_TLS12,
+    server: { ...ONLY_TLS12, tickets: replacedTickets },
+    resumes: true,
+    earlier: { ...ONLY_TLS12, tickets: testTickets },
   },
   {
     name: 'TLS 1.2, raw public keys',
@@ -188,7 +198,7 @@ const inOneRecord = (messages: readonly Uint8Array[]): readonly Cargo[] => [
 /** The session of a first run, for scenarios that resume one. */
 function sessionFor(scenario: Scenario): ResumableSession | undefined {
   if (!scenario.resumes) return undefined;
-  const pair = play(scenario, undefined, () => undefined);
+  const pair = play({ ...scenario, server: scenario.earlier ?? scenario.server }, undefined, () => undefined);
   return pair.client.events.flatMap((event) => (event.type === 'ticket' ? [event.session] : []))[0];
 }
 

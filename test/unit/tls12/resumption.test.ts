@@ -9,8 +9,7 @@ import { parseServerHello } from '../../../src/messages/hello.ts';
 import { parseNewSessionTicket12 } from '../../../src/messages/tls12.ts';
 import { MAX_SESSIONS, MemorySessionStore } from '../../../src/node/session-store.ts';
 import { ContentType, ExtensionType, HandshakeType } from '../../../src/wire/codepoints.ts';
-import { concat } from '../../../src/wire/writer.ts';
-import { clientIdentity, serverConfig, testTickets } from '../../setup/engine-config.ts';
+import { clientIdentity, replacedTickets, serverConfig, testTickets } from '../../setup/engine-config.ts';
 import {
   changing,
   changingClientHello,
@@ -209,8 +208,6 @@ describe.each(KINDS)('resumption by %s', (kind, makeServer) => {
   });
 });
 
-const NEWEST = new Uint8Array(48).fill(8);
-
 describe('tickets', () => {
   const resumed = (keys: TicketKeys, session: ClientSession12) => {
     const pair = connect12({ session }, { tickets: { ...testTickets, keys } });
@@ -229,11 +226,11 @@ describe('tickets', () => {
 
   test('under a key that was replaced are replaced, and live no longer for it', () => {
     const session = onlySession(connect12({}, BY_TICKET));
-    const pair = resumed(new TicketKeys(concat([NEWEST, testTickets.keys.bytes])), session);
+    const pair = resumed(replacedTickets.keys, session);
     const renewed = onlySession(pair);
     expect(renewed.createdAt).toBe(session.createdAt);
     expect(renewed.ticket).not.toEqual(session.ticket);
-    resumed(new TicketKeys(NEWEST), renewed);
+    resumed(new TicketKeys(replacedTickets.keys.bytes.subarray(0, 48)), renewed);
   });
 
   test('are given to who resumes by id and knows them', () => {
@@ -247,7 +244,7 @@ describe('tickets', () => {
 
   test('of other keys are passed over', () => {
     const session = onlySession(connect12({}, BY_TICKET));
-    const keys = new TicketKeys(NEWEST);
+    const keys = new TicketKeys(new Uint8Array(48).fill(8));
     const pair = connect12({ session }, { tickets: { ...testTickets, keys } });
     expectAlive(pair);
     expect(pair.server.connection.info?.resumed).toBe(false);
@@ -269,8 +266,7 @@ describe('tickets', () => {
   test('are not sent unannounced', () => {
     const tamper = changingServerHello((h) => setExtension(h, ExtensionType.session_ticket, undefined));
     const session = onlySession(connect12({}, BY_TICKET));
-    const keys = new TicketKeys(concat([NEWEST, testTickets.keys.bytes]));
-    const pair = connect12({ session }, { tickets: { ...testTickets, keys } }, { tamper });
+    const pair = connect12({ session }, { tickets: replacedTickets }, { tamper });
     expectFound(pair, 'client', 'ERR_TLS_UNEXPECTED_MESSAGE', 'unexpected_message');
   });
 
