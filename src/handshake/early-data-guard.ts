@@ -1,4 +1,5 @@
 import type { CryptoProvider } from '../crypto/provider.ts';
+import { latin1Text } from '../wire/latin1.ts';
 
 /** Milliseconds by which a client's age of its ticket may differ from ours, unless the server says otherwise (RFC 8446 §8.3). */
 export const EARLY_DATA_WINDOW = 10_000;
@@ -35,7 +36,7 @@ export class EarlyDataGuard {
     if (now < this.#turnedAt) return false;
     this.#turn(now);
     if (this.#current.size + this.#previous.size >= MAX_REMEMBERED) return false;
-    const key = String.fromCharCode(...crypto.digest('sha256', ticket));
+    const key = latin1Text(crypto.digest('sha256', ticket));
     if (this.#current.has(key) || this.#previous.has(key)) return false;
     this.#current.add(key);
     return true;

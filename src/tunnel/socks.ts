@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { latin1Text } from '../wire/latin1.ts';
 import type { Endpoint } from './addresses.ts';
 
 /** Replies of SOCKS5, RFC 1928 §6. */
@@ -47,7 +48,7 @@ export function parseRequest(bytes: Uint8Array): SocksResult {
   const end = start + length + 2;
   if (bytes.length < end) return { kind: 'incomplete' };
   const address = bytes.subarray(start, start + length);
-  const host = kind === 1 ? address.join('.') : kind === 4 ? ipv6(address) : String.fromCharCode(...address);
+  const host = kind === 1 ? address.join('.') : kind === 4 ? ipv6(address) : latin1Text(address);
   const port = ((bytes[end - 2] as number) << 8) | (bytes[end - 1] as number);
   // What is no name cannot be asked for; and an address in a log shall be one.
   if (port === 0 || !/^[\x21-\x7e]+$/.test(host)) return { kind: 'refused', reply: SocksReply.failure };

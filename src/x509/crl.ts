@@ -5,6 +5,7 @@ import { Oid } from '../der/oids.ts';
 import { DerReader } from '../der/reader.ts';
 import { contextConstructed, Tag } from '../der/tags.ts';
 import { CertificateError, DecodeError } from '../errors/errors.ts';
+import { latin1Text } from '../wire/latin1.ts';
 import type { Certificate } from './certificate.ts';
 import { KeyUsage } from './extensions.ts';
 import { importPublicKey, keyFits } from './public-key.ts';
@@ -150,5 +151,5 @@ function readExtensions(reader: DerReader, critical: string[]): void {
 function keyOf(serialNumber: Uint8Array): string {
   if (serialNumber.length > MAX_SERIAL)
     throw new DecodeError(`CRL: serial number of ${serialNumber.length} bytes`);
-  return String.fromCharCode(...serialNumber);
+  return latin1Text(serialNumber);
 }
