@@ -36,6 +36,8 @@ export interface InFlight {
   /** The inner content type, once records are protected. */
   readonly type: number;
   readonly content: Uint8Array;
+  /** How many bytes of a handshake record's content belong to a message that began in a record before it. */
+  readonly continued: number;
 }
 
 /** What is delivered: content to be sealed under the keys of the moment (in clear before there are any), or bytes. */
@@ -261,6 +263,7 @@ class Route {
   #open: Keys | NetworkKeys12 | undefined;
   #seal: Keys | NetworkKeys12 | undefined;
   readonly #joiner = new HandshakeJoiner();
+  readonly #fragments = new Fragments();
 
   constructor(from: Endpoint, to: Endpoint, network: Network) {
     this.#from = from;
@@ -277,6 +280,7 @@ class Route {
     // Both sides agree on what comes next, as long as nothing was injected or taken out.
     const inStep = this.#open?.sequence === this.#seal?.sequence;
     const opened = this.#opened(record);
+    const continued = this.#fragments.follow(opened);
     if (tamper === undefined && inStep) {
       this.#seal?.skip(record);
       this.#follow(opened);
@@ -284,7 +288,7 @@ class Route {
     }
     const clear = outer !== ContentType.application_data;
     const epoch = clear ? 'clear' : this.#epoch;
-    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened }) ?? [
+    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened, continued }) ?? [
       clear ? { raw: record } : opened,
     ];
     const out = cargo.map((item) => this.seal(item));
@@ -300,7 +304,8 @@ class Route {
     const opened = this.#open === undefined ? { type, content: record.subarray(5) } : this.#open.open(record);
     if (opened === undefined) throw new CannotOpen();
     const epoch = this.#open === undefined ? 'clear' : 'application';
-    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened });
+    const continued = this.#fragments.follow(opened);
+    const cargo = tamper?.({ from: this.#from.role, nth, epoch, ...opened, continued });
     let out = [record];
     if (cargo !== undefined || !inStep) out = (cargo ?? [opened]).map((item) => this.seal(item));
     else this.#seal?.skip(record);
@@ -374,6 +379,22 @@ class Route {
     this.#open = Keys.of(suite, this.#from.secrets.get(label));
     // The receiver may have failed before it had this secret; then the sender's serves as well.
     this.#seal = Keys.of(suite, this.#to.secrets.get(label) ?? this.#from.secrets.get(label));
+  }
+}
+
+/** Where the messages that a side sends begin: a record may begin amid one, RFC 8446 §5.1. */
+class Fragments {
+  /** The message that is under way, as far as it has been sent. */
+  #partial: Uint8Array = new Uint8Array(0);
+
+  /** @returns how much of the record belongs to a message that began before it */
+  follow({ type, content }: { type: number; content: Uint8Array }): number {
+    if (type !== ContentType.handshake) return 0;
+    const before = this.#partial.length;
+    const messages = splitMessages(concat([this.#partial, content]));
+    const last = messages.at(-1);
+    this.#partial = last === undefined || isWhole(last) ? new Uint8Array(0) : last.raw;
+    return before === 0 ? 0 : (messages[0] as HandshakeMessage).raw.length - before;
   }
 }
 
@@ -464,20 +485,22 @@ function splitRecords(bytes: Uint8Array): Uint8Array[] {
 export function tamperMessages(
   change: (message: HandshakeMessage, from: Role, epoch: Epoch) => readonly Uint8Array[] | undefined,
 ): Tamper {
-  return ({ from, epoch, type, content }) => {
+  return ({ from, epoch, type, content, continued }) => {
     if (type !== ContentType.handshake) return undefined;
     let changed = false;
-    const messages = splitMessages(content).flatMap((message) => {
-      const replacement = change(message, from, epoch);
+    const messages = splitMessages(content.subarray(continued)).flatMap((message) => {
+      const replacement = isWhole(message) ? change(message, from, epoch) : undefined;
       if (replacement === undefined) return [message.raw];
       changed = true;
       return replacement;
     });
     if (!changed) return undefined;
-    return messages.length === 0 ? [] : [{ type, content: concat(messages) }];
+    const bytes = concat([content.subarray(0, continued), ...messages]);
+    return bytes.length === 0 ? [] : [{ type, content: bytes }];
   };
 }
 
+/** The messages of a record that begins with one; the last may be cut short. */
 export function splitMessages(content: Uint8Array): HandshakeMessage[] {
   const messages: HandshakeMessage[] = [];
   for (let at = 0; at < content.length; ) {
@@ -487,6 +510,11 @@ export function splitMessages(content: Uint8Array): HandshakeMessage[] {
     at = end;
   }
   return messages;
+}
+
+function isWhole({ raw }: HandshakeMessage): boolean {
+  const [, high, middle, low] = raw as unknown as [number, number, number, number];
+  return raw.length >= 4 && raw.length === 4 + ((high << 16) | (middle << 8) | low);
 }
 
 /** Changes one bit, the smallest corruption there is. */
