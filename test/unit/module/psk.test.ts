@@ -411,8 +411,8 @@ describe('keys that were given', () => {
       const hex = JSON.stringify(entries);
       for (const key of [KEY, OTHER_KEY]) {
         expect(holdsPartOf(said, key)).toBe(false);
-        for (let at = 0; at + 4 <= key.length; at++) {
-          expect(hex).not.toContain(Buffer.from(key.subarray(at, at + 4)).toString('hex'));
+        for (let at = 0; at + 8 <= key.length; at++) {
+          expect(hex).not.toContain(Buffer.from(key.subarray(at, at + 8)).toString('hex'));
         }
       }
       const named = entries.filter(({ object: what }) => what === 'preSharedKey');

@@ -4,14 +4,18 @@ import { createSecureContext } from '../../../src/index.ts';
 import { parseCiphers } from '../../../src/node/cipher-list.ts';
 import { parseLegacy } from '../../../src/node/legacy.ts';
 
-/** Warnings that a piece of work makes; they are told a moment later. */
+/** Warnings are told a moment after they are made. */
+const told = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Warnings that a piece of work makes, without those of what went before. */
 async function warningsOf(work: () => void): Promise<string[]> {
   const codes: string[] = [];
+  await told();
   const listen = (warning: Error & { code?: string }) => void codes.push(warning.code ?? warning.name);
   process.on('warning', listen);
   try {
     work();
-    await new Promise((resolve) => setImmediate(resolve));
+    await told();
   } finally {
     process.off('warning', listen);
   }
